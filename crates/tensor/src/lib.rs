@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The ground of the Warpsmith engine: dtypes, shapes, strided layouts, storage, devices and tensors.
+//!
+//! A [`Tensor`] is a *value*: a cheap handle on shared storage plus a [`Layout`]. Views (transpose, slice,
+//! broadcast) share the storage; writing goes through [`Tensor::data_mut`], which copies first if anybody else
+//! can see the storage. So no tensor ever changes under its reader, and an update in place costs nothing when
+//! nobody reads.
+//!
+//! There is no maths in this crate beyond what moves numbers about (copy, convert, accumulate); ops live in
+//! `warpsmith-ops`, one file each.
+#![warn(missing_docs)]
+
+pub mod arena;
+mod buffer;
+pub mod cpu;
+mod device;
+mod dtype;
+mod error;
+mod layout;
+pub mod rng;
+mod scope;
+mod shape;
+mod tensor;
+
+pub use buffer::CpuBuffer;
+pub use device::Device;
+pub use dtype::{DType, Element};
+pub use error::{Error, Kind, Result};
+pub use half::{bf16, f16};
+pub use layout::Layout;
+pub use rng::{Rng, Seed};
+pub use scope::{Scope, current as current_scope};
+pub use shape::{Dims, MAX_RANK, Shape};
+pub use tensor::{Tensor, Trace};

@@ -1,0 +1,25 @@
+//! The host processor: one thread pool, SIMD chosen at run time, and the moves that every op needs.
+
+pub mod convert;
+pub mod math;
+pub mod pool;
+pub mod strided;
+
+pub use pool::{for_chunks, for_rows, for_rows_zip};
+
+/// Runs `body` compiled for the widest SIMD that this processor has.
+///
+/// The closure must be marked `#[inline(always)]` (write `dispatch(#[inline(always)] || …)`): only then is it
+/// compiled anew inside each variant, where plain loops over slices become AVX-512, AVX2 or NEON code.
+#[inline]
+pub fn dispatch<R>(body: impl FnOnce() -> R) -> R {
+    struct Body<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::NullaryFnOnce for Body<F> {
+        type Output = R;
+        #[inline(always)]
+        fn call(self) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(Body(body))
+}

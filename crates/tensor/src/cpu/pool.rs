@@ -1,0 +1,88 @@
+//! One pool (rayon's), few coarse tasks, and chunks whose bounds do not depend on how many threads there are:
+//! a sum made of per-chunk sums, added in order, has the same bits on any machine size.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+/// Work below this many elements is not worth waking a thread for: about 10 µs of elementwise work.
+pub const GRAIN: usize = 16 * 1024;
+
+/// Calls `body` with ranges that cover `0..n`, each `grain` long but the last; in parallel if there is more than one.
+pub fn for_chunks(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
+    let grain = grain.max(1);
+    if n <= grain {
+        if n > 0 {
+            body(0..n);
+        }
+        return;
+    }
+    (0..n.div_ceil(grain)).into_par_iter().for_each(|i| body(i * grain..((i + 1) * grain).min(n)));
+}
+
+/// Cuts `out` into blocks of whole rows and calls `body(first_row, block)` for each, in parallel if worthwhile.
+///
+/// `cost` is the work per element, in elementwise operations: 1 for an addition, 20 for an exponential.
+pub fn for_rows<T: Send>(out: &mut [T], row: usize, cost: usize, body: impl Fn(usize, &mut [T]) + Sync) {
+    if out.is_empty() || row == 0 {
+        return;
+    }
+    let rows = rows_per_chunk(row, cost);
+    if out.len() <= rows * row {
+        return body(0, out);
+    }
+    out.par_chunks_mut(rows * row).enumerate().for_each(|(i, block)| body(i * rows, block));
+}
+
+/// As [`for_rows`] with two outputs that have the same number of rows, of widths `row_a` and `row_b`.
+pub fn for_rows_zip<A: Send, B: Send>(
+    (a, row_a): (&mut [A], usize),
+    (b, row_b): (&mut [B], usize),
+    cost: usize,
+    body: impl Fn(usize, &mut [A], &mut [B]) + Sync,
+) {
+    if a.is_empty() || b.is_empty() || row_a == 0 || row_b == 0 {
+        return;
+    }
+    let rows = rows_per_chunk(row_a.max(row_b), cost);
+    if a.len() <= rows * row_a {
+        return body(0, a, b);
+    }
+    let blocks = a.par_chunks_mut(rows * row_a).zip(b.par_chunks_mut(rows * row_b));
+    blocks.enumerate().for_each(|(i, (a, b))| body(i * rows, a, b));
+}
+
+/// How many rows make one task: a function of the work alone, never of the number of threads.
+pub fn rows_per_chunk(row: usize, cost: usize) -> usize {
+    (GRAIN / (row.max(1) * cost.max(1))).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn chunks_cover_everything_once() {
+        for n in [0, 1, 7, 64, 65] {
+            let seen: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
+            for_chunks(n, 8, |range| {
+                for i in range {
+                    seen[i].fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            assert!(seen.iter().all(|s| s.load(Ordering::Relaxed) == 1));
+        }
+    }
+
+    #[test]
+    fn rows_are_numbered_and_whole() {
+        let mut out = vec![0usize; 1000 * 70];
+        for_rows(&mut out, 70, 1, |first, block| {
+            for (i, row) in block.chunks_mut(70).enumerate() {
+                row.fill(first + i);
+            }
+        });
+        assert!(out.chunks(70).enumerate().all(|(i, row)| row.len() == 70 && row.iter().all(|&v| v == i)));
+    }
+}

@@ -1,0 +1,44 @@
+//! The place in the model where the thread is now, as a dotted path, so that errors and traces can name it.
+
+use std::cell::RefCell;
+
+thread_local! {
+    static PATH: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A layer being run: entered on creation, left on drop.
+///
+/// ```
+/// use warpsmith_tensor::{Scope, current_scope};
+/// let block = Scope::enter("blocks.3");
+/// let attn = Scope::enter("attn");
+/// assert_eq!(current_scope(), "blocks.3.attn");
+/// drop(attn);
+/// assert_eq!(current_scope(), "blocks.3");
+/// ```
+#[must_use = "the scope is left when this guard is dropped"]
+pub struct Scope {
+    depth: usize,
+}
+
+impl Scope {
+    /// Enters the layer `name`, below whatever layer the thread is in.
+    pub fn enter(name: impl Into<String>) -> Self {
+        PATH.with_borrow_mut(|path| {
+            path.push(name.into());
+            Self { depth: path.len() - 1 }
+        })
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        // Truncate rather than pop: a guard that outlives its parent must not remove somebody else's name.
+        PATH.with_borrow_mut(|path| path.truncate(self.depth));
+    }
+}
+
+/// The dotted path of the layer that this thread is in; empty outside any.
+pub fn current() -> String {
+    PATH.with_borrow(|path| path.join("."))
+}

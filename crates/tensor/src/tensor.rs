@@ -1,0 +1,322 @@
+//! The tensor: a small, cloneable handle on storage that nobody can change under its reader.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{CpuBuffer, DType, Device, Element, Error, Kind, Layout, Result, Rng, Shape, cpu};
+
+/// Where a tensor came from, for autograd alone to read: this crate only carries it.
+pub type Trace = Arc<dyn Any + Send + Sync>;
+
+#[derive(Clone)]
+enum Storage {
+    Cpu(Arc<CpuBuffer>),
+}
+
+/// An array of numbers with a shape: a value, cheap to clone, safe to share.
+///
+/// ```
+/// use warpsmith_tensor::{Device, Tensor};
+/// # fn main() -> warpsmith_tensor::Result<()> {
+/// let x = Tensor::from_vec(vec![1f32, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3], &Device::Cpu)?;
+/// assert_eq!(x.dims(), [2, 3]);
+/// assert_eq!(x.to_vec::<f32>()?[4], 5.0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tensor {
+    storage: Storage,
+    layout: Layout,
+    dtype: DType,
+    trace: Option<(Trace, u32)>,
+}
+
+impl Tensor {
+    /// A tensor that holds `values` in row-major order.
+    pub fn from_vec<T: Element>(values: Vec<T>, dims: &[usize], device: &Device) -> Result<Self> {
+        Self::from_slice(&values, dims, device)
+    }
+
+    /// A tensor that holds a copy of `values` in row-major order.
+    pub fn from_slice<T: Element>(values: &[T], dims: &[usize], device: &Device) -> Result<Self> {
+        let shape = Shape::new(dims)?;
+        if shape.numel() != values.len() {
+            let message = format!("{} values for a shape of {} elements", values.len(), shape.numel());
+            return Err(Error::shape("from_slice", &[shape], message));
+        }
+        let mut tensor = Self::empty(shape, T::DTYPE, device)?;
+        for (to, &from) in tensor.data_mut::<T>()?.iter_mut().zip(values) {
+            *to = from.to_repr();
+        }
+        Ok(tensor)
+    }
+
+    /// A tensor of one number, with no axes.
+    pub fn scalar<T: Element>(value: T, device: &Device) -> Result<Self> {
+        Self::from_slice(&[value], &[], device)
+    }
+
+    /// A tensor whose numbers are whatever the memory held: for ops, which then write every one of them.
+    pub fn empty(shape: Shape, dtype: DType, device: &Device) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self::from_buffer(CpuBuffer::recycled(dtype, shape.numel())?, shape)),
+        }
+    }
+
+    /// A tensor of zeros.
+    pub fn zeros(shape: Shape, dtype: DType, device: &Device) -> Result<Self> {
+        match device {
+            Device::Cpu => Ok(Self::from_buffer(CpuBuffer::zeros(dtype, shape.numel())?, shape)),
+        }
+    }
+
+    /// A tensor of one number repeated, rounded to `dtype`.
+    pub fn full(shape: Shape, value: f64, dtype: DType, device: &Device) -> Result<Self> {
+        Self::from_f64(&vec![value; shape.numel()], shape, dtype, device)
+    }
+
+    /// A tensor of `values`, each rounded to `dtype` (nearest even).
+    pub fn from_f64(values: &[f64], shape: Shape, dtype: DType, device: &Device) -> Result<Self> {
+        if shape.numel() != values.len() {
+            let message = format!("{} values for a shape of {} elements", values.len(), shape.numel());
+            return Err(Error::shape("from_f64", &[shape], message));
+        }
+        let mut tensor = Self::empty(shape, dtype, device)?;
+        cpu::convert::from_f64(values, &mut tensor)?;
+        Ok(tensor)
+    }
+
+    /// Standard normal numbers in f32, from the next stream of `rng`.
+    pub fn randn(dims: &[usize], rng: &Rng, device: &Device) -> Result<Self> {
+        let shape = Shape::new(dims)?;
+        Self::from_vec(rng.normal(shape.numel()), dims, device)
+    }
+
+    /// Numbers uniform in [0, 1) in f32, from the next stream of `rng`.
+    pub fn rand(dims: &[usize], rng: &Rng, device: &Device) -> Result<Self> {
+        let shape = Shape::new(dims)?;
+        Self::from_vec(rng.uniform(shape.numel()), dims, device)
+    }
+
+    fn from_buffer(buffer: CpuBuffer, shape: Shape) -> Self {
+        let dtype = buffer.dtype();
+        Self {
+            storage: Storage::Cpu(Arc::new(buffer)),
+            layout: Layout::contiguous(shape),
+            dtype,
+            trace: None,
+        }
+    }
+
+    /// The shape.
+    pub fn shape(&self) -> &Shape {
+        self.layout.shape()
+    }
+
+    /// The sizes of the axes, outermost first.
+    pub fn dims(&self) -> &[usize] {
+        self.layout.shape().dims()
+    }
+
+    /// How many axes.
+    pub fn rank(&self) -> usize {
+        self.shape().rank()
+    }
+
+    /// How many elements.
+    pub fn numel(&self) -> usize {
+        self.shape().numel()
+    }
+
+    /// The dtype.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device.
+    pub fn device(&self) -> Device {
+        match self.storage {
+            Storage::Cpu(_) => Device::Cpu,
+        }
+    }
+
+    /// Shape, strides and offset.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether the elements lie row-major without gaps.
+    pub fn is_contiguous(&self) -> bool {
+        self.layout.is_contiguous()
+    }
+
+    /// The same storage seen through another layout, without a trace: how ops make views.
+    ///
+    /// # Errors
+    /// If the layout reaches beyond the storage.
+    pub fn view(&self, layout: Layout) -> Result<Self> {
+        let len = self.storage_len();
+        let checked = Layout::new(*layout.shape(), layout.strides(), layout.offset(), len)?;
+        Ok(Self { storage: self.storage.clone(), layout: checked, dtype: self.dtype, trace: None })
+    }
+
+    /// How many elements the storage under this view holds.
+    pub fn storage_len(&self) -> usize {
+        let Storage::Cpu(buffer) = &self.storage;
+        buffer.len()
+    }
+
+    /// Whether both are views of one storage.
+    pub fn shares_storage(&self, other: &Self) -> bool {
+        let (Storage::Cpu(a), Storage::Cpu(b)) = (&self.storage, &other.storage);
+        Arc::ptr_eq(a, b)
+    }
+
+    /// This tensor if it is row-major without gaps, else a copy that is. Untraced.
+    pub fn contiguous(&self) -> Result<Self> {
+        if self.is_contiguous() {
+            return Ok(self.detach());
+        }
+        let mut out = Self::empty(*self.shape(), self.dtype, &self.device())?;
+        cpu::strided::copy(self, &mut out)?;
+        Ok(out)
+    }
+
+    /// A row-major copy in storage of its own. Untraced.
+    pub fn copy(&self) -> Result<Self> {
+        let mut out = Self::empty(*self.shape(), self.dtype, &self.device())?;
+        cpu::strided::copy(self, &mut out)?;
+        Ok(out)
+    }
+
+    /// The elements of a row-major tensor, without a copy.
+    ///
+    /// # Errors
+    /// If the dtype is not `T`'s, or the tensor is a view with gaps (call [`Tensor::contiguous`] first).
+    pub fn data<T: Element>(&self) -> Result<&[T::Repr]> {
+        if !self.is_contiguous() {
+            return Err(Error::internal("data", "the tensor is not contiguous")
+                .operands([(*self.shape(), self.dtype)]));
+        }
+        let start = self.layout.offset();
+        let storage = self.storage_data::<T>()?;
+        // An empty view may sit at any offset.
+        if self.numel() == 0 { Ok(&[]) } else { Ok(&storage[start..start + self.numel()]) }
+    }
+
+    /// The whole storage under this view, to be indexed by its layout.
+    pub fn storage_data<T: Element>(&self) -> Result<&[T::Repr]> {
+        let Storage::Cpu(buffer) = &self.storage;
+        buffer.as_slice::<T>().ok_or_else(|| {
+            Error::dtype("data", format!("asked for {}, the tensor holds {}", T::DTYPE, self.dtype))
+        })
+    }
+
+    /// The elements to write, row-major: copied first if the storage is shared or the view has gaps.
+    pub fn data_mut<T: Element>(&mut self) -> Result<&mut [T::Repr]> {
+        if self.dtype != T::DTYPE {
+            let message = format!("asked for {}, the tensor holds {}", T::DTYPE, self.dtype);
+            return Err(Error::dtype("data_mut", message));
+        }
+        self.make_unique()?;
+        let (start, count) = (self.layout.offset(), self.numel());
+        let Storage::Cpu(buffer) = &mut self.storage;
+        match Arc::get_mut(buffer).and_then(|b| b.as_mut_slice::<T>()) {
+            _ if count == 0 => Ok(&mut []),
+            Some(data) => Ok(&mut data[start..start + count]),
+            None => Err(Error::internal("data_mut", "a fresh copy is shared")),
+        }
+    }
+
+    /// Whether writing to this tensor would need no copy.
+    pub fn is_unique(&mut self) -> bool {
+        let contiguous = self.is_contiguous();
+        let Storage::Cpu(buffer) = &mut self.storage;
+        contiguous && Arc::get_mut(buffer).is_some()
+    }
+
+    fn make_unique(&mut self) -> Result<()> {
+        if !self.is_unique() {
+            let trace = self.trace.take();
+            *self = self.copy()?;
+            self.trace = trace;
+        }
+        Ok(())
+    }
+
+    /// The elements in row-major order, whatever the layout.
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let storage = self.storage_data::<T>()?;
+        Ok(self.layout.positions().map(|at| T::from_repr(storage[at])).collect())
+    }
+
+    /// The elements in row-major order as f64, whatever the dtype and layout.
+    pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
+        cpu::convert::to_f64(self)
+    }
+
+    /// The one number of a tensor of one element, as f64.
+    pub fn item(&self) -> Result<f64> {
+        match self.to_f64_vec()?[..] {
+            [value] => Ok(value),
+            _ => Err(Error::shape("item", &[*self.shape()], "only a tensor of one element is a number")),
+        }
+    }
+
+    /// A copy in another dtype, rounded to nearest even; the tensor itself if it has that dtype. Untraced.
+    pub fn to_dtype(&self, dtype: DType) -> Result<Self> {
+        if dtype == self.dtype {
+            return Ok(self.detach());
+        }
+        let mut out = Self::empty(*self.shape(), dtype, &self.device())?;
+        cpu::convert::convert(self, &mut out)?;
+        Ok(out)
+    }
+
+    /// A copy on another device; the tensor itself if it is there. Untraced.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        if *device == self.device() {
+            return Ok(self.detach());
+        }
+        Err(Error::new(Kind::Device, "to_device", format!("no way from {} to {device}", self.device())))
+    }
+
+    /// Adds `other` to this tensor in place (a copy is made first if somebody else sees the storage).
+    ///
+    /// Shapes and dtypes must be equal. This is how gradients accumulate; the differentiable `add` is an op.
+    pub fn accumulate(&mut self, other: &Self) -> Result<()> {
+        if self.shape() != other.shape() || self.dtype != other.dtype {
+            return Err(Error::internal("accumulate", "operands differ")
+                .operands([(*self.shape(), self.dtype), (*other.shape(), other.dtype)]));
+        }
+        cpu::strided::accumulate(self, other)
+    }
+
+    /// The same values without a trace: gradients stop here.
+    pub fn detach(&self) -> Self {
+        Self { trace: None, ..self.clone() }
+    }
+
+    /// Where the tensor came from, and which output of that it is.
+    pub fn trace(&self) -> Option<(&Trace, u32)> {
+        self.trace.as_ref().map(|(trace, output)| (trace, *output))
+    }
+
+    /// The same values, traced: for autograd alone.
+    pub fn with_trace(mut self, trace: Trace, output: u32) -> Self {
+        self.trace = Some((trace, output));
+        self
+    }
+}
+
+impl fmt::Debug for Tensor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 12;
+        write!(f, "Tensor {} {} {}", self.shape(), self.dtype, self.device())?;
+        let values = self.to_f64_vec().map_err(|_| fmt::Error)?;
+        let shown: Vec<String> = values.iter().take(SHOWN).map(|v| format!("{v:.4}")).collect();
+        write!(f, " [{}{}]", shown.join(", "), if values.len() > SHOWN { ", …" } else { "" })
+    }
+}
