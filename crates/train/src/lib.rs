@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Training: configuration, schedules, logs, checkpoints on disk, and the report of a run.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod error;
+pub mod schedule;
+
+pub use config::TrainConfig;
+pub use error::{Error, Result};
