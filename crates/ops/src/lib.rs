@@ -1,1 +1,49 @@
-//! Placeholder.
+//! Every op of the engine, one file each, and the registry: the one list that names them all.
+//!
+//! To add an op, write `crates/ops/src/your_op.rs` (copy the order of parts from any file here: equation, struct,
+//! contract, method, specs) and add its name to the list below. From the list come the forward and layout sweeps,
+//! the gradient check, the determinism test, the op table and the benchmarks.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod elementwise;
+mod rows;
+
+/// Declares the op modules and derives the registry and the prelude from the list.
+macro_rules! registry {
+    ($($module:ident,)*) => {
+        $(pub mod $module;)*
+
+        /// Every op there is, in the order of the list.
+        pub fn registry() -> Vec<warpsmith_autograd::Spec> {
+            [$($module::specs()),*].concat()
+        }
+
+        /// The methods that the ops add to `Tensor`: `use warpsmith_ops::prelude::*`.
+        pub mod prelude {
+            $(#[allow(unused_imports)] pub use crate::$module::Methods as _;)*
+        }
+    };
+}
+
+/// Declares the methods that an op adds to `Tensor`, as a trait that the prelude brings into scope.
+macro_rules! methods {
+    ($($(#[$doc:meta])* fn $name:ident(&$this:ident $(, $arg:ident: $type:ty)* $(,)?) -> $out:ty $body:block)*) => {
+        /// The methods that this op adds to `Tensor`.
+        pub trait Methods {
+            $($(#[$doc])* fn $name(&self $(, $arg: $type)*) -> $out;)*
+        }
+        impl Methods for warpsmith_tensor::Tensor {
+            $(fn $name(&$this $(, $arg: $type)*) -> $out $body)*
+        }
+    };
+}
+registry! {
+    // Elementwise.
+    add,
+    gelu,
+    // Rows.
+    softmax,
+    // Reductions.
+    sum,
+}

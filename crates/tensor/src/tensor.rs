@@ -299,6 +299,12 @@ impl Tensor {
         Self { trace: None, ..self.clone() }
     }
 
+    /// As [`Tensor::detach`], giving this handle away, so that no second one is made.
+    pub fn untraced(mut self) -> Self {
+        self.trace = None;
+        self
+    }
+
     /// Where the tensor came from, and which output of that it is.
     pub fn trace(&self) -> Option<(&Trace, u32)> {
         self.trace.as_ref().map(|(trace, output)| (trace, *output))

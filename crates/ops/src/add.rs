@@ -1,0 +1,71 @@
+//! y = a + b, with broadcasting.
+//!
+//! Derivative: ∂L/∂a = g and ∂L/∂b = g, each summed over the axes along which its operand was stretched.
+//! Shapes: `(…)`, `(…)` → their broadcast. Numerics: one rounding.
+
+use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_tensor::{Result, Tensor};
+
+use crate::elementwise::{binary_cpu, binary_reference, binary_shape, sum_to};
+
+/// Elementwise sum.
+#[derive(Clone, Copy, Debug)]
+pub struct Add;
+
+impl Op for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        binary_shape(self.name(), x)
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        binary_reference(x, y, |a, b| a + b);
+        Ok(())
+    }
+
+    fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        binary_cpu(&x, &y[0], 1, #[inline(always)] |a, b| a + b)
+    }
+
+    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
+        let (a, b) = (back.meta(0).shape, back.meta(1).shape);
+        let grad = back.take_grad(0)?;
+        Ok(vec![
+            back.want(0, || sum_to(grad.clone(), &a))?,
+            back.want(1, || sum_to(grad.clone(), &b))?,
+        ])
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("2*N*s", "N*s", "N")
+    }
+}
+
+methods! {
+    /// `self + other`, with broadcasting.
+    ///
+    /// # Errors
+    /// If the shapes do not broadcast, or the dtypes differ or are not floats.
+    fn add(&self, other: &Tensor) -> Result<Tensor> {
+        apply_single(Add, &[self, other])
+    }
+}
+
+/// The registry's entry.
+pub fn specs() -> Vec<Spec> {
+    vec![Spec {
+        name: "add",
+        summary: "a + b",
+        samples: || {
+            vec![
+                Sample::new(Add, [Input::any(&[3, 5, 7]), Input::any(&[3, 5, 7])]),
+                Sample::new(Add, [Input::any(&[4, 1, 33]), Input::any(&[3, 1])]),
+                Sample::new(Add, [Input::any(&[2, 3]), Input::any(&[])]),
+                Sample::new(Add, [Input::any(&[0, 3]), Input::any(&[1, 3])]),
+            ]
+        },
+    }]
+}
