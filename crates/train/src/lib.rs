@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod atomic;
 pub mod config;
 pub mod error;
+pub mod log;
 pub mod schedule;
 
 pub use config::TrainConfig;
