@@ -1,1 +1,3 @@
 //! Warpsmith.
+
+pub mod corpus;
