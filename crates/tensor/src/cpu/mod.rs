@@ -2,6 +2,7 @@
 
 pub mod convert;
 pub mod math;
+pub mod matmul;
 pub mod pool;
 pub mod strided;
 

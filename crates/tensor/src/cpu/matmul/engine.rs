@@ -1,0 +1,92 @@
+//! What an instruction set must provide for the blocked loops to run on it.
+
+use super::view::View;
+
+/// One register tile of work: C (mr, nv * lanes) (+)= A (mr, k) B (k, nv * lanes).
+///
+/// `k` counts steps of [`Engine::K_STEP`]; `a_step`, `b_step` are the distances of one step.
+pub(super) struct Tile<P> {
+    pub(super) k: usize,
+    pub(super) a: *const P,
+    pub(super) a_row: usize,
+    pub(super) a_step: usize,
+    pub(super) b: *const P,
+    pub(super) b_step: usize,
+    pub(super) c: *mut f32,
+    pub(super) c_row: usize,
+    /// Columns of the last vector that exist, 1..=lanes.
+    pub(super) tail: usize,
+    /// Continue from the sums stored in C; otherwise start from zero.
+    pub(super) resume: bool,
+}
+
+/// A left operand as the tile reads it.
+#[derive(Clone, Copy)]
+pub(super) struct Lhs<P> {
+    pub(super) ptr: *const P,
+    pub(super) row: usize,
+    pub(super) step: usize,
+}
+
+/// A right operand that needs no packing: vectors of neighbouring columns, `step` elements from one k to the next.
+#[derive(Clone, Copy)]
+pub(super) struct Rhs<P> {
+    pub(super) ptr: *const P,
+    pub(super) step: usize,
+}
+
+/// Register tiles and packing for one pair of (element type, instruction set).
+///
+/// A packed panel of B holds, for each step of k, `nv * LANES` columns of `K_STEP` values each. Packed A is row-major or
+/// step-major, whichever side of the source is contiguous: the tile broadcasts single values and takes any strides.
+pub(super) trait Engine: Send + Sync + 'static {
+    /// Element of the operands in memory.
+    type Source: Copy + Send + Sync;
+    /// Element the tile multiplies.
+    type Packed: bytemuck::Pod;
+    /// f32 sums in a vector.
+    const LANES: usize;
+    /// Most rows in a tile.
+    const MR: usize;
+    /// Most vectors in a tile row.
+    const NV: usize;
+    /// Products summed by one multiply-add: 1, or 2 for bf16 pairs.
+    const K_STEP: usize;
+
+    /// A as it lies, if the tile can read it there for a sum of `k` terms.
+    fn direct_a(a: View<Self::Source>, k: usize) -> Option<Lhs<Self::Packed>>;
+
+    /// B as it lies, if the tile can read whole vectors of it there.
+    fn direct_b(b: View<Self::Source>) -> Option<Rhs<Self::Packed>>;
+
+    /// Packs (rows, k) of A, k zero-padded to whole steps. `out` holds `rows * padded k` values, and may be padded further
+    /// by [`Self::a_space`].
+    ///
+    /// # Safety
+    /// The block must lie in A and `out` must have the space.
+    unsafe fn pack_a(
+        a: View<Self::Source>,
+        rows: usize,
+        k: usize,
+        out: *mut Self::Packed,
+    ) -> Lhs<Self::Packed>;
+
+    /// Packs one panel: (k, cols) of B into `nv * LANES` columns, the missing ones and missing k zero.
+    ///
+    /// # Safety
+    /// The block must lie in B and `out` must hold `k.next_multiple_of(K_STEP) * nv * LANES` values.
+    unsafe fn pack_b(b: View<Self::Source>, k: usize, cols: usize, nv: usize, out: *mut Self::Packed);
+
+    /// Runs one tile of `mr` rows and `nv` vectors.
+    ///
+    /// # Safety
+    /// The CPU must have the instruction set, `mr` and `nv` must be in 1..=MR and 1..=NV, and everything the tile names
+    /// must be readable (C: writable, and nobody else's).
+    unsafe fn tile(mr: usize, nv: usize, tile: &Tile<Self::Packed>);
+}
+
+/// Elements of packed A for a block.
+pub(super) fn a_space(rows: usize, k: usize) -> usize {
+    // Either side may be padded to a whole number of cache lines and one line more.
+    (rows + 32) * (k + 32)
+}

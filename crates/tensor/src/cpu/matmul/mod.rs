@@ -1,0 +1,138 @@
+//! Matrix products on the host, written from scratch: C (M, N) = A (M, K) B (K, N), any strides, f32 sums.
+//!
+//! **Order of the sums.** Each element of C is one chain of multiply-adds over k = 0, 1, …, K - 1, whatever M and N are,
+//! wherever the element lies, however the operands are laid out and however many threads run. So a row computed alone has
+//! the bits of the same row in a batch. Between instruction sets the bits differ: AVX-512 and AVX2 fuse the multiply and
+//! the add into one rounding, the portable engine rounds twice.
+//!
+//! **Threads.** Products share rayon's current pool, one block of C per task; small ones stay on the calling thread.
+//! Called from a thread outside the pool, every parallel product pays for waking it: enclose many products in one
+//! `rayon::scope` or `ThreadPool::install`.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod block;
+mod engine;
+mod epilogue;
+mod pack;
+mod parallel;
+mod portable;
+mod scratch;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod transpose;
+mod view;
+
+use block::Product;
+use engine::Engine;
+pub use epilogue::{Epilogue, Finish, FinishRow, FinishRowWith};
+use epilogue::{Last, LastPass};
+pub use scratch::Scratch;
+use scratch::with_thread_scratch;
+pub use view::{MatMut, MatRef, MatmulError};
+
+/// C = A B in f32, or what `epilogue` asks for, on all threads of the current pool.
+///
+/// # Errors
+/// [`MatmulError::Shape`] if A, B, C (or the epilogue's second matrix) do not fit together.
+pub fn matmul(
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    c: MatMut<'_, f32>,
+    epilogue: Epilogue<'_>,
+) -> Result<(), MatmulError> {
+    dispatch_f32(a, b, c, epilogue, None)
+}
+
+/// [`matmul`] on the calling thread alone, with the caller's packing space: for small products inside a parallel task.
+///
+/// # Errors
+/// As [`matmul`].
+pub fn matmul_serial(
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    c: MatMut<'_, f32>,
+    epilogue: Epilogue<'_>,
+    scratch: &mut Scratch,
+) -> Result<(), MatmulError> {
+    dispatch_f32(a, b, c, epilogue, Some(scratch))
+}
+
+/// Whether the f32 engine of this processor rounds a multiply-add once (AVX-512, AVX2 with FMA) or twice.
+#[must_use]
+pub fn fused() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        return true;
+    }
+    false
+}
+
+/// Picks the widest engine this processor has.
+fn dispatch_f32(
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    c: MatMut<'_, f32>,
+    epilogue: Epilogue<'_>,
+    scratch: Option<&mut Scratch>,
+) -> Result<(), MatmulError> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the processor has AVX-512F.
+        return unsafe { run::<avx512::Avx512>(a, b, c, epilogue, scratch) };
+    }
+    // SAFETY: the portable engine needs no instruction set.
+    unsafe { run::<portable::Portable>(a, b, c, epilogue, scratch) }
+}
+
+/// Checks shapes, then runs the product on `scratch` here, or on the pool.
+///
+/// # Safety
+/// The processor must have the engine's instruction set.
+unsafe fn run<E: Engine>(
+    a: MatRef<'_, E::Source>,
+    b: MatRef<'_, E::Source>,
+    mut c: MatMut<'_, f32>,
+    mut epilogue: Epilogue<'_>,
+    scratch: Option<&mut Scratch>,
+) -> Result<(), MatmulError> {
+    let (m, n, k) = check_shapes(a.shape(), b.shape(), &c, &epilogue)?;
+    let finish = match &mut epilogue.finish {
+        Finish::None => LastPass::None,
+        Finish::Rows(f) => LastPass::Rows(*f),
+        Finish::RowsWith(second, f) => LastPass::RowsWith(second.out(), *f),
+    };
+    let last = Last { accumulate: epilogue.accumulate, finish };
+    let product = Product::<E> { a: a.view(), b: b.view(), c: c.out(), k, last };
+    if let Some(scratch) = scratch {
+        // SAFETY: the whole of C, which we hold exclusively; shapes are checked.
+        unsafe { product.run(0..m, 0..n, scratch) };
+        return Ok(());
+    }
+    let grid = parallel::Grid::new((m, n, k), 1, E::LANES);
+    parallel::for_tasks(grid.len(), &|i| {
+        let (rows, cols) = grid.block(i);
+        // SAFETY: blocks of the grid are disjoint and lie in C; shapes are checked.
+        with_thread_scratch(|scratch| unsafe { product.run(rows, cols, scratch) });
+    });
+    Ok(())
+}
+
+/// (M, N, K), if everything fits together.
+fn check_shapes(
+    (m, k): (usize, usize),
+    (k_b, n): (usize, usize),
+    c: &MatMut<'_, f32>,
+    epilogue: &Epilogue<'_>,
+) -> Result<(usize, usize, usize), MatmulError> {
+    let fits = |what, got, expected| {
+        if got == expected { Ok(()) } else { Err(MatmulError::Shape { what, expected, got }) }
+    };
+    fits("right operand", (k_b, n), (k, n))?;
+    fits("output", c.shape(), (m, n))?;
+    if let Finish::RowsWith(second, _) = &epilogue.finish {
+        fits("second output", second.shape(), (m, n))?;
+    }
+    Ok((m, n, k))
+}

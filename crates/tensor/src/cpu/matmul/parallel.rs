@@ -1,0 +1,76 @@
+//! How a product is shared out: blocks of C, each computed by one thread from start to end.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::block::pieces;
+
+/// Multiply-adds below which a second thread is not worth waking (about 10 µs of one core).
+const MIN_WORK: usize = 1 << 20;
+/// Multiply-adds of a task when there is plenty of work, small enough to even out a busy machine.
+const TASK_WORK: usize = 1 << 25;
+/// Narrowest block of columns cut for the sake of sharing, in columns.
+const MIN_COLS: usize = 96;
+
+/// C cut into `row_blocks` x `col_blocks`.
+pub(super) struct Grid {
+    rows: usize,
+    cols: usize,
+    row_blocks: usize,
+    col_blocks: usize,
+    lanes: usize,
+}
+
+impl Grid {
+    /// Chooses the cut for a product of this shape, one of `batch` that run together.
+    pub(super) fn new((m, n, k): (usize, usize, usize), batch: usize, lanes: usize) -> Self {
+        let threads = rayon::current_num_threads();
+        let work = m.saturating_mul(n).saturating_mul(k.max(1));
+        let most = (work.saturating_mul(batch) / MIN_WORK).clamp(1, threads).max(work / TASK_WORK);
+        let wanted = most.div_ceil(batch.max(1)).min(64 * threads);
+        // Columns first: then no two tasks pack the same part of B. The rest by rows.
+        let col_blocks = wanted.min(n / MIN_COLS).max(1);
+        let row_blocks = wanted.div_ceil(col_blocks).min(m.div_ceil(32)).max(1);
+        Self { rows: m, cols: n, row_blocks, col_blocks, lanes }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.row_blocks * self.col_blocks
+    }
+
+    /// Rows and columns of block `i`.
+    pub(super) fn block(&self, i: usize) -> (Range<usize>, Range<usize>) {
+        let (r, c) = (i % self.row_blocks, i / self.row_blocks);
+        (nth(self.rows, self.row_blocks, 8, r), nth(self.cols, self.col_blocks, self.lanes, c))
+    }
+}
+
+/// Piece `i` of `count`, in whole units; empty if there are fewer pieces.
+fn nth(len: usize, count: usize, unit: usize, i: usize) -> Range<usize> {
+    let units = len.div_ceil(unit);
+    pieces(len, units.div_ceil(count).max(1) * unit, unit).nth(i).unwrap_or(0..0)
+}
+
+/// Calls `body` once for each of `0..tasks`, on as many threads as there are tasks for.
+pub(super) fn for_tasks(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
+    let next = AtomicUsize::new(0);
+    let drain = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= tasks {
+                break;
+            }
+            body(i);
+        }
+    };
+    fan_out(tasks.min(rayon::current_num_threads()), &drain);
+}
+
+/// Runs `work` on up to `count` threads. A thread that comes too late finds nothing left, and nobody waits for it.
+fn fan_out(count: usize, work: &(dyn Fn() + Sync)) {
+    if count <= 1 {
+        work();
+    } else {
+        rayon::join(|| fan_out(count.div_ceil(2), work), || fan_out(count / 2, work));
+    }
+}
