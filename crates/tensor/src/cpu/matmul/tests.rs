@@ -42,8 +42,10 @@ fn pool(threads: usize) -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
 }
 
-/// Ways to lay out a matrix: (row stride, column stride) for (rows, cols).
-const LAYOUTS: [fn(usize, usize) -> (usize, usize); 7] = [
+/// (row stride, column stride) of a (rows, cols) matrix.
+type Layout = fn(usize, usize) -> (usize, usize);
+
+const LAYOUTS: [Layout; 7] = [
     |_, cols| (cols, 1),
     |rows, _| (1, rows),
     |_, cols| (cols + 3, 1),
