@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod elementwise;
+mod normalise;
 mod rows;
 
 /// Declares the op modules and derives the registry and the prelude from the list.
@@ -43,6 +44,8 @@ registry! {
     add,
     gelu,
     // Rows.
+    embedding,
+    layer_norm,
     softmax,
     // Reductions.
     sum,

@@ -1,0 +1,362 @@
+//! L = Σₙ (ln Σⱼ e^(xₙⱼ) - Σⱼ qₙⱼ·xₙⱼ), divided by the number of targets for the mean, fused with its softmax.
+//!
+//! q is 1 at the target and 0 elsewhere; with label smoothing α it is 1 - α + α/V at the target and α/V elsewhere.
+//! Derivative: ∂L/∂xₙⱼ = (softmax(xₙ)ⱼ - qₙⱼ)·g, and 0 in rows whose target is `ignore_index`.
+//! Shapes: `(…, V)` and `(…)` of i64, u32 or u8 → `()`. Hidden outputs: the largest logit and ln Σⱼ e^(xⱼ - max) of
+//! each row, apart, so that a large common offset of the logits costs the gradient no digits.
+//! Numerics: rows add up in f64, in order. If every target is ignored, loss and gradients are 0 (PyTorch: the mean is
+//! NaN), so that a micro-batch without targets adds nothing. A NaN or +∞ in a row makes its loss NaN.
+//! Source: Szegedy et al., *Rethinking the Inception Architecture*, 2016, §7, for the smoothing.
+
+use warpsmith_autograd::{
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single,
+};
+use warpsmith_tensor::cpu::{dispatch, for_rows, math};
+use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
+
+use crate::elementwise::require_floats;
+use crate::normalise::per_row;
+use crate::rows;
+
+/// The target that says "no target here", as in PyTorch.
+pub const IGNORE_INDEX: i64 = -100;
+
+/// How the losses of the rows become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their sum over the number of targets that are not ignored.
+    Mean,
+    /// Their sum: for batches in parts, which are divided by the number of all targets in the end.
+    Sum,
+}
+
+/// The negative log-likelihood of the targets under the softmax of the logits.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy {
+    /// Mean or sum.
+    pub reduction: Reduction,
+    /// Targets of this value count for nothing; usually [`IGNORE_INDEX`].
+    pub ignore_index: i64,
+    /// α in [0, 1]: how much of each target is spread evenly over all classes.
+    pub label_smoothing: f64,
+}
+
+impl CrossEntropy {
+    /// The mean over all targets but those of [`IGNORE_INDEX`], without smoothing.
+    pub const MEAN: Self =
+        Self { reduction: Reduction::Mean, ignore_index: IGNORE_INDEX, label_smoothing: 0.0 };
+
+    /// The sum over the same targets.
+    pub const SUM: Self = Self { reduction: Reduction::Sum, ..Self::MEAN };
+
+    /// Each target as a column, `None` where it is ignored.
+    fn columns(&self, targets: &[i64], classes: usize) -> Result<Vec<Option<usize>>> {
+        let column = |(n, &target): (usize, &i64)| {
+            if target == self.ignore_index {
+                return Ok(None);
+            }
+            match usize::try_from(target) {
+                Ok(column) if column < classes => Ok(Some(column)),
+                _ => {
+                    let message = format!("target {target} at position {n}, but there are {classes} classes");
+                    let hint = format!("mark targets that do not count with {}", self.ignore_index);
+                    Err(Error::index("cross_entropy", message).hint(hint))
+                }
+            }
+        };
+        targets.iter().enumerate().map(column).collect()
+    }
+
+    /// What each row's loss is multiplied by.
+    fn weight(&self, columns: &[Option<usize>]) -> f64 {
+        match self.reduction {
+            Reduction::Mean => 1.0 / columns.iter().flatten().count().max(1) as f64,
+            Reduction::Sum => 1.0,
+        }
+    }
+
+    /// (q at the target less q elsewhere, q elsewhere).
+    fn distribution(&self, classes: usize) -> (f64, f64) {
+        (1.0 - self.label_smoothing, self.label_smoothing / classes.max(1) as f64)
+    }
+
+    fn check(&self, logits: &Meta, targets: &Meta) -> Result<()> {
+        require_floats("cross_entropy", &[*logits])?;
+        let operands = || [(logits.shape, logits.dtype), (targets.shape, targets.dtype)];
+        if !targets.dtype.is_index() {
+            let message = format!("targets are i64, u32 or u8, not {}", targets.dtype);
+            return Err(Error::dtype("cross_entropy", message).operands(operands()));
+        }
+        if logits.dims().split_last().map(|(_, outer)| outer) != Some(targets.dims()) {
+            return Err(Error::shape("cross_entropy", &[], "takes logits (…, V) and targets (…)")
+                .operands(operands())
+                .hint("one target per row of logits"));
+        }
+        if !(0.0..=1.0).contains(&self.label_smoothing) {
+            let message = format!("label_smoothing is {}, not between 0 and 1", self.label_smoothing);
+            return Err(Error::value("cross_entropy", message));
+        }
+        Ok(())
+    }
+}
+
+/// How many targets count: those that are not `ignore_index`.
+///
+/// # Errors
+/// If the tensor holds no whole numbers.
+pub fn count_targets(targets: &Tensor, ignore_index: i64) -> Result<usize> {
+    Ok(integers(targets)?.iter().filter(|&&t| t != ignore_index).count())
+}
+
+/// The targets as i64, row-major.
+fn integers(targets: &Tensor) -> Result<Vec<i64>> {
+    match targets.dtype() {
+        DType::U32 => Ok(targets.to_vec::<u32>()?.into_iter().map(i64::from).collect()),
+        DType::U8 => Ok(targets.to_vec::<u8>()?.into_iter().map(i64::from).collect()),
+        _ => targets.to_vec::<i64>(),
+    }
+}
+
+fn integers_of(targets: &Array) -> Vec<i64> {
+    targets.data.iter().map(|&t| t as i64).collect()
+}
+
+/// Largest number, ln Σ e^(x - max), and Σ (x - max) of a row, in f64.
+fn row_reference(x: &[f64]) -> (f64, f64, f64) {
+    let max = x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b });
+    (max, x.iter().map(|v| (v - max).exp()).sum::<f64>().ln(), x.iter().map(|v| v - max).sum())
+}
+
+impl Op for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        self.check(&x[0], &x[1])?;
+        Ok(vec![Meta::new(Shape::scalar(), x[0].dtype), per_row(&x[0]), per_row(&x[0])])
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        let classes = x[0].last();
+        let columns = self.columns(&integers_of(&x[1]), classes)?;
+        let (peak, rest) = self.distribution(classes);
+        for (n, column) in columns.iter().enumerate() {
+            let row = &x[0].data[n * classes..][..classes];
+            let (max, log_sum, below) = row_reference(row);
+            (y[1].data[n], y[2].data[n]) = (max, log_sum);
+            if let Some(column) = *column {
+                let smooth = if rest > 0.0 { rest * below } else { 0.0 };
+                y[0].data[0] += log_sum - peak * (row[column] - max) - smooth;
+            }
+        }
+        y[0].data[0] *= self.weight(&columns);
+        Ok(())
+    }
+
+    fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let classes = x[0].shape().last();
+        let columns = self.columns(&integers(&x[1])?, classes)?;
+        let (peak, rest) = self.distribution(classes);
+        let (logits, device) = (x[0].contiguous()?, x[0].device());
+        let logits = logits.data::<f32>()?;
+        let mut rows = vec![Row::default(); columns.len()];
+        for_rows(&mut rows, 1, classes * 16, |first, block| {
+            dispatch(
+                #[inline(always)]
+                || {
+                    for (i, row) in block.iter_mut().enumerate() {
+                        let x = &logits[(first + i) * classes..][..classes];
+                        *row = Row::of(x, columns[first + i], peak, rest);
+                    }
+                },
+            );
+        });
+        let loss = rows.iter().map(|r| r.loss).sum::<f64>() * self.weight(&columns);
+        let column = |value: fn(&Row) -> f32| {
+            Tensor::from_slice(&rows.iter().map(value).collect::<Vec<f32>>(), y[1].dims(), &device)
+        };
+        Ok(vec![Tensor::scalar(loss as f32, &device)?, column(|r| r.max)?, column(|r| r.log_sum)?])
+    }
+
+    fn saves(&self) -> Saves {
+        Saves { inputs: &[0, 1], outputs: &[1, 2] }
+    }
+
+    fn hidden_outputs(&self) -> usize {
+        2
+    }
+
+    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
+        if !back.needs(0) {
+            return Ok(vec![None, None]);
+        }
+        let (targets, max, log_sum) = (back.input(1)?, back.output(1)?, back.output(2)?);
+        let inputs = vec![back.take_input(0)?, targets, max, log_sum, back.grad(0)?];
+        let mut grads = apply_owned(CrossEntropyBackward { forward: *self }, inputs)?;
+        Ok(vec![grads.pop(), None])
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("N*s + R*i", "s + 8*R", "4*N")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        vec![("R", x[1].shape.numel()), ("i", x[1].dtype.size())]
+    }
+
+    /// The size of every term; ln Σ may cancel down to 0, so 1 stands for the relative error of the sum.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let classes = x[0].last();
+        let (peak, rest) = self.distribution(classes);
+        let mut scale = vec![Array::zeros(y[0].shape), y[1].clone(), y[2].clone()];
+        let Ok(columns) = self.columns(&integers_of(&x[1]), classes) else { return scale };
+        for (n, column) in columns.iter().enumerate() {
+            let row = &x[0].data[n * classes..][..classes];
+            let (max, log_sum, below) = row_reference(row);
+            (scale[1].data[n], scale[2].data[n]) = (0.0, 1.0 + log_sum);
+            if let Some(column) = *column {
+                scale[0].data[0] += 1.0 + log_sum + peak * (max - row[column]) - rest * below;
+            }
+        }
+        scale[0].data[0] *= self.weight(&columns);
+        scale
+    }
+
+    /// Each term of Σ e^(x - max) has 2 roundings of e^ and, relative to the sum, at most 1 of x - max; then the sum.
+    fn roundings(&self, x: &[Meta]) -> f64 {
+        8.0 + x[0].shape.last() as f64 / 32.0
+    }
+}
+
+/// What one row of logits gives.
+#[derive(Clone, Copy)]
+struct Row {
+    max: f32,
+    log_sum: f32,
+    loss: f64,
+}
+
+impl Default for Row {
+    /// The row of no classes.
+    fn default() -> Self {
+        Self { max: f32::NEG_INFINITY, log_sum: f32::NEG_INFINITY, loss: 0.0 }
+    }
+}
+
+impl Row {
+    /// Call inside `dispatch`.
+    #[inline(always)]
+    fn of(x: &[f32], column: Option<usize>, peak: f64, rest: f64) -> Self {
+        let max = rows::max_of(x);
+        let sum = rows::sum_of(
+            x,
+            #[inline(always)]
+            |x| math::exp(x - max),
+        );
+        let log_sum = math::ln(sum);
+        let Some(column) = column else { return Self { max, log_sum, loss: 0.0 } };
+        let mut loss = log_sum as f64 - peak * (x[column] as f64 - max as f64);
+        if rest > 0.0 {
+            let below = rows::sum_of(
+                x,
+                #[inline(always)]
+                |x| x - max,
+            );
+            loss -= rest * below as f64;
+        }
+        Self { max, log_sum, loss }
+    }
+}
+
+/// The gradient of the logits of [`CrossEntropy`], from (logits, targets, max, ln Σ, g); written over the logits if
+/// nobody else holds them.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropyBackward {
+    /// The op whose gradient this is.
+    pub forward: CrossEntropy,
+}
+
+impl Op for CrossEntropyBackward {
+    fn name(&self) -> &'static str {
+        "cross_entropy_backward"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        self.forward.check(&x[0], &x[1])?;
+        if x[2..4] != [per_row(&x[0]); 2] || x[4] != Meta::new(Shape::scalar(), x[0].dtype) {
+            let message = "takes max and ln Σ of one number per row, and the gradient of one number";
+            return Err(Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype))));
+        }
+        Ok(vec![x[0]])
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        let classes = x[0].last();
+        let columns = self.forward.columns(&integers_of(&x[1]), classes)?;
+        let (peak, rest) = self.forward.distribution(classes);
+        let weight = self.forward.weight(&columns) * x[4].data[0];
+        for (n, column) in columns.iter().enumerate() {
+            let Some(column) = *column else { continue };
+            for j in 0..classes {
+                let p = (x[0].data[n * classes + j] - x[2].data[n] - x[3].data[n]).exp();
+                let q = rest + if j == column { peak } else { 0.0 };
+                y[0].data[n * classes + j] = (p - q) * weight;
+            }
+        }
+        Ok(())
+    }
+
+    fn cpu(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let classes = y[0].shape.last();
+        let columns = self.forward.columns(&integers(&x[1])?, classes)?;
+        let (peak, rest) = self.forward.distribution(classes);
+        let weight = (self.forward.weight(&columns) * x[4].item()?) as f32;
+        let (max, log_sum) = (x[2].contiguous()?, x[3].contiguous()?);
+        let (max, log_sum) = (max.data::<f32>()?, log_sum.data::<f32>()?);
+        let mut logits = x.swap_remove(0);
+        let source = if logits.is_unique() { None } else { Some(logits.contiguous()?) };
+        let mut out = match source {
+            None => logits,
+            Some(_) => Tensor::empty(y[0].shape, y[0].dtype, &logits.device())?,
+        };
+        let from = source.as_ref().map(|s| s.data::<f32>()).transpose()?;
+        for_rows(out.data_mut::<f32>()?, classes, 16, |first, block| {
+            dispatch(
+                #[inline(always)]
+                || {
+                    for (i, row) in block.chunks_mut(classes).enumerate() {
+                        let n = first + i;
+                        let Some(column) = columns[n] else {
+                            row.fill(0.0);
+                            continue;
+                        };
+                        let slope = Slope { max: max[n], log_sum: log_sum[n], rest: rest as f32, weight };
+                        let at_target = slope.at(from.map_or(row[column], |from| from[n * classes + column]));
+                        match from {
+                            Some(from) => {
+                                let x = &from[n * classes..][..classes];
+                                row.iter_mut().zip(x).for_each(|(y, &x)| *y = slope.at(x) * weight);
+                            }
+                            None => row.iter_mut().for_each(|x| *x = slope.at(*x) * weight),
+                        }
+                        row[column] = (at_target - peak as f32) * weight;
+                    }
+                },
+            );
+        });
+        Ok(vec![out])
+    }
+
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("N*s + R*i + 8*R", "N*s", "5*N")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        self.forward.symbols(x)
+    }
+}

@@ -1,0 +1,358 @@
+//! y = w·x̂ + b with x̂ = (x - μ)/√(σ² + ε), where μ and σ² are the mean and the variance of each row.
+//!
+//! Derivative: with h = g·w, ∂L/∂x = (h - mean(h) - x̂·mean(h·x̂))/√(σ² + ε), ∂L/∂w = Σ g·x̂ and ∂L/∂b = Σ g over the
+//! rows. Shapes: `(…, C)`, `(C)`, optionally `(C)` → `(…, C)`. Hidden outputs: μ and 1/√(σ² + ε), each `(…)`.
+//! Numerics: two passes in f64 over numbers shifted by the row's first, so a mean of 10⁴ with a spread of 1 costs no
+//! digits and no square overflows; σ² is the biased variance, and a row that holds a NaN or ±∞ is NaN, as in PyTorch.
+//! Source: Ba, Kiros and Hinton, *Layer Normalization*, 2016, arXiv 1607.06450, §3.
+
+use warpsmith_autograd::{
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single,
+};
+use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
+use warpsmith_tensor::{Error, Result, Tensor};
+
+use crate::elementwise::require_floats;
+use crate::normalise::{
+    backward_over_rows, backward_roundings, per_row, require_width, sum_in_f64, sum_of_pairs,
+};
+use crate::rows::sum_of;
+
+/// Normalises rows to mean 0 and variance 1, then scales by a weight and adds a bias if there is a third input.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNorm {
+    /// ε, added to the variance.
+    pub eps: f64,
+}
+
+impl Op for LayerNorm {
+    fn name(&self) -> &'static str {
+        "layer_norm"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        require_floats(self.name(), x)?;
+        require_width(self.name(), &x[0].shape, &x[1..])?;
+        let statistic = per_row(&x[0]);
+        Ok(vec![x[0], statistic, statistic])
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        let width = x[0].last();
+        for r in 0..y[1].data.len() {
+            let row = &x[0].data[r * width..][..width];
+            let shift = row.first().copied().unwrap_or(0.0);
+            let mean = shift + row.iter().map(|v| v - shift).sum::<f64>() / width as f64;
+            let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / width as f64;
+            let rstd = 1.0 / (variance + self.eps).sqrt();
+            for c in 0..width {
+                let bias = x.get(2).map_or(0.0, |b| b.data[c]);
+                y[0].data[r * width + c] = (row[c] - mean) * rstd * x[1].data[c] + bias;
+            }
+            (y[1].data[r], y[2].data[r]) = (mean, rstd);
+        }
+        Ok(())
+    }
+
+    fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+        let (from, weight) = (x[0].data::<f32>()?, x[1].data::<f32>()?);
+        let bias = x.get(2).map(|b| b.data::<f32>()).transpose()?;
+        let (width, eps, device) = (y[0].shape.last(), self.eps, x[0].device());
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+        let mut statistics = vec![[f32::NAN; 2]; y[1].shape.numel()];
+        for_rows_zip((out.data_mut::<f32>()?, width), (&mut statistics, 1), 4, |first, block, statistics| {
+            dispatch(
+                #[inline(always)]
+                || {
+                    for (i, (y, s)) in block.chunks_mut(width).zip(statistics).enumerate() {
+                        let x = &from[(first + i) * width..][..width];
+                        let (mean, rstd) = mean_and_rstd(x, eps);
+                        normalise_row(x, mean, rstd, weight, bias, y);
+                        *s = [mean as f32, rstd as f32];
+                    }
+                },
+            );
+        });
+        let column = |k: usize| {
+            let values: Vec<f32> = statistics.iter().map(|s| s[k]).collect();
+            Tensor::from_slice(&values, y[1].dims(), &device)
+        };
+        Ok(vec![out, column(0)?, column(1)?])
+    }
+
+    fn saves(&self) -> Saves {
+        Saves { inputs: &[0, 1], outputs: &[1, 2] }
+    }
+
+    fn hidden_outputs(&self) -> usize {
+        2
+    }
+
+    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
+        let (x, weight, mean, rstd) = (back.input(0)?, back.input(1)?, back.output(1)?, back.output(2)?);
+        let mut grads = apply_owned(LayerNormBackward, vec![back.take_grad(0)?, x, weight, mean, rstd])?;
+        grads.truncate(back.input_count());
+        Ok(grads.into_iter().map(Some).collect())
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("N*s + P*C*s", "N*s + 8*R", "9*N")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last()), ("P", x.len() - 1)]
+    }
+
+    /// |w·x̂| + |b|, which may cancel, and the rounding of the f64 sums against the largest number of the row.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let width = x[0].last();
+        let mut scale = y.to_vec();
+        scale.iter_mut().for_each(|a| a.data.iter_mut().for_each(|v| *v = v.abs()));
+        for r in 0..y[1].data.len() {
+            let largest = x[0].data[r * width..][..width].iter().fold(0.0, |a: f64, v| a.max(v.abs()));
+            let lost = largest * width as f64 * 2f64.powi(-31);
+            for c in 0..width {
+                let bias = x.get(2).map_or(0.0, |b| b.data[c]);
+                let at = r * width + c;
+                scale[0].data[at] =
+                    (y[0].data[at] - bias).abs() + bias.abs() + lost * y[2].data[r] * x[1].data[c].abs();
+            }
+            scale[1].data[r] += lost;
+        }
+        scale
+    }
+}
+
+/// μ and 1/√(σ² + ε) of a row. Call inside `dispatch`.
+#[inline(always)]
+fn mean_and_rstd(x: &[f32], eps: f64) -> (f64, f64) {
+    let (n, shift) = (x.len() as f64, x[0] as f64);
+    let mean = shift
+        + sum_in_f64(
+            x,
+            #[inline(always)]
+            |v| v - shift,
+        ) / n;
+    let squares = sum_in_f64(
+        x,
+        #[inline(always)]
+        |v| (v - mean) * (v - mean),
+    );
+    (mean, 1.0 / (squares / n + eps).sqrt())
+}
+
+/// y = w·(x - μ)·rstd + b. Call inside `dispatch`.
+#[inline(always)]
+fn normalise_row(x: &[f32], mean: f64, rstd: f64, weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = ((x as f64 - mean) * rstd) as f32;
+    }
+    match bias {
+        Some(bias) => {
+            y.iter_mut().zip(weight.iter().zip(bias)).for_each(|(y, (w, b))| *y = y.mul_add(*w, *b));
+        }
+        None => y.iter_mut().zip(weight).for_each(|(y, w)| *y *= w),
+    }
+}
+
+/// The gradients of [`LayerNorm`] with respect to input, weight and bias, from (g, x, w, μ, rstd).
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNormBackward;
+
+impl Op for LayerNormBackward {
+    fn name(&self) -> &'static str {
+        "layer_norm_backward"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        require_floats(self.name(), &x[..3])?;
+        require_width(self.name(), &x[1].shape, &x[2..3])?;
+        let statistic = per_row(&x[1]);
+        if x[0] != x[1] || x[3..] != [statistic; 2] {
+            let message = "takes g and x of one shape, and μ and rstd of one number per row";
+            return Err(Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype))));
+        }
+        Ok(vec![x[1], x[2], x[2]])
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        let width = x[1].last();
+        for r in 0..x[3].data.len() {
+            let (mean, rstd) = (x[3].data[r], x[4].data[r]);
+            let (g, row) = (&x[0].data[r * width..][..width], &x[1].data[r * width..][..width]);
+            let normal: Vec<f64> = row.iter().map(|v| (v - mean) * rstd).collect();
+            let h: Vec<f64> = g.iter().zip(&x[2].data).map(|(g, w)| g * w).collect();
+            let mean_h = h.iter().sum::<f64>() / width as f64;
+            let mean_hx = h.iter().zip(&normal).map(|(h, n)| h * n).sum::<f64>() / width as f64;
+            for c in 0..width {
+                y[0].data[r * width + c] = rstd * (h[c] - mean_h - normal[c] * mean_hx);
+                y[1].data[c] += g[c] * normal[c];
+                y[2].data[c] += g[c];
+            }
+        }
+        Ok(())
+    }
+
+    fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let grad = x.swap_remove(0);
+        // The gradient left its place to the last input: rstd, x, w, μ.
+        let x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+        let (rstd, from, weight, mean) =
+            (x[0].data::<f32>()?, x[1].data::<f32>()?, x[2].data::<f32>()?, x[3].data::<f32>()?);
+        let width = weight.len();
+        let (dx, [dw, db]) = backward_over_rows(
+            grad,
+            #[inline(always)]
+            |r, g, dx, sums| {
+                let (dw, db) = sums.split_at_mut(width);
+                backward_row(g, &from[r * width..][..width], weight, mean[r], rstd[r], dx, dw, db);
+            },
+        )?;
+        Ok(vec![dx, dw, db])
+    }
+
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("2*N*s + C*s + 8*R", "N*s + 2*C*s", "14*N")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last())]
+    }
+
+    /// The same sums over the sizes of their terms.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let width = x[1].last();
+        let mut scale: Vec<Array> = y.iter().map(|a| Array::zeros(a.shape)).collect();
+        for r in 0..x[3].data.len() {
+            let (mean, rstd) = (x[3].data[r], x[4].data[r].abs());
+            let (g, row) = (&x[0].data[r * width..][..width], &x[1].data[r * width..][..width]);
+            let normal: Vec<f64> = row.iter().map(|v| (v - mean).abs() * rstd).collect();
+            let h: Vec<f64> = g.iter().zip(&x[2].data).map(|(g, w)| (g * w).abs()).collect();
+            let mean_h = h.iter().sum::<f64>() / width as f64;
+            let mean_hx = h.iter().zip(&normal).map(|(h, n)| h * n).sum::<f64>() / width as f64;
+            for c in 0..width {
+                scale[0].data[r * width + c] = rstd * (h[c] + mean_h + normal[c] * mean_hx);
+                scale[1].data[c] += g[c].abs() * normal[c];
+                scale[2].data[c] += g[c].abs();
+            }
+        }
+        scale
+    }
+
+    fn roundings(&self, x: &[Meta]) -> f64 {
+        backward_roundings(&x[1])
+    }
+}
+
+/// One row of the backward pass. Call inside `dispatch`.
+#[inline(always)]
+fn backward_row(
+    g: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    mean: f32,
+    rstd: f32,
+    dx: &mut [f32],
+    dw: &mut [f32],
+    db: &mut [f32],
+) {
+    // dx holds h until both means are known.
+    let terms = g.iter().zip(x).zip(weight).zip(dx.iter_mut());
+    terms.for_each(|(((g, _), w), h)| *h = g * w);
+    let n = g.len() as f32;
+    let mean_h = sum_of(
+        dx,
+        #[inline(always)]
+        |h| h,
+    ) / n;
+    let mean_hx = sum_of_pairs(
+        dx,
+        x,
+        #[inline(always)]
+        |h, x| h * ((x - mean) * rstd),
+    ) / n;
+    let sums = dw.iter_mut().zip(db.iter_mut());
+    for (((dx, &g), &x), (dw, db)) in dx.iter_mut().zip(g).zip(x).zip(sums) {
+        let normal = (x - mean) * rstd;
+        *dx = rstd * ((*dx - mean_h) - normal * mean_hx);
+        *dw = g.mul_add(normal, *dw);
+        *db += g;
+    }
+}
+
+methods! {
+    /// Normalises the last axis C to mean 0 and variance 1, times `weight` (C), plus `bias` (C) if given.
+    ///
+    /// # Errors
+    /// If there is no last axis, the parameters have not its size, or the dtypes differ or are not floats.
+    fn layer_norm(&self, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        apply_single(LayerNorm { eps }, &inputs)
+    }
+}
+
+/// The registry's entries.
+pub fn specs() -> Vec<Spec> {
+    vec![
+        Spec {
+            name: "layer_norm",
+            summary: "rows to mean 0 and variance 1, then scale and shift",
+            samples: || {
+                let norm = |dims: &[usize], bias: bool| {
+                    let width = &dims[dims.len() - 1..];
+                    let parameters = vec![Input::any(width); 1 + bias as usize];
+                    Sample::new(LayerNorm { eps: 1e-5 }, [vec![Input::any(dims)], parameters].concat())
+                };
+                vec![
+                    norm(&[3, 5, 70], true),
+                    norm(&[4, 33], false),
+                    norm(&[2, 1], true),
+                    norm(&[0, 5], true),
+                    norm(&[3, 0], true),
+                    norm(&[7], false),
+                ]
+            },
+        },
+        Spec {
+            name: "layer_norm_backward",
+            summary: "the gradients of layer_norm",
+            samples: || {
+                let norm = |dims: &[usize]| {
+                    let (width, rows) = (&dims[dims.len() - 1..], &dims[..dims.len() - 1]);
+                    let statistics = [Input::between(rows, -2.0, 2.0), Input::between(rows, 0.1, 3.0)];
+                    let x = [Input::any(dims), Input::between(dims, -4.0, 4.0), Input::any(width)];
+                    Sample::new(LayerNormBackward, x.into_iter().chain(statistics))
+                };
+                vec![norm(&[300, 70]), norm(&[2, 3, 33]), norm(&[2, 1]), norm(&[0, 5]), norm(&[3, 0])]
+            },
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_tensor::{Device, Rng, Seed};
+
+    #[test]
+    fn a_large_mean_costs_no_digits() {
+        let (rows, width) = (4, 768);
+        let noise = Rng::new(Seed(3)).normal(rows * width);
+        let shifted: Vec<f32> = noise.iter().map(|v| 1e4 + v).collect();
+        // What the numbers are after rounding to f32 is the spread that remains.
+        let centred: Vec<f32> = shifted.iter().map(|v| v - 1e4).collect();
+        let norm = |values: &[f32]| {
+            let x = Tensor::from_slice(values, &[rows, width], &Device::Cpu).unwrap();
+            let one = Tensor::from_slice(&vec![1f32; width], &[width], &Device::Cpu).unwrap();
+            x.layer_norm(&one, None, 1e-5).unwrap().to_vec::<f32>().unwrap()
+        };
+        for (a, b) in norm(&shifted).iter().zip(norm(&centred)) {
+            assert!((a - b).abs() <= 2.0 * f32::EPSILON * b.abs(), "{a} against {b}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What the normalisations share: sums in f64, and the one pass of their backward over blocks of rows.
+
+use rayon::prelude::*;
+use warpsmith_autograd::Meta;
+use warpsmith_tensor::cpu::{dispatch, for_rows};
+use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
+
+/// How many partial sums run side by side.
+const LANES: usize = 32;
+
+/// Σ f(xᵢ) in f64, in an order that depends on the length alone. Call inside `dispatch`.
+#[inline(always)]
+pub(crate) fn sum_in_f64(x: &[f32], f: impl Fn(f64) -> f64) -> f64 {
+    let mut lanes = [0f64; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, &x) in lanes.iter_mut().zip(chunk) {
+            *lane += f(x as f64);
+        }
+    }
+    for (lane, &x) in lanes.iter_mut().zip(rest) {
+        *lane += f(x as f64);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// Σ f(xᵢ, yᵢ) in f32, in an order that depends on the length alone. Call inside `dispatch`.
+#[inline(always)]
+pub(crate) fn sum_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0f32; LANES];
+    let done = x.len() / LANES * LANES;
+    for (x, y) in x.chunks_exact(LANES).zip(y.chunks_exact(LANES)) {
+        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
+            *lane += f(x, y);
+        }
+    }
+    for ((lane, &x), &y) in lanes.iter_mut().zip(&x[done..]).zip(&y[done..]) {
+        *lane += f(x, y);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// An error unless `x` has a last axis and all `parameters` have its size.
+pub(crate) fn require_width(op: &'static str, x: &Shape, parameters: &[Meta]) -> Result<()> {
+    let width = x.dims().last().copied();
+    if width.is_some_and(|width| parameters.iter().all(|p| p.dims() == [width])) {
+        return Ok(());
+    }
+    let shapes: Vec<Shape> = std::iter::once(*x).chain(parameters.iter().map(|p| p.shape)).collect();
+    Err(Error::shape(op, &shapes, "takes (…, C) and parameters of shape (C)"))
+}
+
+/// Shape and dtype of one number per row of `x`. Never a 16-bit float: the backward pass multiplies by it.
+pub(crate) fn per_row(x: &Meta) -> Meta {
+    let shape = x.shape.without(x.shape.rank().saturating_sub(1), false);
+    Meta::new(shape, if x.dtype == DType::F64 { DType::F64 } else { DType::F32 })
+}
+
+/// How many rows make a block: a function of their width alone.
+fn rows_per_block(width: usize) -> usize {
+    (32 * 1024 / width.max(1)).clamp(8, 128)
+}
+
+/// From the gradient of (…, C) the gradient of the same shape, written over it if nobody else holds it, and the
+/// gradients of `P` parameters of shape (C), which are sums over all rows.
+///
+/// `row(r, g, dx, sums)` turns one row and adds to the `P·C` sums of its block; blocks are added in their order, so
+/// the bits do not depend on the number of threads. It runs inside `dispatch` and must be `#[inline(always)]`.
+pub(crate) fn backward_over_rows<const P: usize>(
+    mut grad: Tensor,
+    row: impl Fn(usize, &[f32], &mut [f32], &mut [f32]) + Sync,
+) -> Result<(Tensor, [Tensor; P])> {
+    let (shape, width, device) = (*grad.shape(), grad.shape().last(), grad.device());
+    let mut sums = Vec::with_capacity(P);
+    let column = Shape::new(&[width])?;
+    for _ in 0..P {
+        sums.push(Tensor::zeros(column, DType::F32, &device)?);
+    }
+    let whole = |sums: Vec<Tensor>| {
+        <[Tensor; P]>::try_from(sums).map_err(|_| Error::internal("normalise", "one sum per parameter"))
+    };
+    if shape.numel() == 0 {
+        return Ok((grad, whole(sums)?));
+    }
+    let source = if grad.is_unique() { None } else { Some(grad.contiguous()?) };
+    let mut out = match source {
+        None => grad,
+        Some(_) => Tensor::empty(shape, DType::F32, &device)?,
+    };
+    let g = source.as_ref().map(|s| s.data::<f32>()).transpose()?;
+    let rows = rows_per_block(width);
+    let mut partial = vec![0f32; shape.rows().div_ceil(rows) * P * width];
+    let block = |b: usize, dx: &mut [f32], partial: &mut [f32]| {
+        let mut copy = vec![0f32; if g.is_none() { width } else { 0 }];
+        dispatch(
+            #[inline(always)]
+            || {
+                for (i, dx) in dx.chunks_mut(width).enumerate() {
+                    let r = b * rows + i;
+                    let g = match g {
+                        Some(g) => &g[r * width..][..width],
+                        None => {
+                            copy.copy_from_slice(dx);
+                            &copy[..]
+                        }
+                    };
+                    row(r, g, dx, partial);
+                }
+            },
+        );
+    };
+    let blocks = out.data_mut::<f32>()?.par_chunks_mut(rows * width).zip(partial.par_chunks_mut(P * width));
+    blocks.enumerate().for_each(|(b, (dx, partial))| block(b, dx, partial));
+    for (p, sum) in sums.iter_mut().enumerate() {
+        for_rows(sum.data_mut::<f32>()?, 1, shape.rows().div_ceil(rows), |first, sum| {
+            for partial in partial.chunks_exact(P * width) {
+                sum.iter_mut().zip(&partial[p * width + first..]).for_each(|(s, v)| *s += v);
+            }
+        });
+    }
+    Ok((out, whole(sums)?))
+}
+
+/// Roundings of [`backward_over_rows`]: those of a sum over a row, of the sums of one block, and of the blocks.
+pub(crate) fn backward_roundings(x: &Meta) -> f64 {
+    let (width, rows) = (x.shape.last(), x.shape.rows());
+    let per_block = rows_per_block(width).min(rows);
+    10.0 + width as f64 / 32.0 + (per_block + rows / per_block.max(1)) as f64
+}
