@@ -49,4 +49,9 @@ registry! {
     softmax,
     // Reductions.
     sum,
+    // Products.
+    matmul,
+    linear,
+    // Caches.
+    slice_assign,
 }

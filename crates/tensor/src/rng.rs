@@ -72,6 +72,18 @@ impl Rng {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// A generator of its own, with a seed drawn from this one: for a part of the model that may run twice.
+    pub fn child(&self) -> Self {
+        // The last counter of the stream: no stream is long enough to use it for numbers.
+        let [a, b, ..] = philox(self.seed.0, self.stream(), u64::MAX);
+        Self::new(Seed(((a as u64) << 32) | b as u64))
+    }
+
+    /// A generator of the same seed, at its first stream: it hands out the same streams once more.
+    pub fn restart(&self) -> Self {
+        Self::new(self.seed)
+    }
+
     /// `n` numbers, uniform in [0, 1).
     pub fn uniform(&self, n: usize) -> Vec<f32> {
         let stream = self.stream();
