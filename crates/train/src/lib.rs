@@ -6,6 +6,7 @@ pub mod atomic;
 pub mod config;
 pub mod error;
 pub mod log;
+pub mod report;
 pub mod schedule;
 
 pub use config::TrainConfig;
