@@ -19,6 +19,8 @@ pub fn comments(tree: &Tree) -> Vec<Offence> {
             for (at, _) in code.match_indices("unsafe").filter(|(at, word)| is_whole(code, *at, word.len())) {
                 let message = match use_of(&code[at + "unsafe".len()..], source.code(line + 1)) {
                     Use::Type => continue,
+                    // The trait has said what the caller must ensure.
+                    Use::Declaration if is_in_trait_impl(source, line) => continue,
                     Use::Declaration if is_explained(source, line, &["# Safety", "SAFETY:"]) => continue,
                     Use::Promise if is_explained(source, line, &["SAFETY:"]) => continue,
                     Use::Declaration => "its docs need a `# Safety` section: what must the caller ensure?",
@@ -76,6 +78,36 @@ fn use_of(rest: &str, next_line: &str) -> Use {
 fn is_whole(code: &str, at: usize, length: usize) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     !code[..at].ends_with(is_part) && !code[at + length..].starts_with(is_part)
+}
+
+/// True if the innermost braces around the line's beginning are those of an `impl Trait for Type`.
+fn is_in_trait_impl(source: &Source, line: usize) -> bool {
+    let mut closed = 0;
+    let mut header = String::new();
+    for above in (1..line).rev() {
+        for character in source.code(above).chars().rev() {
+            let is_inside = closed == 0 && header.is_empty();
+            match character {
+                '}' if is_inside || closed > 0 => closed += 1,
+                '{' if closed > 0 => closed -= 1,
+                // The brace that is still open; what stands before it, back to the item before, is its header.
+                '{' if is_inside => header.push('{'),
+                ';' | '{' | '}' if !is_inside && closed == 0 => return is_trait_header(&header),
+                c if !is_inside && closed == 0 => header.push(c),
+                _ => {}
+            }
+        }
+        if !header.is_empty() {
+            header.push(' ');
+        }
+    }
+    is_trait_header(&header)
+}
+
+fn is_trait_header(reversed: &str) -> bool {
+    let header: String = reversed.chars().rev().collect();
+    let mut words = header.split_whitespace().skip_while(|word| !word.starts_with("impl"));
+    words.next().is_some() && words.any(|word| word == "for")
 }
 
 /// Looks for a mark on the line, in the comments above it, and further up to where its statement begins.
@@ -146,6 +178,15 @@ mod tests {
         assert_eq!(lines("let x = unsafe { g() }; // SAFETY: a."), []);
         assert_eq!(lines("/// F.\n///\n/// # Safety\n///\n/// Ask.\n#[inline]\npub unsafe fn f() {}"), []);
         assert_eq!(lines("// SAFETY: a.\n#[unsafe(no_mangle)]\nfn f() {}"), []);
+    }
+
+    #[test]
+    fn a_function_of_a_trait_keeps_the_promise_of_the_trait() {
+        let of_trait = "impl<T> Engine\nfor X<T>\n{\n    const N: usize = { 3 };\n    unsafe fn f() {}\n}";
+        assert_eq!(lines(of_trait), []);
+        assert_eq!(lines("impl X {\n    const N: usize = 3;\n    unsafe fn f() {}\n}"), [3]);
+        assert_eq!(lines("impl A for X {}\nunsafe fn f() {}"), [2]);
+        assert_eq!(lines("impl A for X { fn a() {} }\nimpl X {\n    unsafe fn f() {}\n}"), [3]);
     }
 
     #[test]
