@@ -40,6 +40,8 @@ macro_rules! methods {
     };
 }
 registry! {
+    // Attention.
+    attention,
     // Elementwise.
     add,
     gelu,

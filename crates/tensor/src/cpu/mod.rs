@@ -1,5 +1,6 @@
 //! The host processor: one thread pool, SIMD chosen at run time, and the moves that every op needs.
 
+pub mod blocks;
 pub mod convert;
 pub mod math;
 pub mod matmul;

@@ -1,0 +1,233 @@
+//! The forward kernel: blocks of keys outside, tiles of query rows inside, softmax as it goes (FlashAttention-2, §3.1).
+
+use pulp::{Arch, Simd, WithSimd};
+use warpsmith_autograd::Meta;
+use warpsmith_tensor::cpu::blocks::{Block, Order, split};
+use warpsmith_tensor::cpu::math;
+use warpsmith_tensor::{Result, Tensor};
+
+use super::Attention;
+use super::geometry::Sizes;
+use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, masked_sum, with_gapless_rows};
+use super::tile::{LANES, Product, ROWS};
+use crate::rows;
+
+/// Fewer pairs of batch row and key head than this are cut along time, too. (Not the number of threads: but since a
+/// row's bits do not depend on the cut, it could be.)
+const TASKS: usize = 8;
+
+/// out and lse from q, k, v.
+pub(super) fn forward(
+    op: &Attention,
+    sizes: &Sizes,
+    [q, k, v]: [&Tensor; 3],
+    lengths: &[usize],
+    y: &[Meta],
+) -> Result<Vec<Tensor>> {
+    let device = q.device();
+    let [q, k, v] = [with_gapless_rows(q)?, with_gapless_rows(k)?, with_gapless_rows(v)?];
+    let forward = Forward { op, sizes, q: Rows::new(&q)?, k: Rows::new(&k)?, v: Rows::new(&v)?, lengths };
+    let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+    let mut lse = Tensor::empty(y[1].shape, y[1].dtype, &device)?;
+    let cuts = TASKS.div_ceil((sizes.batch * sizes.kv_heads).max(1));
+    let step = (sizes.queries.div_ceil(cuts).max(KEYS), sizes.group());
+    let outs = split(
+        out.data_mut::<f32>()?,
+        [sizes.batch, sizes.queries, sizes.heads, sizes.width],
+        Order::TimeOutside,
+        step,
+    )?;
+    let lses =
+        split(lse.data_mut::<f32>()?, [sizes.batch, sizes.queries, sizes.heads, 1], Order::HeadOutside, step)?;
+    let work = sizes.group() * step.0.min(sizes.queries) * sizes.keys * sizes.width;
+    for_tasks(outs.into_iter().zip(lses).collect(), work, |(out, lse)| {
+        Scratch::with(|scratch| Arch::new().dispatch(Task { forward: &forward, out, lse, scratch }));
+    });
+    Ok(vec![out, lse])
+}
+
+/// The inputs of a call.
+struct Forward<'a> {
+    op: &'a Attention,
+    sizes: &'a Sizes,
+    q: Rows<'a>,
+    k: Rows<'a>,
+    v: Rows<'a>,
+    lengths: &'a [usize],
+}
+
+/// The query rows of one key head and some times: row r is time r / group, head r % group of the block.
+struct Task<'a, 'b> {
+    forward: &'a Forward<'a>,
+    out: Block<'b, f32>,
+    lse: Block<'b, f32>,
+    scratch: &'a mut Scratch,
+}
+
+/// What a tile of query rows has seen so far.
+struct Running<'a> {
+    /// (rows, D): Σ e^(s - max)·v
+    sums: &'a mut [f32],
+    /// The largest score.
+    max: &'a mut [f32],
+    /// Σ e^(s - max)
+    total: &'a mut [f32],
+}
+
+impl WithSimd for Task<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Task { forward, mut out, mut lse, scratch } = self;
+        let (sizes, b, group) = (forward.sizes, out.batch, forward.sizes.group());
+        let (d, padded) = (sizes.width, sizes.width.next_multiple_of(LANES));
+        let (first_time, first_head, n) = (out.times.start, out.heads.start, out.times.len() * group);
+        let at = |r: usize| (first_time + r / group, first_head + r % group);
+        let seen = |r: usize| {
+            let range = forward.op.visible(sizes, at(r).0, forward.lengths[b]);
+            (range.start, range.end)
+        };
+        let lengths = [n * d, n * padded, n, n, d * KEYS, KEYS * padded, ROWS * KEYS];
+        let (buffers, seen) = scratch.buffers(lengths, (0..n).map(seen));
+        let [q, sums, max, total, k, v, scores] = buffers;
+        for (r, to) in q.chunks_exact_mut(d).enumerate() {
+            to.copy_from_slice(forward.q.row(b, at(r).0, at(r).1));
+        }
+        sums.fill(0.0);
+        max.fill(f32::NEG_INFINITY);
+        total.fill(0.0);
+        let mut running = Running { sums, max, total };
+        let (low, high) = seen.hull(0, n).unwrap_or((0, 0));
+        for first in (low / KEYS * KEYS..high).step_by(KEYS) {
+            let (head, count) = (first_head / group, (sizes.keys - first).min(KEYS));
+            forward.k.copy_columns(b, head, first, count, k);
+            forward.v.copy(b, head, first, &mut v[..count * padded], padded);
+            v[count * padded..].fill(0.0);
+            let block = KeyBlock { first, k, v, finite: finite(v), padded };
+            for r in (0..n).step_by(ROWS) {
+                let tile = r..(r + ROWS).min(n);
+                forward.tile(simd, &block, tile, (b, &at), q, &seen, scores, &mut running);
+            }
+        }
+        for r in 0..n {
+            let (time, head) = at(r);
+            let seen = seen.hull(r, r + 1).is_some();
+            let statistic = running.finish(r, seen, padded, out.row(time, head));
+            lse.row(time, head)[0] = statistic;
+        }
+    }
+}
+
+/// One block of keys and values.
+struct KeyBlock<'a> {
+    /// The number of the first key.
+    first: usize,
+    /// (D, KEYS)
+    k: &'a [f32],
+    /// (KEYS, padded)
+    v: &'a [f32],
+    /// Whether `v` is.
+    finite: bool,
+    /// D rounded up to whole registers.
+    padded: usize,
+}
+
+impl Forward<'_> {
+    /// Takes one block of keys into one tile of query rows.
+    #[inline(always)]
+    fn tile<S: Simd>(
+        &self,
+        simd: S,
+        block: &KeyBlock,
+        tile: std::ops::Range<usize>,
+        (b, at): (usize, &impl Fn(usize) -> (usize, usize)),
+        q: &[f32],
+        seen: &Intervals,
+        scores: &mut [f32],
+        running: &mut Running,
+    ) {
+        let (d, padded, rows) = (self.sizes.width, block.padded, tile.len());
+        let Some((low, high)) = seen.columns(tile.start, tile.end, block.first) else { return };
+        let product = Product {
+            a: &q[tile.start * d..],
+            a_row: d,
+            b: &block.k[low..],
+            b_row: KEYS,
+            c: &mut scores[low..],
+            c_row: KEYS,
+            rows,
+            cols: high - low,
+            steps: d,
+            accumulate: false,
+        };
+        product.run::<S, false>(simd); // (rows, high - low)
+        let factor = self.op.factor(d) as f32;
+        for (r, p) in tile.clone().zip(scores.chunks_exact_mut(KEYS)) {
+            running.softmax(r, seen.in_block(r, block.first), factor, padded, p);
+            let (i, h) = at(r);
+            self.op.drop_out(self.sizes, (b, h, i), block.first, p);
+        }
+        let sums = &mut running.sums[tile.start * padded..tile.end * padded];
+        if block.finite {
+            let product = Product {
+                a: &scores[low..],
+                a_row: KEYS,
+                b: &block.v[low * padded..],
+                b_row: padded,
+                c: sums,
+                c_row: padded,
+                rows,
+                cols: padded,
+                steps: high - low,
+                accumulate: true,
+            };
+            product.run::<S, false>(simd); // (rows, padded)
+        } else {
+            for (r, sums) in tile.zip(sums.chunks_exact_mut(padded)) {
+                let (start, end) = seen.in_block(r, block.first);
+                let p = &scores[r % ROWS * KEYS..][..KEYS];
+                masked_sum(sums, KEYS, |j| p[j], block.v, |j| (start..end).contains(&j));
+            }
+        }
+    }
+}
+
+impl Running<'_> {
+    /// Turns row `r`'s scores of one block, of which it sees `start..end`, into e^(s·factor - max), with the maximum so
+    /// far, and brings the sums so far to that maximum.
+    #[inline(always)]
+    fn softmax(&mut self, r: usize, (start, end): (usize, usize), factor: f32, padded: usize, s: &mut [f32]) {
+        let (start, end) = (start as u32, end as u32);
+        for (j, s) in (0..KEYS as u32).zip(s.iter_mut()) {
+            *s = if (j >= start) & (j < end) { *s * factor } else { f32::NEG_INFINITY };
+        }
+        let old = self.max[r];
+        let block = rows::max_of(s);
+        let max = if old > block || old.is_nan() { old } else { block };
+        // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives e^(-∞) = 0, as it should be.
+        let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
+        s.iter_mut().for_each(|s| *s = math::exp(*s - shift));
+        let rescale = math::exp(old - shift);
+        self.max[r] = max;
+        self.total[r] = self.total[r].mul_add(rescale, rows::sum_of(s, |p| p));
+        if rescale != 1.0 {
+            self.sums[r * padded..][..padded].iter_mut().for_each(|v| *v *= rescale);
+        }
+    }
+
+    /// Writes row `r`'s output and returns its log-sum-exp.
+    #[inline(always)]
+    fn finish(&self, r: usize, seen: bool, padded: usize, out: &mut [f32]) -> f32 {
+        if !seen {
+            out.fill(0.0);
+            return f32::NEG_INFINITY;
+        }
+        let total = self.total[r];
+        let scale = 1.0 / total;
+        // + 0 makes every zero positive: masked keys add +0 or -0, and how many there are depends on the call.
+        out.iter_mut().zip(&self.sums[r * padded..]).for_each(|(out, sum)| *out = *sum * scale + 0.0);
+        // Scores of -∞ alone: softmax is 0/0, so NaN, here as in the output.
+        if total == 0.0 { f32::NAN } else { self.max[r] + math::ln(total) }
+    }
+}

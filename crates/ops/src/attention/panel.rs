@@ -1,0 +1,189 @@
+//! Strided rows of the inputs, and their copies in the forms that the products read.
+
+use std::cell::Cell;
+
+use rayon::prelude::*;
+use warpsmith_tensor::arena::Line;
+use warpsmith_tensor::{Result, Tensor};
+
+use super::geometry::Sizes;
+use super::tile::LANES;
+use super::{Attention, Dropout};
+
+/// Keys per block. Blocks start at multiples of this, counted from key 0, so that a query's sums break at the same
+/// keys whichever other queries and keys are in the call.
+pub(super) const KEYS: usize = 64;
+
+/// The rows of a (B, T, H, D) tensor whose innermost axis is gapless.
+pub(super) struct Rows<'a> {
+    data: &'a [f32],
+    offset: usize,
+    strides: [usize; 3],
+    width: usize,
+}
+
+/// The tensor if [`Rows`] can read it, else a copy that it can.
+pub(super) fn with_gapless_rows(x: &Tensor) -> Result<Tensor> {
+    let last = x.layout().strides().last().copied().unwrap_or(1);
+    if last == 1 || x.shape().last() == 1 { Ok(x.detach()) } else { x.contiguous() }
+}
+
+impl<'a> Rows<'a> {
+    /// The rows of what [`with_gapless_rows`] gave.
+    pub fn new(x: &'a Tensor) -> Result<Self> {
+        let layout = x.layout();
+        let strides = [layout.strides()[0], layout.strides()[1], layout.strides()[2]];
+        Ok(Self { data: x.storage_data::<f32>()?, offset: layout.offset(), strides, width: x.shape().last() })
+    }
+
+    /// One row: batch row, time, head.
+    #[inline(always)]
+    pub fn row(&self, b: usize, t: usize, h: usize) -> &'a [f32] {
+        let at = self.offset + b * self.strides[0] + t * self.strides[1] + h * self.strides[2];
+        &self.data[at..at + self.width]
+    }
+
+    /// Copies `rows` of one head into `out`, (rows, padded), the padding zero.
+    #[inline(always)]
+    pub fn copy(&self, b: usize, h: usize, first: usize, out: &mut [f32], padded: usize) {
+        for (i, to) in out.chunks_exact_mut(padded).enumerate() {
+            to[..self.width].copy_from_slice(self.row(b, first + i, h));
+            to[self.width..].fill(0.0);
+        }
+    }
+
+    /// Copies `count` rows of one head from `first` on as columns: (D, [`KEYS`]), absent ones zero.
+    #[inline(always)]
+    pub fn copy_columns(&self, b: usize, h: usize, first: usize, count: usize, out: &mut [f32]) {
+        for j in 0..KEYS {
+            if j < count {
+                let row = self.row(b, first + j, h);
+                for (c, v) in row.iter().enumerate() {
+                    out[c * KEYS + j] = *v;
+                }
+            } else {
+                (0..self.width).for_each(|c| out[c * KEYS + j] = 0.0);
+            }
+        }
+    }
+}
+
+/// Whether no number is NaN or infinite. (As integers, so that the loop is SIMD code.)
+#[inline(always)]
+pub(super) fn finite(x: &[f32]) -> bool {
+    let largest = x.iter().fold(0, |largest: u32, v| largest.max(v.to_bits() & 0x7fff_ffff));
+    largest < f32::INFINITY.to_bits()
+}
+
+/// The visible keys of some query rows: one interval each.
+pub(super) struct Intervals<'a>(&'a [(usize, usize)]);
+
+impl Intervals<'_> {
+    /// The smallest interval that holds those of rows `from..to`; `None` if they see nothing.
+    #[inline(always)]
+    pub fn hull(&self, from: usize, to: usize) -> Option<(usize, usize)> {
+        let seeing = self.0[from..to].iter().filter(|(start, end)| start < end);
+        seeing.fold(None, |hull, &(start, end)| {
+            let (low, high) = hull.unwrap_or((start, end));
+            Some((low.min(start), high.max(end)))
+        })
+    }
+
+    /// The part of row `r`'s interval in the block that starts at `first`, counted from there.
+    #[inline(always)]
+    pub fn in_block(&self, r: usize, first: usize) -> (usize, usize) {
+        let (start, end) = self.0[r];
+        (start.saturating_sub(first).min(KEYS), end.saturating_sub(first).min(KEYS))
+    }
+
+    /// The columns, rounded out to whole registers, that rows `from..to` see of the block that starts at `first`.
+    #[inline(always)]
+    pub fn columns(&self, from: usize, to: usize, first: usize) -> Option<(usize, usize)> {
+        let (low, high) = self.hull(from, to)?;
+        let low = low.saturating_sub(first) / LANES * LANES;
+        let high = high.saturating_sub(first).min(KEYS).next_multiple_of(LANES);
+        (low < high).then_some((low, high))
+    }
+}
+
+/// Multiply-adds below which a task is not worth waking a thread for: about 5 µs.
+const GRAIN: usize = 200_000;
+
+/// Runs all tasks, of `work` multiply-adds each, in parallel if worthwhile.
+pub(super) fn for_tasks<T: Send>(tasks: Vec<T>, work: usize, run: impl Fn(T) + Sync + Send) {
+    let few = (GRAIN / work.max(1)).max(1);
+    if tasks.len() <= few {
+        tasks.into_iter().for_each(run);
+    } else {
+        tasks.into_par_iter().with_min_len(few).for_each(run);
+    }
+}
+
+/// A thread's working space, kept between calls.
+#[derive(Default)]
+pub(super) struct Scratch {
+    lines: Vec<Line>,
+    intervals: Vec<(usize, usize)>,
+}
+
+thread_local! {
+    static SCRATCH: Cell<Option<Scratch>> = const { Cell::new(None) };
+}
+
+impl Scratch {
+    /// Runs `body` with this thread's working space.
+    pub fn with<R>(body: impl FnOnce(&mut Self) -> R) -> R {
+        let mut scratch = SCRATCH.take().unwrap_or_default();
+        let result = body(&mut scratch);
+        SCRATCH.set(Some(scratch));
+        result
+    }
+
+    /// Buffers of these lengths, each on a cache line of its own, holding anything; and the intervals of `rows` rows.
+    pub fn buffers<const N: usize>(
+        &mut self,
+        lengths: [usize; N],
+        rows: impl Iterator<Item = (usize, usize)>,
+    ) -> ([&mut [f32]; N], Intervals<'_>) {
+        self.intervals.clear();
+        self.intervals.extend(rows);
+        let total: usize = lengths.iter().map(|n| n.div_ceil(LANES)).sum();
+        if self.lines.len() < total {
+            self.lines = bytemuck::zeroed_vec(total);
+        }
+        let mut rest: &mut [f32] = bytemuck::cast_slice_mut(&mut self.lines);
+        let buffers = lengths.map(|n| {
+            let (buffer, after) = std::mem::take(&mut rest).split_at_mut(n.next_multiple_of(LANES));
+            rest = after;
+            &mut buffer[..n]
+        });
+        (buffers, Intervals(&self.intervals))
+    }
+}
+
+impl Attention {
+    /// Multiplies a row of probabilities of one block of keys by the dropout mask.
+    #[inline(always)]
+    pub(super) fn drop_out(&self, sizes: &Sizes, (b, h, i): (usize, usize, usize), first: usize, p: &mut [f32]) {
+        if let Some(dropout) = self.dropout {
+            let start = Dropout::row_start(sizes, b, h, i) + first as u64;
+            p.iter_mut().enumerate().for_each(|(j, p)| *p *= dropout.factor(start + j as u64));
+        }
+    }
+}
+
+/// c += Σ a[s]·b[s] over the steps that `sees` allows, one after the other: a step that is masked takes no part, even
+/// if it holds NaN or ∞, which a product with 0 would spread. Slow, and needed only then.
+#[inline(always)]
+pub(super) fn masked_sum(
+    c: &mut [f32],
+    steps: usize,
+    a: impl Fn(usize) -> f32,
+    b: &[f32],
+    sees: impl Fn(usize) -> bool,
+) {
+    for s in (0..steps).filter(|&s| sees(s)) {
+        let (a, b) = (a(s), &b[s * c.len()..][..c.len()]);
+        c.iter_mut().zip(b).for_each(|(c, b)| *c = a.mul_add(*b, *c));
+    }
+}
