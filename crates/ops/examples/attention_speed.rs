@@ -9,14 +9,14 @@ use warpsmith_ops::attention::{AttentionOptions, Mask};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Result, Rng, Seed, Tensor};
 
-/// One shape: name, B, H, Hkv, Tq, Tk, D, how many calls are timed.
-const SHAPES: [(&str, usize, usize, usize, usize, usize, usize, usize); 6] = [
-    ("GPT-2 layer", 1, 12, 12, 1024, 1024, 64, 30),
-    ("nanoGPT char", 12, 4, 4, 64, 64, 32, 500),
-    ("baby GPT", 8, 6, 6, 256, 256, 64, 100),
-    ("one sequence, GQA", 1, 8, 1, 512, 512, 128, 30),
-    ("decode at 256", 1, 12, 12, 1, 256, 64, 1000),
-    ("decode at 1024", 1, 12, 12, 1, 1024, 64, 500),
+/// Name, [B, H, Hkv, Tq, Tk, D], how many calls are timed.
+const SHAPES: [(&str, [usize; 6], usize); 6] = [
+    ("GPT-2 layer", [1, 12, 12, 1024, 1024, 64], 30),
+    ("nanoGPT char", [12, 4, 4, 64, 64, 32], 500),
+    ("baby GPT", [8, 6, 6, 256, 256, 64], 100),
+    ("one sequence, GQA", [1, 8, 1, 512, 512, 128], 30),
+    ("decode at 256", [1, 12, 12, 1, 256, 64], 1000),
+    ("decode at 1024", [1, 12, 12, 1, 1024, 64], 500),
 ];
 
 /// Seconds of the fastest of `calls` calls.
@@ -36,7 +36,7 @@ fn measure() -> Result<()> {
         "{:<18} {:>10} {:>9} {:>14} {:>9}",
         "causal, f32", "forward ms", "GFLOP/s", "fwd + bwd ms", "GFLOP/s"
     );
-    for (name, b, h, hkv, tq, tk, d, calls) in SHAPES {
+    for (name, [b, h, hkv, tq, tk, d], calls) in SHAPES {
         let rng = Rng::new(Seed(1));
         let random = |t, h| Tensor::randn(&[b, t, h, d], &rng, &Device::Cpu);
         let [q, k, v, dout] = [random(tq, h)?, random(tk, hkv)?, random(tk, hkv)?, random(tq, h)?];
