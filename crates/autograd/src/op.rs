@@ -245,6 +245,11 @@ impl Backward {
         self.inputs[i].clone().ok_or_else(|| Error::internal(self.op, format!("input {i} was not saved")))
     }
 
+    /// Removes the saved input `i`: the caller may then write over it if nobody else holds it.
+    pub fn take_input(&mut self, i: usize) -> Result<Tensor> {
+        self.inputs[i].take().ok_or_else(|| Error::internal(self.op, format!("input {i} was not saved")))
+    }
+
     /// Output `i`, which [`Op::saves`] must name.
     pub fn output(&self, i: usize) -> Result<Tensor> {
         self.outputs[i].clone().ok_or_else(|| Error::internal(self.op, format!("output {i} was not saved")))

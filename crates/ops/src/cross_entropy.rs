@@ -311,6 +311,7 @@ impl Op for CrossEntropyBackward {
         let classes = y[0].shape.last();
         let columns = self.forward.columns(&integers(&x[1])?, classes)?;
         let (peak, rest) = self.forward.distribution(classes);
+        let (peak, rest) = (peak as f32, rest as f32);
         let weight = (self.forward.weight(&columns) * x[4].item()?) as f32;
         let (max, log_sum) = (x[2].contiguous()?, x[3].contiguous()?);
         let (max, log_sum) = (max.data::<f32>()?, log_sum.data::<f32>()?);
@@ -331,16 +332,20 @@ impl Op for CrossEntropyBackward {
                             row.fill(0.0);
                             continue;
                         };
-                        let slope = Slope { max: max[n], log_sum: log_sum[n], rest: rest as f32, weight };
-                        let at_target = slope.at(from.map_or(row[column], |from| from[n * classes + column]));
+                        let (max, log_sum) = (max[n], log_sum[n]);
+                        let target = from.map_or(row[column], |from| from[n * classes + column]);
                         match from {
                             Some(from) => {
                                 let x = &from[n * classes..][..classes];
-                                row.iter_mut().zip(x).for_each(|(y, &x)| *y = slope.at(x) * weight);
+                                let row = row.iter_mut().zip(x);
+                                row.for_each(|(y, x)| *y = (probability(*x, max, log_sum) - rest) * weight);
                             }
-                            None => row.iter_mut().for_each(|x| *x = slope.at(*x) * weight),
+                            None => {
+                                row.iter_mut()
+                                    .for_each(|x| *x = (probability(*x, max, log_sum) - rest) * weight);
+                            }
                         }
-                        row[column] = (at_target - peak as f32) * weight;
+                        row[column] = (probability(target, max, log_sum) - (peak + rest)) * weight;
                     }
                 },
             );
@@ -359,4 +364,98 @@ impl Op for CrossEntropyBackward {
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
         self.forward.symbols(x)
     }
+
+    /// p has the roundings of its exponent, multiplied by the exponent's size; p and q may cancel.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let classes = x[0].last();
+        let mut scale = Array::zeros(y[0].shape);
+        let Ok(columns) = self.forward.columns(&integers_of(&x[1]), classes) else { return vec![scale] };
+        let (peak, rest) = self.forward.distribution(classes);
+        let weight = (self.forward.weight(&columns) * x[4].data[0]).abs();
+        for (at, s) in scale.data.iter_mut().enumerate() {
+            let (n, j) = (at / classes, at % classes);
+            let Some(column) = columns[n] else { continue };
+            let (below, log_sum) = (x[0].data[at] - x[2].data[n], x[3].data[n]);
+            let q = rest + if j == column { peak } else { 0.0 };
+            *s = ((below - log_sum).exp() * (1.0 + (below.abs() + log_sum.abs()) / 4.0) + q) * weight;
+        }
+        vec![scale]
+    }
+
+    fn roundings(&self, _x: &[Meta]) -> f64 {
+        10.0
+    }
+}
+
+/// e^(x - max - ln Σ). Call inside `dispatch`.
+#[inline(always)]
+fn probability(x: f32, max: f32, log_sum: f32) -> f32 {
+    math::exp((x - max) - log_sum)
+}
+
+methods! {
+    /// The mean negative log-likelihood of `targets` (…) under the softmax of these logits (…, V), in nats. Targets
+    /// of [`IGNORE_INDEX`] do not count; if none counts, the result is 0. For sums, smoothing or another mark, apply
+    /// [`CrossEntropy`] with [`Methods::cross_entropy_with`].
+    ///
+    /// # Errors
+    /// If the shapes do not fit, the targets are not whole numbers, or one is not below V.
+    fn cross_entropy(&self, targets: &Tensor) -> Result<Tensor> {
+        apply_single(CrossEntropy::MEAN, &[self, targets])
+    }
+
+    /// As [`Methods::cross_entropy`], with reduction, ignored target and label smoothing chosen.
+    fn cross_entropy_with(&self, targets: &Tensor, options: CrossEntropy) -> Result<Tensor> {
+        apply_single(options, &[self, targets])
+    }
+}
+
+/// The registry's entries.
+pub fn specs() -> Vec<Spec> {
+    vec![
+        Spec {
+            name: "cross_entropy",
+            summary: "negative log-likelihood of targets, fused with the softmax",
+            samples: || {
+                let smoothed = |op: CrossEntropy| CrossEntropy { label_smoothing: 0.1, ..op };
+                let sample = |op: CrossEntropy, dims: &[usize]| {
+                    Sample::new(op, [Input::any(dims), Input::integers(&dims[..dims.len() - 1], some_ignored(dims))])
+                };
+                vec![
+                    sample(CrossEntropy::MEAN, &[3, 5, 70]),
+                    sample(smoothed(CrossEntropy::MEAN), &[9, 33]),
+                    sample(CrossEntropy::SUM, &[2, 4, 7]),
+                    sample(CrossEntropy::MEAN, &[4, 1]),
+                    sample(CrossEntropy::MEAN, &[0, 5]),
+                    Sample::new(CrossEntropy::MEAN, [Input::any(&[2, 5]), Input::integers(&[2], vec![IGNORE_INDEX; 2])]),
+                ]
+            },
+        },
+        Spec {
+            name: "cross_entropy_backward",
+            summary: "the gradient of cross_entropy",
+            samples: || {
+                let sample = |forward: CrossEntropy, dims: &[usize]| {
+                    let outer = &dims[..dims.len() - 1];
+                    let statistics = [Input::between(outer, 2.0, 4.0), Input::between(outer, 0.0, 3.0)];
+                    let logits = Input::between(dims, -4.0, 4.0);
+                    let inputs = [logits, Input::integers(outer, some_ignored(dims))].into_iter().chain(statistics);
+                    Sample::new(CrossEntropyBackward { forward }, inputs.chain([Input::between(&[], -2.0, 2.0)]))
+                };
+                let smoothed = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::SUM };
+                vec![
+                    sample(CrossEntropy::MEAN, &[3, 5, 70]),
+                    sample(smoothed, &[9, 33]),
+                    sample(CrossEntropy::MEAN, &[4, 1]),
+                    sample(CrossEntropy::MEAN, &[0, 5]),
+                ]
+            },
+        },
+    ]
+}
+
+/// Targets for logits of these dims, every fourth ignored.
+fn some_ignored(dims: &[usize]) -> Vec<i64> {
+    let (classes, rows) = (dims[dims.len() - 1], dims[..dims.len() - 1].iter().product());
+    (0..rows).map(|n| if n % 4 == 2 { IGNORE_INDEX } else { (n * 31 % classes) as i64 }).collect()
 }

@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod elementwise;
+mod multi_tensor;
 mod normalise;
 mod rows;
 
@@ -44,8 +45,10 @@ registry! {
     attention,
     // Elementwise.
     add,
+    dropout,
     gelu,
     // Rows.
+    cross_entropy,
     embedding,
     layer_norm,
     softmax,
@@ -56,4 +59,8 @@ registry! {
     linear,
     // Caches.
     slice_assign,
+    // Updates of many tensors.
+    adamw,
+    clip_by_norm,
+    sgd,
 }

@@ -1,0 +1,185 @@
+//! n = √(Σ g²) over all elements of all gradients, and g' = g·min(1, c/(n + 10⁻⁶)): the gradients as if they were one
+//! long vector, shortened to length c if it is longer.
+//!
+//! Shapes: k gradients of any shapes → n `()`, then the k gradients, written over those that nobody else holds. With
+//! c = ∞ it only measures. Numerics: squares add up in f64 over fixed pieces, in order; the factor is made from n in
+//! f64, so a norm beyond f32 still shortens. As in PyTorch's `clip_grad_norm_`, a NaN anywhere makes n and all
+//! gradients NaN, and an infinite element makes n infinite, itself NaN and all others 0: **a trainer must look at n
+//! before it uses the gradients.**
+//! Source: Pascanu et al., *On the difficulty of training recurrent neural networks*, ICML 2013, §3.2.
+
+use rayon::prelude::*;
+use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_owned};
+use warpsmith_tensor::cpu::dispatch;
+use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
+
+use crate::elementwise::require_floats;
+use crate::multi_tensor::{PIECE, for_pieces};
+use crate::normalise::sum_in_f64;
+
+/// Shortens many gradients, taken as one vector, to a greatest length.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClipByNorm {
+    /// c, the greatest length; ∞ for no limit.
+    pub max_norm: f64,
+}
+
+impl ClipByNorm {
+    fn factor(&self, norm: f64) -> f64 {
+        let factor = self.max_norm / (norm + 1e-6);
+        // Not f64::min, which would drop a NaN.
+        if factor >= 1.0 { 1.0 } else { factor }
+    }
+}
+
+impl Op for ClipByNorm {
+    fn name(&self) -> &'static str {
+        "clip_by_norm"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        require_floats(self.name(), x)?;
+        if self.max_norm.is_nan() || self.max_norm <= 0.0 {
+            return Err(Error::value(self.name(), format!("max_norm is {}, not above 0", self.max_norm)));
+        }
+        let Some(first) = x.first() else {
+            return Err(Error::shape(self.name(), &[], "takes at least one gradient"));
+        };
+        let dtype = if first.dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        Ok([&[Meta::new(Shape::scalar(), dtype)], x].concat())
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        let norm = x.iter().flat_map(|g| &g.data).map(|g| g * g).sum::<f64>().sqrt();
+        let factor = self.factor(norm);
+        y[0].data[0] = norm;
+        for (g, y) in x.iter().zip(&mut y[1..]) {
+            y.data.iter_mut().zip(&g.data).for_each(|(y, g)| *y = g * factor);
+        }
+        Ok(())
+    }
+
+    fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let norm = global_norm(&x)?;
+        let factor = self.factor(norm) as f32;
+        if factor != 1.0 {
+            scale_all(&mut x, factor)?;
+        }
+        x.insert(0, Tensor::scalar(norm as f32, &x[0].device())?);
+        Ok(x)
+    }
+
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("2*P*s", "P*s + 4", "3*P")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        vec![("P", x.iter().map(|m| m.shape.numel()).sum())]
+    }
+}
+
+/// √(Σ g²) over all elements.
+fn global_norm(x: &[Tensor]) -> Result<f64> {
+    let x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+    let mut pieces = Vec::new();
+    for g in &x {
+        pieces.extend(g.data::<f32>()?.chunks(PIECE));
+    }
+    let squares = |piece: &[f32]| {
+        dispatch(
+            #[inline(always)]
+            || {
+                sum_in_f64(
+                    piece,
+                    #[inline(always)]
+                    |g| g * g,
+                )
+            },
+        )
+    };
+    let elements: usize = pieces.iter().map(|p| p.len()).sum();
+    let partial: Vec<f64> = if elements <= PIECE {
+        pieces.into_iter().map(squares).collect()
+    } else {
+        pieces.into_par_iter().map(squares).collect()
+    };
+    Ok(partial.iter().sum::<f64>().sqrt())
+}
+
+fn scale_all(x: &mut [Tensor], factor: f32) -> Result<()> {
+    let elements = x.iter().map(Tensor::numel).sum();
+    let mut pieces = Vec::new();
+    for g in x {
+        pieces.extend(g.data_mut::<f32>()?.chunks_mut(PIECE));
+    }
+    for_pieces(pieces, elements, |piece| {
+        dispatch(
+            #[inline(always)]
+            || piece.iter_mut().for_each(|g| *g *= factor),
+        );
+    });
+    Ok(())
+}
+
+/// The norm of `gradients` taken as one vector, and the gradients shortened to `max_norm`, in place where nobody
+/// else holds them. Look at the norm first: if it is not finite, the gradients are of no use.
+///
+/// # Errors
+/// If there is no gradient, one does not hold floats, or `max_norm` is not above 0.
+pub fn clip_by_norm(gradients: Vec<Tensor>, max_norm: f64) -> Result<(f64, Vec<Tensor>)> {
+    let mut clipped = warpsmith_autograd::no_grad(|| apply_owned(ClipByNorm { max_norm }, gradients))?;
+    let norm = clipped.remove(0).item()?;
+    Ok((norm, clipped))
+}
+
+methods! {}
+
+/// The registry's entry.
+pub fn specs() -> Vec<Spec> {
+    vec![Spec {
+        name: "clip_by_norm",
+        summary: "the L2 norm of many tensors, and they shortened to a greatest norm",
+        samples: || {
+            let clip = |max_norm: f64, dims: &[&[usize]]| {
+                Sample::new(ClipByNorm { max_norm }, dims.iter().map(|d| Input::any(d)))
+            };
+            vec![
+                clip(1.0, &[&[3, 35], &[1], &[0], &[]]),
+                clip(f64::INFINITY, &[&[5, 7], &[2]]),
+                clip(0.5, &[&[40_000], &[33]]),
+                clip(1e6, &[&[4, 4]]),
+            ]
+        },
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_tensor::Device;
+
+    fn clip(values: &[f32], max_norm: f64) -> (f64, Vec<f32>) {
+        let gradient = Tensor::from_slice(values, &[values.len()], &Device::Cpu).unwrap();
+        let (norm, clipped) = clip_by_norm(vec![gradient], max_norm).unwrap();
+        (norm, clipped[0].to_vec().unwrap())
+    }
+
+    #[test]
+    fn lengths_are_kept_or_shortened_and_special_values_are_reported() {
+        assert_eq!(clip(&[3.0, -4.0], 10.0), (5.0, vec![3.0, -4.0]));
+        let (norm, short) = clip(&[3.0, -4.0], 1.0);
+        assert_eq!(norm, 5.0);
+        assert!((short[0] - 0.6).abs() < 1e-6 && (short[1] + 0.8).abs() < 1e-6, "{short:?}");
+        let (norm, clipped) = clip(&[1.0, f32::NAN], 1.0);
+        assert!(norm.is_nan() && clipped.iter().all(|g| g.is_nan()));
+        let (norm, clipped) = clip(&[1.0, f32::INFINITY], 1.0);
+        assert!(norm == f64::INFINITY && clipped[0] == 0.0 && clipped[1].is_nan());
+        // Beyond the largest f32 the norm is ∞, yet the direction is right.
+        let (norm, clipped) = clip(&[3e38, 3e38], 1.0);
+        assert!(norm == f64::INFINITY && (clipped[0] - 0.5f32.sqrt()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,167 @@
+//! yᵢ = xᵢ/(1 - p) where uᵢ ≥ p, else 0, with uᵢ number i of a Philox stream, uniform in [0, 1).
+//!
+//! Derivative: the same op, with the same numbers, on the gradient: nothing is saved, the mask is made twice.
+//! Shapes: `(…)` → `(…)`. Numerics: one rounding. p = 0 gives x as it is and p = 1 zeros; a dropped element is 0 even
+//! if it was NaN or ±∞. Which elements are dropped depends on seed, stream and their row-major number alone.
+//! Source: Srivastava et al., *Dropout*, JMLR 15, 2014, in the inverted form, which scales while training.
+
+use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_owned, apply_single};
+use warpsmith_tensor::cpu::{dispatch, for_rows};
+use warpsmith_tensor::rng::{bits, philox, unit};
+use warpsmith_tensor::{Error, Result, Seed, Tensor};
+
+use crate::elementwise::unary_shape;
+
+/// Sets a random share of the elements to 0 and scales up the others.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// p, the share that is dropped, in [0, 1].
+    pub p: f64,
+    /// The seed of the random numbers.
+    pub seed: Seed,
+    /// Their stream: one of its own for every mask.
+    pub stream: u64,
+}
+
+impl Dropout {
+    /// Kept elements are multiplied by this.
+    fn factor(&self) -> f64 {
+        if self.p < 1.0 { 1.0 / (1.0 - self.p) } else { 0.0 }
+    }
+}
+
+/// Philox blocks that run side by side, of 4 numbers each.
+const BLOCKS: usize = 16;
+
+impl Op for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        if !(0.0..=1.0).contains(&self.p) {
+            return Err(Error::value(self.name(), format!("p is {}, not between 0 and 1", self.p)));
+        }
+        unary_shape(self.name(), x)
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        for (i, (y, &x)) in y[0].data.iter_mut().zip(&x[0].data).enumerate() {
+            let kept = unit(bits(self.seed, self.stream, i as u64)) >= self.p as f32;
+            *y = if kept { x * self.factor() } else { 0.0 };
+        }
+        Ok(())
+    }
+
+    fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let mut y = x.swap_remove(0);
+        if self.p > 0.0 {
+            for_rows(y.data_mut::<f32>()?, 4 * BLOCKS, 16, |first, block| {
+                dispatch(
+                    #[inline(always)]
+                    || {
+                        for (i, y) in block.chunks_mut(4 * BLOCKS).enumerate() {
+                            self.drop_some((first + i) * BLOCKS, y);
+                        }
+                    },
+                );
+            });
+        }
+        Ok(vec![y])
+    }
+
+    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
+        let mut grads = apply_owned(*self, vec![back.take_grad(0)?])?;
+        Ok(vec![grads.pop()])
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("N*s", "N*s", "N")
+    }
+}
+
+impl Dropout {
+    /// Elements `4·block …`, at most `4·BLOCKS` of them. Call inside `dispatch`.
+    #[inline(always)]
+    fn drop_some(&self, block: usize, y: &mut [f32]) {
+        let (p, factor) = (self.p as f32, self.factor() as f32);
+        // Words apart, so that the rounds of all blocks run side by side in vector registers.
+        let mut words = [[0u32; BLOCKS]; 4];
+        for i in 0..BLOCKS {
+            let [a, b, c, d] = philox(self.seed.0, self.stream, (block + i) as u64);
+            (words[0][i], words[1][i], words[2][i], words[3][i]) = (a, b, c, d);
+        }
+        let mut factors = [0f32; 4 * BLOCKS];
+        for (i, factors) in factors.chunks_exact_mut(4).enumerate() {
+            for (word, f) in words.iter().zip(factors) {
+                *f = if unit(word[i]) >= p { factor } else { 0.0 };
+            }
+        }
+        y.iter_mut().zip(factors).for_each(|(y, f)| *y = if f == 0.0 { 0.0 } else { *y * f });
+    }
+}
+
+methods! {
+    /// Sets each element to 0 with probability `p` and divides the others by 1 - p. Element i looks at number i of
+    /// the stream: take a stream of its own for every mask from `Rng::stream`.
+    ///
+    /// # Errors
+    /// If `p` is not in [0, 1] or the dtype is not a float.
+    fn dropout(&self, p: f64, seed: Seed, stream: u64) -> Result<Tensor> {
+        apply_single(Dropout { p, seed, stream }, &[self])
+    }
+}
+
+/// The registry's entry.
+pub fn specs() -> Vec<Spec> {
+    vec![Spec {
+        name: "dropout",
+        summary: "a random share of the elements to 0, the others scaled up",
+        samples: || {
+            let drop = |p: f64, dims: &[usize]| {
+                Sample::new(Dropout { p, seed: Seed(7), stream: 3 }, [Input::between(dims, -4.0, 4.0)])
+            };
+            vec![
+                drop(0.2, &[3, 5, 71]),
+                drop(0.5, &[20_001]),
+                drop(0.0, &[4, 33]),
+                drop(1.0, &[5]),
+                drop(0.1, &[0, 3]),
+                drop(0.9, &[1]),
+            ]
+        },
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_tensor::Device;
+
+    #[test]
+    fn the_share_of_kept_elements_is_right() {
+        let n = 1 << 20;
+        let ones = Tensor::from_slice(&vec![1f32; n], &[n], &Device::Cpu).unwrap();
+        for p in [0.1, 0.5, 0.9] {
+            let y = ones.dropout(p, Seed(11), 5).unwrap().to_vec::<f32>().unwrap();
+            let kept = y.iter().filter(|&&v| v != 0.0).count() as f64;
+            let five_errors = 5.0 * (n as f64 * p * (1.0 - p)).sqrt();
+            assert!((kept - n as f64 * (1.0 - p)).abs() < five_errors, "p {p}: kept {kept}");
+            assert!(y.iter().all(|&v| v == 0.0 || v == (1.0 / (1.0 - p)) as f32));
+        }
+    }
+
+    #[test]
+    fn the_mask_depends_on_seed_stream_and_place_alone() {
+        let n = 100_003;
+        let ones = Tensor::from_slice(&vec![1f32; n], &[n], &Device::Cpu).unwrap();
+        let mask = |threads: usize, stream: u64| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| ones.dropout(0.3, Seed(1), stream).unwrap().to_vec::<f32>().unwrap())
+        };
+        assert_eq!(mask(1, 4), mask(3, 4));
+        assert_ne!(mask(1, 4), mask(1, 5));
+        let expected = (0..n as u64).map(|i| unit(bits(Seed(1), 4, i)) >= 0.3);
+        assert!(mask(2, 4).iter().map(|&v| v != 0.0).eq(expected));
+    }
+}

@@ -1,0 +1,68 @@
+//! What ops over many tensors share: one flat list of pieces, so that fifty small tensors cost one fork, not fifty.
+
+use rayon::prelude::*;
+use warpsmith_autograd::{Array, Meta};
+use warpsmith_tensor::{Error, Result};
+
+/// Elements per piece: coarse enough to be worth a task, fine enough to balance.
+pub(crate) const PIECE: usize = 32 * 1024;
+
+/// Runs `body` on every piece; in parallel if they hold more than one piece's elements together.
+pub(crate) fn for_pieces<P: Send>(pieces: Vec<P>, elements: usize, body: impl Fn(P) + Send + Sync) {
+    if elements <= PIECE {
+        pieces.into_iter().for_each(body);
+    } else {
+        pieces.into_par_iter().for_each(body);
+    }
+}
+
+/// The inputs in groups of `size`, each of one shape and float dtype; the first `kept` of each group come out.
+pub(crate) fn group_shapes(
+    op: &'static str,
+    x: &[Meta],
+    size: usize,
+    inputs: &str,
+    outputs: &[usize],
+) -> Result<Vec<Meta>> {
+    if x.is_empty() || !x.len().is_multiple_of(size) {
+        let message = format!("takes groups of {inputs}, got {} tensors", x.len());
+        return Err(Error::shape(op, &[], message));
+    }
+    for group in x.chunks(size) {
+        crate::elementwise::require_floats(op, group)?;
+        if group.iter().any(|m| m.shape != group[0].shape) {
+            return Err(Error::shape(op, &[], format!("{inputs} of one parameter must have one shape"))
+                .operands(group.iter().map(|m| (m.shape, m.dtype))));
+        }
+    }
+    Ok(x.chunks(size).flat_map(|group| outputs.iter().map(|&i| group[i])).collect())
+}
+
+/// An error unless every attribute is a finite number of at least 0, and below the limit that stands with it.
+pub(crate) fn require_attributes(op: &'static str, attributes: &[(&str, f64, f64)]) -> Result<()> {
+    match attributes.iter().find(|(_, value, limit)| !(*value >= 0.0 && *value < *limit)) {
+        None => Ok(()),
+        Some((name, value, limit)) => {
+            Err(Error::value(op, format!("{name} is {value}, not at least 0 and below {limit}")))
+        }
+    }
+}
+
+/// Elements of one tensor of each group: the work of an update.
+pub(crate) fn elements_per_slot(x: &[Meta], size: usize) -> usize {
+    x.chunks(size).map(|group| group[0].shape.numel()).sum()
+}
+
+/// Calls `body` for every element of every group: with the element's values among the inputs, and its outputs.
+pub(crate) fn for_elements<const I: usize, const O: usize>(
+    x: &[Array],
+    y: &mut [Array],
+    body: impl Fn([f64; I]) -> [f64; O],
+) {
+    for (x, y) in x.chunks(I).zip(y.chunks_mut(O)) {
+        for at in 0..x[0].data.len() {
+            let values = body(std::array::from_fn(|i| x[i].data[at]));
+            y.iter_mut().zip(values).for_each(|(y, value)| y.data[at] = value);
+        }
+    }
+}

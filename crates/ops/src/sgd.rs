@@ -1,0 +1,170 @@
+//! p ← p - η·d with g' = g + λp, b ← μb + g', and d = b, or g' + μb with Nesterov's momentum.
+//!
+//! An update of n parameters in one call, with no gradient of its own. Shapes: n × [p, g, b], each three of one shape
+//! → n × [p, b], written over the inputs that nobody else holds; without momentum (μ = 0) there is no b: n × [p, g] →
+//! n × [p]. Numerics: the order of operations is that of PyTorch's `SGD` without dampening; b = 0 before the first
+//! step is its first step, too. A NaN gradient makes its elements NaN. Apply it with gradients off.
+//! Source: Sutskever et al., *On the importance of initialization and momentum in deep learning*, ICML 2013, §2.
+
+use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec};
+use warpsmith_tensor::cpu::dispatch;
+use warpsmith_tensor::{Error, Result, Tensor};
+
+use crate::multi_tensor::{PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes};
+
+/// One step of stochastic gradient descent on many parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sgd {
+    /// η, the learning rate.
+    pub lr: f64,
+    /// μ, the decay of the velocity; 0: no velocity.
+    pub momentum: f64,
+    /// Whether the step looks ahead along the velocity; needs momentum.
+    pub nesterov: bool,
+    /// λ, the weight decay, added to the gradient.
+    pub weight_decay: f64,
+}
+
+impl Sgd {
+    /// How many inputs there are per parameter.
+    fn group(&self) -> usize {
+        if self.momentum == 0.0 { 2 } else { 3 }
+    }
+}
+
+/// A piece of one parameter, with its gradient and, if there is momentum, its velocity.
+struct Piece<'a> {
+    p: &'a mut [f32],
+    g: &'a [f32],
+    b: Option<&'a mut [f32]>,
+}
+
+impl Op for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        let unbounded = f64::INFINITY;
+        let attributes = [
+            ("lr", self.lr, unbounded),
+            ("momentum", self.momentum, unbounded),
+            ("weight_decay", self.weight_decay, unbounded),
+        ];
+        require_attributes(self.name(), &attributes)?;
+        if self.nesterov && self.momentum == 0.0 {
+            return Err(Error::value(self.name(), "nesterov needs a momentum above 0"));
+        }
+        match self.group() {
+            2 => group_shapes(self.name(), x, 2, "parameter and gradient", &[0]),
+            _ => group_shapes(self.name(), x, 3, "parameter, gradient and velocity", &[0, 2]),
+        }
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        if self.group() == 2 {
+            for_elements(x, y, |[p, g]| [p - self.lr * (g + self.weight_decay * p)]);
+            return Ok(());
+        }
+        for_elements(x, y, |[p, g, b]| {
+            let g = g + self.weight_decay * p;
+            let b = self.momentum * b + g;
+            let d = if self.nesterov { g + self.momentum * b } else { b };
+            [p - self.lr * d, b]
+        });
+        Ok(())
+    }
+
+    fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let group = self.group();
+        let elements = x.iter().step_by(group).map(Tensor::numel).sum();
+        let (mut updated, mut grads) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() / group));
+        for (i, tensor) in x.into_iter().enumerate() {
+            if i % group == 1 { grads.push(tensor.contiguous()?) } else { updated.push(tensor) }
+        }
+        let mut pieces = Vec::new();
+        for (group, g) in updated.chunks_exact_mut(group - 1).zip(&grads) {
+            let Some((p, b)) = group.split_first_mut() else { continue };
+            let mut velocity = match b.first_mut() {
+                Some(b) => Some(b.data_mut::<f32>()?.chunks_mut(PIECE)),
+                None => None,
+            };
+            let parts = p.data_mut::<f32>()?.chunks_mut(PIECE).zip(g.data::<f32>()?.chunks(PIECE));
+            pieces.extend(parts.map(|(p, g)| Piece { p, g, b: velocity.as_mut().and_then(Iterator::next) }));
+        }
+        for_pieces(pieces, elements, |piece| {
+            dispatch(
+                #[inline(always)]
+                || self.update(piece),
+            );
+        });
+        Ok(updated)
+    }
+
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("G*P*s", "(G-1)*P*s", "6*P")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        vec![("G", self.group()), ("P", elements_per_slot(x, self.group()))]
+    }
+
+    /// The sizes of the terms, all of which may cancel.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let sizes = |a: &Array| Array { shape: a.shape, data: a.data.iter().map(|v| v.abs()).collect() };
+        let x: Vec<Array> = x.iter().map(sizes).collect();
+        let mut scale = y.to_vec();
+        // With a negative rate the step adds to the parameter instead of being taken from it.
+        let grown = Self { lr: -self.lr, ..*self };
+        // The same loops over the same shapes cannot fail.
+        let _ = grown.reference(&x, &mut scale);
+        scale
+    }
+
+    fn roundings(&self, _x: &[Meta]) -> f64 {
+        10.0
+    }
+}
+
+impl Sgd {
+    /// Call inside `dispatch`.
+    #[inline(always)]
+    fn update(&self, piece: Piece<'_>) {
+        let (lr, decay, momentum) = (self.lr as f32, self.weight_decay as f32, self.momentum as f32);
+        let Piece { p, g, b } = piece;
+        let Some(b) = b else {
+            p.iter_mut().zip(g).for_each(|(p, g)| *p += -lr * (g + decay * *p));
+            return;
+        };
+        for ((p, g), b) in p.iter_mut().zip(g).zip(b) {
+            let g = g + decay * *p;
+            *b = *b * momentum + g;
+            let d = if self.nesterov { g + momentum * *b } else { *b };
+            *p += -lr * d;
+        }
+    }
+}
+
+methods! {}
+
+/// The registry's entry.
+pub fn specs() -> Vec<Spec> {
+    vec![Spec {
+        name: "sgd",
+        summary: "one step of gradient descent on many parameters",
+        samples: || {
+            let op = Sgd { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.01 };
+            let group = |dims: &[usize], n: usize| vec![Input::between(dims, -3.0, 3.0); n];
+            let several = [group(&[3, 35], 3), group(&[1], 3), group(&[0], 3)].concat();
+            vec![
+                Sample::new(op, several),
+                Sample::new(Sgd { nesterov: true, ..op }, group(&[40_000], 3)),
+                Sample::new(Sgd { momentum: 0.0, ..op }, [group(&[5, 7], 2), group(&[2], 2)].concat()),
+            ]
+        },
+    }]
+}
