@@ -2,14 +2,21 @@
 //! latency 4, with 3 vectors of B and one broadcast value of A beside them in the 32 registers.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
-use super::engine::{Engine, Lhs, Rhs, Tile};
-use super::pack;
+use super::engine::{Engine, Lhs, PANEL, Rhs, Tile};
 use super::transpose::transpose_16;
-use super::view::View;
+use super::view::{Out, View};
+use super::{gemv, pack};
 
 /// f32 with 512-bit fused multiply-add.
 pub(super) struct Avx512;
+
+/// Steps of k by which a panel of B is fetched ahead.
+const AHEAD: usize = 12;
+
+/// Steps of k in a turn of the tile's loop.
+const UNROLL: usize = 4;
 
 /// f32 values in a register.
 pub(super) const LANES: usize = 16;
@@ -32,7 +39,7 @@ impl Engine for Avx512 {
     const K_STEP: usize = 1;
 
     fn direct_a(a: View<f32>, _k: usize) -> Option<Lhs<f32>> {
-        Some(Lhs { ptr: a.ptr, row: a.row_stride, step: a.col_stride })
+        Some(Lhs::strided(a.ptr, a.row_stride, a.col_stride))
     }
 
     fn direct_b(b: View<f32>) -> Option<Rhs<f32>> {
@@ -40,8 +47,16 @@ impl Engine for Avx512 {
     }
 
     unsafe fn pack_a(a: View<f32>, rows: usize, k: usize, out: *mut f32) -> Lhs<f32> {
-        // SAFETY: the caller's promise.
-        unsafe { pack::pack_a(a, (rows, k), 1, out, |x| x) }
+        if a.row_stride != 1 && a.col_stride != 1 {
+            // SAFETY: the caller's promise.
+            return unsafe { pack::pack_a(a, (rows, k), 1, out, |x| x) };
+        }
+        for first in (0..rows).step_by(PANEL) {
+            let panel_rows = (rows - first).min(PANEL);
+            // SAFETY: a panel of A is a panel of B transposed; each has its place in `out`.
+            unsafe { Self::pack_b(a.at(first, 0).t(), k, panel_rows, PANEL / LANES, out.add(first * k)) };
+        }
+        Lhs { ptr: out, row: 1, panel: PANEL * k, step: PANEL }
     }
 
     unsafe fn pack_b(b: View<f32>, k: usize, cols: usize, nv: usize, out: *mut f32) {
@@ -55,6 +70,17 @@ impl Engine for Avx512 {
                 pack::pack_b(b, (k, cols), nv * LANES, 1, out, |x| x);
             }
         }
+    }
+
+    unsafe fn few_rows(
+        a: View<f32>,
+        b: View<f32>,
+        c: Out<f32>,
+        block: (Range<usize>, usize, Range<usize>),
+        accumulate: bool,
+    ) -> bool {
+        // SAFETY: the caller's promise.
+        block.0.len() <= gemv::MAX_ROWS && unsafe { gemv::few_rows(a, b, c, block, accumulate) }
     }
 
     unsafe fn tile(mr: usize, nv: usize, t: &Tile<f32>) {
@@ -84,23 +110,50 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile<f32>) {
             }
         }
         let (mut a, mut b) = (t.a, t.b);
-        for _ in 0..t.k {
-            let mut column = [_mm512_setzero_ps(); NV];
-            for v in 0..NV {
-                column[v] = _mm512_loadu_ps(b.add(v * LANES));
-            }
-            for i in 0..MR {
-                let x = _mm512_set1_ps(*a.add(i * t.a_row));
-                for v in 0..NV {
-                    sums[i][v] = _mm512_fmadd_ps(x, column[v], sums[i][v]);
-                }
-            }
+        for _ in 0..t.k / UNROLL {
+            steps::<MR, NV, UNROLL>(&mut sums, t, a, b);
+            a = a.add(UNROLL * t.a_step);
+            b = b.add(UNROLL * t.b_step);
+        }
+        for _ in 0..t.k % UNROLL {
+            steps::<MR, NV, 1>(&mut sums, t, a, b);
             a = a.add(t.a_step);
             b = b.add(t.b_step);
         }
         for i in 0..MR {
             for v in 0..NV {
                 _mm512_mask_storeu_ps(t.c.add(i * t.c_row + v * LANES), mask(v), sums[i][v]);
+            }
+        }
+    }
+}
+
+/// `U` steps of k from `a` and `b` on.
+///
+/// # Safety
+/// As [`tile`], and so many steps must be left.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn steps<const MR: usize, const NV: usize, const U: usize>(
+    sums: &mut [[__m512; NV]; MR],
+    t: &Tile<f32>,
+    a: *const f32,
+    b: *const f32,
+) {
+    for u in 0..U {
+        let mut row = [_mm512_setzero_ps(); NV];
+        // SAFETY: the caller's promise; a prefetch may name any address.
+        unsafe {
+            for v in 0..NV {
+                let from = b.add(u * t.b_step + v * LANES);
+                row[v] = _mm512_loadu_ps(from);
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD * t.b_step).cast());
+            }
+            for i in 0..MR {
+                let x = _mm512_set1_ps(*a.add(i * t.a_row + u * t.a_step));
+                for v in 0..NV {
+                    sums[i][v] = _mm512_fmadd_ps(x, row[v], sums[i][v]);
+                }
             }
         }
     }

@@ -6,12 +6,12 @@
 
 use std::ops::Range;
 
-use super::engine::{Engine, Lhs, Rhs, Tile, a_space};
+use super::engine::{Engine, Lhs, PANEL, Rhs, Tile, a_space};
 use super::epilogue::Last;
 use super::scratch::Scratch;
 use super::view::{Out, View};
 
-/// Longest k block: a packed panel of B passes through the first-level cache once per tile.
+/// Longest k block, in tile steps: a panel of B passes through the first-level cache once per tile.
 const KC: usize = 512;
 /// Widest block of B: KC x NC values fill about half of a 2 MiB second-level cache.
 const NC: usize = 384;
@@ -59,6 +59,11 @@ impl<E: Engine> Product<'_, E> {
             if self.k == 0 {
                 return self.run_empty(rows, cols);
             }
+            let block = (rows.clone(), self.k, cols.clone());
+            if E::few_rows(self.a, self.b, self.c, block, self.last.accumulate) {
+                rows.for_each(|i| self.last.apply(self.c, i, cols.clone()));
+                return;
+            }
             for jc in pieces(cols.len(), NC, E::LANES) {
                 let jc = cols.start + jc.start..cols.start + jc.end;
                 self.run_columns(rows.clone(), jc, scratch);
@@ -88,11 +93,11 @@ impl<E: Engine> Product<'_, E> {
     /// As [`Self::run`].
     unsafe fn run_columns(&self, rows: Range<usize>, cols: Range<usize>, scratch: &mut Scratch) {
         let width = cols.len().next_multiple_of(E::LANES);
-        let depth = self.k.min(KC).next_multiple_of(E::K_STEP);
+        let depth = self.k.min(KC * E::K_STEP).next_multiple_of(E::K_STEP);
         let direct_a = E::direct_a(self.a, self.k).filter(|_| !self.pack_a_anyway(cols.len()));
         let a_len = if direct_a.is_some() { 0 } else { a_space(rows.len().min(MC), depth) };
         let (packed_a, packed_b) = scratch.buffers::<E::Packed>(a_len, width * depth);
-        for pc in pieces(self.k, KC, E::K_STEP) {
+        for pc in pieces(self.k, KC * E::K_STEP, E::K_STEP) {
             // SAFETY: the blocks lie in the matrices by the caller's word, and the buffers hold one block each.
             unsafe {
                 let right = self.right_block(pc.clone(), cols.clone(), rows.len(), packed_b);
@@ -103,7 +108,7 @@ impl<E: Engine> Product<'_, E> {
                     };
                     self.run_rows(rows.clone(), cols.clone(), &pc, lhs, &right);
                 } else {
-                    for ic in pieces(rows.len(), MC, 1) {
+                    for ic in pieces(rows.len(), MC, PANEL) {
                         let ic = rows.start + ic.start..rows.start + ic.end;
                         let lhs = E::pack_a(self.a.at(ic.start, pc.start), ic.len(), pc.len(), packed_a);
                         self.run_rows(ic, cols.clone(), &pc, lhs, &right);
@@ -114,11 +119,13 @@ impl<E: Engine> Product<'_, E> {
     }
 
     /// Whether a copy of A pays although the tile could read it where it lies.
+    ///
+    /// A value of A is used once per panel of B. Steps a cache line or more apart use one line per value, and rows a
+    /// multiple of the page apart fall into the same sets of the first-level cache.
     fn pack_a_anyway(&self, cols: usize) -> bool {
         let bytes = size_of::<E::Source>();
         let (row, step) = (self.a.row_stride * bytes, self.a.col_stride * bytes);
-        let awkward = step > 2048 || (row % 4096 == 0 && row != 0);
-        awkward && cols >= 128
+        (step >= 64 && cols >= 48) || (row != 0 && row % 4096 == 0 && cols >= 256)
     }
 
     /// Packs the panels of B that cannot or should not be read in place.
@@ -166,7 +173,9 @@ impl<E: Engine> Product<'_, E> {
     ) {
         let resume = pc.start > 0 || self.last.accumulate;
         let finished = pc.end == self.k && !self.last.is_none();
-        for ir in pieces(rows.len(), E::MR, 1) {
+        // Tiles of packed rows must not straddle panels; rows read in place are cut as evenly as can be.
+        let unit = if lhs.panel == lhs.row * PANEL { 1 } else { E::MR };
+        for ir in pieces(rows.len(), E::MR, unit) {
             for panel in pieces(cols.len().div_ceil(E::LANES), E::NV, 1) {
                 let (first, end) = (panel.start * E::LANES, panel.end * E::LANES);
                 // SAFETY: tile and panel lie in the caller's blocks; a panel is read in place only if it is whole.
@@ -178,7 +187,7 @@ impl<E: Engine> Product<'_, E> {
                     let c = self.c.at(rows.start + ir.start, cols.start + first);
                     let tile = Tile {
                         k: right.depth / E::K_STEP,
-                        a: lhs.ptr.add(ir.start * lhs.row),
+                        a: lhs.ptr.add(lhs.offset(ir.start)),
                         a_row: lhs.row,
                         a_step: lhs.step,
                         b,

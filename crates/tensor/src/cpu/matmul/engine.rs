@@ -1,6 +1,8 @@
 //! What an instruction set must provide for the blocked loops to run on it.
 
-use super::view::View;
+use std::ops::Range;
+
+use super::view::{Out, View};
 
 /// One register tile of work: C (mr, nv * lanes) (+)= A (mr, k) B (k, nv * lanes).
 ///
@@ -20,12 +22,28 @@ pub(super) struct Tile<P> {
     pub(super) resume: bool,
 }
 
-/// A left operand as the tile reads it.
+/// Rows in a panel of packed A.
+pub(super) const PANEL: usize = 16;
+
+/// A left operand as the tile reads it: row i begins at `i / PANEL * panel + i % PANEL * row`.
 #[derive(Clone, Copy)]
 pub(super) struct Lhs<P> {
     pub(super) ptr: *const P,
     pub(super) row: usize,
+    pub(super) panel: usize,
     pub(super) step: usize,
+}
+
+impl<P> Lhs<P> {
+    /// Rows a fixed distance apart.
+    pub(super) fn strided(ptr: *const P, row: usize, step: usize) -> Self {
+        Self { ptr, row, panel: row * PANEL, step }
+    }
+
+    /// Where row `i` begins, as an offset.
+    pub(super) fn offset(&self, i: usize) -> usize {
+        i / PANEL * self.panel + i % PANEL * self.row
+    }
 }
 
 /// A right operand that needs no packing: vectors of neighbouring columns, `step` elements from one k to the next.
@@ -76,6 +94,22 @@ pub(super) trait Engine: Send + Sync + 'static {
     /// # Safety
     /// The block must lie in B and `out` must hold `k.next_multiple_of(K_STEP) * nv * LANES` values.
     unsafe fn pack_b(b: View<Self::Source>, k: usize, cols: usize, nv: usize, out: *mut Self::Packed);
+
+    /// Computes (rows, cols) of C at once if they are so few that packing would cost more than the product.
+    ///
+    /// Returns false, and does nothing, if this engine has no better way than tiles.
+    ///
+    /// # Safety
+    /// As [`Self::tile`], for the whole block, with k > 0.
+    unsafe fn few_rows(
+        _a: View<Self::Source>,
+        _b: View<Self::Source>,
+        _c: Out<f32>,
+        _block: (Range<usize>, usize, Range<usize>),
+        _accumulate: bool,
+    ) -> bool {
+        false
+    }
 
     /// Runs one tile of `mr` rows and `nv` vectors.
     ///

@@ -10,24 +10,40 @@
 //! `rayon::scope` or `ThreadPool::install`.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
+mod batch;
 mod block;
 mod engine;
 mod epilogue;
+#[cfg(target_arch = "x86_64")]
+mod gemv;
 mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod parallel;
+mod plain;
 mod portable;
 mod scratch;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_bf16;
 #[cfg(target_arch = "x86_64")]
 mod transpose;
 mod view;
+mod widened;
 
+pub use batch::{BatchMut, matmul_batched};
 use block::Product;
 use engine::Engine;
 pub use epilogue::{Epilogue, Finish, FinishRow, FinishRowWith};
 use epilogue::{Last, LastPass};
+use half::bf16;
+pub use plain::matmul_f64;
 pub use scratch::Scratch;
 use scratch::with_thread_scratch;
 pub use view::{MatMut, MatRef, MatmulError};
@@ -63,9 +79,8 @@ pub fn matmul_serial(
 #[must_use]
 pub fn fused() -> bool {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        return true;
-    }
+    return std::arch::is_x86_feature_detected!("avx512f") || avx2::available();
+    #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
@@ -77,13 +92,84 @@ fn dispatch_f32(
     epilogue: Epilogue<'_>,
     scratch: Option<&mut Scratch>,
 ) -> Result<(), MatmulError> {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the processor has AVX-512F.
-        return unsafe { run::<avx512::Avx512>(a, b, c, epilogue, scratch) };
+    // SAFETY: each engine runs only where its instruction set was found.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return run::<avx512::Avx512>(a, b, c, epilogue, scratch);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if avx2::available() {
+            return run::<avx2::Avx2>(a, b, c, epilogue, scratch);
+        }
+        run::<portable::Portable>(a, b, c, epilogue, scratch)
     }
-    // SAFETY: the portable engine needs no instruction set.
-    unsafe { run::<portable::Portable>(a, b, c, epilogue, scratch) }
+}
+
+/// C = A B of bf16 operands with f32 sums, on all threads of the current pool.
+///
+/// With AVX512-BF16 the products are summed in pairs, k = 1 before k = 0, then 3 before 2, and so on, subnormal values
+/// counting as zero; elsewhere one by one as in [`matmul`]. Either order is the same for every shape.
+///
+/// # Errors
+/// As [`matmul`].
+pub fn matmul_bf16(
+    a: MatRef<'_, bf16>,
+    b: MatRef<'_, bf16>,
+    c: MatMut<'_, f32>,
+    epilogue: Epilogue<'_>,
+) -> Result<(), MatmulError> {
+    dispatch_bf16(a, b, c, epilogue)
+}
+
+/// C = A B of f32 operands that are rounded to bf16 (to nearest, ties to even) on the way, as mixed-precision training
+/// wants it. The bits are those of rounding first and calling [`matmul_bf16`].
+///
+/// # Errors
+/// As [`matmul`].
+pub fn matmul_f32_as_bf16(
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    c: MatMut<'_, f32>,
+    epilogue: Epilogue<'_>,
+) -> Result<(), MatmulError> {
+    dispatch_bf16(a, b, c, epilogue)
+}
+
+/// A source of bf16 products.
+#[cfg(target_arch = "x86_64")]
+trait Bf16Source: widened::Widen + pairs::PairSource {}
+#[cfg(target_arch = "x86_64")]
+impl<T: widened::Widen + pairs::PairSource> Bf16Source for T {}
+/// A source of bf16 products.
+#[cfg(not(target_arch = "x86_64"))]
+trait Bf16Source: widened::Widen {}
+#[cfg(not(target_arch = "x86_64"))]
+impl<T: widened::Widen> Bf16Source for T {}
+
+/// Picks the widest engine this processor has.
+fn dispatch_bf16<S: Bf16Source>(
+    a: MatRef<'_, S>,
+    b: MatRef<'_, S>,
+    c: MatMut<'_, f32>,
+    epilogue: Epilogue<'_>,
+) -> Result<(), MatmulError> {
+    // SAFETY: each engine runs only where its instruction set was found.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if avx512_bf16::available() {
+            return run::<avx512_bf16::Avx512Bf16<S>>(a, b, c, epilogue, None);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            return run::<widened::Widened<S, avx512::Avx512>>(a, b, c, epilogue, None);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if avx2::available() {
+            return run::<widened::Widened<S, avx2::Avx2>>(a, b, c, epilogue, None);
+        }
+        run::<widened::Widened<S, portable::Portable>>(a, b, c, epilogue, None)
+    }
 }
 
 /// Checks shapes, then runs the product on `scratch` here, or on the pool.
@@ -97,7 +183,7 @@ unsafe fn run<E: Engine>(
     mut epilogue: Epilogue<'_>,
     scratch: Option<&mut Scratch>,
 ) -> Result<(), MatmulError> {
-    let (m, n, k) = check_shapes(a.shape(), b.shape(), &c, &epilogue)?;
+    let (m, n, k) = check_shapes(a.shape(), b.shape(), c.shape(), &epilogue)?;
     let finish = match &mut epilogue.finish {
         Finish::None => LastPass::None,
         Finish::Rows(f) => LastPass::Rows(*f),
@@ -123,14 +209,14 @@ unsafe fn run<E: Engine>(
 fn check_shapes(
     (m, k): (usize, usize),
     (k_b, n): (usize, usize),
-    c: &MatMut<'_, f32>,
+    c: (usize, usize),
     epilogue: &Epilogue<'_>,
 ) -> Result<(usize, usize, usize), MatmulError> {
     let fits = |what, got, expected| {
         if got == expected { Ok(()) } else { Err(MatmulError::Shape { what, expected, got }) }
     };
     fits("right operand", (k_b, n), (k, n))?;
-    fits("output", c.shape(), (m, n))?;
+    fits("output", c, (m, n))?;
     if let Finish::RowsWith(second, _) = &epilogue.finish {
         fits("second output", second.shape(), (m, n))?;
     }

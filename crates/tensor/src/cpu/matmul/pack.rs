@@ -26,10 +26,9 @@ pub(super) unsafe fn pack_a<S: Copy, P: Copy + Default>(
                     *out.add(p * step + i) = convert(*a.ptr.add(p * a.col_stride + i));
                 }
             }
-            return Lhs { ptr: out, row: 1, step };
+            return Lhs::strided(out, 1, step);
         }
-        // One line more than whole lines keeps the rows out of one another's cache sets.
-        let row = k.next_multiple_of(16) + 16;
+        let row = k.next_multiple_of(16);
         for i in 0..rows {
             let (from, to) = (a.ptr.add(i * a.row_stride), out.add(i * row));
             if a.col_stride == 1 {
@@ -45,7 +44,7 @@ pub(super) unsafe fn pack_a<S: Copy, P: Copy + Default>(
                 *to.add(p) = P::default();
             }
         }
-        Lhs { ptr: out, row, step: k_step }
+        Lhs::strided(out, row, k_step)
     }
 }
 

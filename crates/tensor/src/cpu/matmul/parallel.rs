@@ -9,8 +9,12 @@ use super::block::pieces;
 const MIN_WORK: usize = 1 << 20;
 /// Multiply-adds of a task when there is plenty of work, small enough to even out a busy machine.
 const TASK_WORK: usize = 1 << 25;
-/// Narrowest block of columns cut for the sake of sharing, in columns.
-const MIN_COLS: usize = 96;
+/// Smallest blocks, (rows, columns), when there are threads to feed, and when tasks are cut finer than that: each block
+/// packs the columns of B that it needs, and reads the rows of A, for itself.
+const FEED: (usize, usize) = (32, 96);
+const SPLIT: (usize, usize) = (512, 256);
+/// Rows as which a product of few rows counts: it is limited by reading B, not by multiply-adds.
+const FEW_ROWS: usize = 8;
 
 /// C cut into `row_blocks` x `col_blocks`.
 pub(super) struct Grid {
@@ -25,12 +29,18 @@ impl Grid {
     /// Chooses the cut for a product of this shape, one of `batch` that run together.
     pub(super) fn new((m, n, k): (usize, usize, usize), batch: usize, lanes: usize) -> Self {
         let threads = rayon::current_num_threads();
-        let work = m.saturating_mul(n).saturating_mul(k.max(1));
-        let most = (work.saturating_mul(batch) / MIN_WORK).clamp(1, threads).max(work / TASK_WORK);
-        let wanted = most.div_ceil(batch.max(1)).min(64 * threads);
-        // Columns first: then no two tasks pack the same part of B. The rest by rows.
-        let col_blocks = wanted.min(n / MIN_COLS).max(1);
-        let row_blocks = wanted.div_ceil(col_blocks).min(m.div_ceil(32)).max(1);
+        let work = m.max(FEW_ROWS).saturating_mul(n).saturating_mul(k.max(1));
+        let total = work.saturating_mul(batch);
+        let cut = |tasks: usize, (min_rows, min_cols): (usize, usize)| {
+            // Columns first: then no two tasks pack the same part of B.
+            let col_blocks = tasks.min(n / min_cols).max(1);
+            let row_blocks = tasks.div_ceil(col_blocks).min(m / min_rows).max(1);
+            (row_blocks, col_blocks)
+        };
+        let feed = threads.min(total / MIN_WORK).div_ceil(batch.max(1)).max(1);
+        let split = (total / TASK_WORK).min(8 * threads).div_ceil(batch.max(1));
+        let fine = cut(split - split % threads, SPLIT);
+        let (row_blocks, col_blocks) = if fine.0 * fine.1 >= 2 * feed { fine } else { cut(feed, FEED) };
         Self { rows: m, cols: n, row_blocks, col_blocks, lanes }
     }
 
@@ -43,6 +53,11 @@ impl Grid {
         let (r, c) = (i % self.row_blocks, i / self.row_blocks);
         (nth(self.rows, self.row_blocks, 8, r), nth(self.cols, self.col_blocks, self.lanes, c))
     }
+}
+
+/// Whether a batch of products of this shape is worth a second thread.
+pub(super) fn worth_sharing((m, n, k): (usize, usize, usize), batch: usize) -> bool {
+    m.saturating_mul(n).saturating_mul(k.max(1)).saturating_mul(batch) >= 2 * MIN_WORK
 }
 
 /// Piece `i` of `count`, in whole units; empty if there are fewer pieces.

@@ -18,7 +18,7 @@ impl Engine for Portable {
     const K_STEP: usize = 1;
 
     fn direct_a(a: View<f32>, _k: usize) -> Option<Lhs<f32>> {
-        Some(Lhs { ptr: a.ptr, row: a.row_stride, step: a.col_stride })
+        Some(Lhs::strided(a.ptr, a.row_stride, a.col_stride))
     }
 
     fn direct_b(b: View<f32>) -> Option<Rhs<f32>> {

@@ -16,11 +16,16 @@ fn values(len: usize, seed: u64) -> Vec<f32> {
 
 /// One multiply-add as the engine in use does it.
 fn multiply_add(x: f32, y: f32, sum: f32) -> f32 {
-    if fused() { x.mul_add(y, sum) } else { x * y + sum }
+    if fused() { fused_add(x, y, sum) } else { two_roundings(x, y, sum) }
 }
 
 /// The product as its definition says: one chain per element.
-fn chain(a: MatRef<'_, f32>, b: MatRef<'_, f32>, start: &[f32]) -> Vec<f32> {
+fn chain(
+    a: MatRef<'_, f32>,
+    b: MatRef<'_, f32>,
+    start: &[f32],
+    multiply_add: fn(f32, f32, f32) -> f32,
+) -> Vec<f32> {
     let ((m, k), (_, n)) = (a.shape(), b.shape());
     let mut c = start.to_vec();
     for i in 0..m {
@@ -84,20 +89,111 @@ const SHAPES: [(usize, usize, usize); 16] = [
     (16, 96, 1030),
 ];
 
-#[test]
-fn every_element_is_one_chain_in_every_layout() {
-    for (s, &(m, n, k)) in SHAPES.iter().enumerate() {
+/// Every layout of every shape against the chain of `multiply_add`.
+fn check_layouts(
+    shapes: &[(usize, usize, usize)],
+    multiply: impl Fn(MatRef<'_, f32>, MatRef<'_, f32>, MatMut<'_, f32>) -> Result<(), MatmulError>,
+    multiply_add: fn(f32, f32, f32) -> f32,
+) {
+    for (s, &(m, n, k)) in shapes.iter().enumerate() {
         let (da, db) = (values(room(m, k), s as u64), values(room(k, n), 100 + s as u64));
         for la in 0..LAYOUTS.len() {
             for lb in 0..LAYOUTS.len() {
                 let (a, b) = (laid_out(&da, m, k, la), laid_out(&db, k, n, lb));
-                let want = chain(a, b, &vec![0.0; m * n]);
+                let want = chain(a, b, &vec![0.0; m * n], multiply_add);
                 let mut c = vec![f32::NAN; m * n];
-                matmul(a, b, MatMut::row_major(&mut c, m, n).unwrap(), Epilogue::default()).unwrap();
+                multiply(a, b, MatMut::row_major(&mut c, m, n).unwrap()).unwrap();
                 assert_eq!(bits(&c), bits(&want), "({m}, {n}, {k}), layouts {la} and {lb}");
             }
         }
     }
+}
+
+fn fused_add(x: f32, y: f32, sum: f32) -> f32 {
+    x.mul_add(y, sum)
+}
+
+fn two_roundings(x: f32, y: f32, sum: f32) -> f32 {
+    sum + x * y
+}
+
+#[test]
+fn every_element_is_one_chain_in_every_layout() {
+    check_layouts(&SHAPES, |a, b, c| matmul(a, b, c, Epilogue::default()), multiply_add);
+}
+
+#[test]
+fn the_portable_engine_is_one_chain_too() {
+    // SAFETY: it needs no instruction set.
+    check_layouts(
+        &SHAPES[..12],
+        |a, b, c| unsafe { run::<portable::Portable>(a, b, c, Epilogue::default(), None) },
+        two_roundings,
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_avx2_engine_is_one_chain_too() {
+    if avx2::available() {
+        // SAFETY: the processor has AVX2 and FMA.
+        check_layouts(
+            &SHAPES[..14],
+            |a, b, c| unsafe { run::<avx2::Avx2>(a, b, c, Epilogue::default(), None) },
+            fused_add,
+        );
+    }
+}
+
+#[test]
+fn f64_is_one_chain_in_every_layout() {
+    for &(m, n, k) in &SHAPES[..12] {
+        let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
+        let (da, db) = (widen(values(m * k, 20)), widen(values(k * n, 21)));
+        for (a, b) in [
+            (MatRef::row_major(&da, m, k), MatRef::row_major(&db, k, n)),
+            (MatRef::row_major(&da, k, m).map(MatRef::t), MatRef::row_major(&db, n, k).map(MatRef::t)),
+        ] {
+            let (a, b) = (a.unwrap(), b.unwrap());
+            let mut c = vec![f64::NAN; m * n];
+            matmul_f64(a, b, MatMut::row_major(&mut c, m, n).unwrap()).unwrap();
+            for (at, c) in c.iter().enumerate() {
+                let (i, j) = (at / n, at % n);
+                let want = (0..k).fold(0.0, |sum, p| sum + a.get(i, p).unwrap() * b.get(p, j).unwrap());
+                assert_eq!(c.to_bits(), f64::to_bits(want), "({i}, {j}) of ({m}, {n}, {k})");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_batch_has_the_bits_of_its_products() {
+    for (count, m, n, k) in [(1, 5, 7, 9), (9, 64, 64, 64), (3, 200, 300, 65), (70, 1, 33, 16), (0, 4, 4, 4)]
+    {
+        let (da, db) = (values(count * m * k, 30), values(k * n, 31));
+        let a: Vec<_> = (0..count).map(|i| MatRef::row_major(&da[i * m * k..], m, k).unwrap()).collect();
+        // One right operand for the whole batch, as a broadcast has.
+        let b = vec![MatRef::row_major(&db, n, k).unwrap().t(); count];
+        let old = values(count * (m * n + 5), 32);
+        for accumulate in [false, true] {
+            let mut c = old.clone();
+            let out = BatchMut::new(&mut c, (count, m * n + 5), (m, n), n).unwrap();
+            matmul_batched(&a, &b, out, accumulate).unwrap();
+            for i in 0..count {
+                let (from, to) = (i * (m * n + 5), i * (m * n + 5) + m * n);
+                let start = if accumulate { old[from..to].to_vec() } else { vec![0.0; m * n] };
+                assert_eq!(bits(&c[from..to]), bits(&chain(a[i], b[i], &start, multiply_add)), "product {i}");
+                assert_eq!(c[to..to + 5], old[to..to + 5], "the gap between matrices is not ours to write");
+            }
+        }
+    }
+    let data = [0.0f32; 8];
+    let (one, mut c) = ([MatRef::row_major(&data, 2, 2).unwrap()], [0.0f32; 8]);
+    let out = BatchMut::row_major(&mut c, 2, 2, 2).unwrap();
+    let refused = matmul_batched(&one, &one, out, false);
+    assert_eq!(refused, Err(MatmulError::BatchLength { a: 1, b: 1, c: 2 }));
+    assert!(BatchMut::row_major(&mut c, 3, 2, 2).is_err());
+    assert!(BatchMut::new(&mut c, (2, 3), (2, 2), 2).is_err());
 }
 
 #[test]
@@ -105,7 +201,7 @@ fn sums_start_from_the_old_values_when_asked() {
     for &(m, n, k) in &SHAPES {
         let (da, db, old) = (values(m * k, 1), values(k * n, 2), values(m * n, 3));
         let (a, b) = (MatRef::row_major(&da, m, k).unwrap(), MatRef::row_major(&db, k, n).unwrap());
-        let want = chain(a, b, &old);
+        let want = chain(a, b, &old, multiply_add);
         let mut c = old.clone();
         matmul(a, b, MatMut::row_major(&mut c, m, n).unwrap(), Epilogue::accumulate()).unwrap();
         assert_eq!(bits(&c), bits(&want), "({m}, {n}, {k})");
@@ -123,7 +219,7 @@ fn threads_do_not_change_a_bit() {
         let mut scratch = Scratch::new();
         let c = MatMut::row_major(&mut alone, m, n).unwrap();
         matmul_serial(a, b, c, Epilogue::default(), &mut scratch).unwrap();
-        assert_eq!(bits(&alone), bits(&chain(a, b, &vec![0.0; m * n])));
+        assert_eq!(bits(&alone), bits(&chain(a, b, &vec![0.0; m * n], multiply_add)));
         for threads in [1, 2, 3, 4] {
             let mut c = vec![0.0; m * n];
             pool(threads).install(|| {
@@ -177,7 +273,7 @@ fn every_element_is_finished_once() {
     for &(m, n, k) in &[(1, 300, 700), (40, 500, 1100), (130, 1000, 5), (700, 65, 128)] {
         let (da, db) = (values(m * k, 8), values(k * n, 9));
         let (a, b) = (MatRef::row_major(&da, m, k).unwrap(), MatRef::row_major(&db, k, n).unwrap());
-        let plain = chain(a, b, &vec![0.0; m * n]);
+        let plain = chain(a, b, &vec![0.0; m * n], multiply_add);
         let ldc = n + 9;
         let (mut c, mut second) = (vec![-1.0f32; m * ldc], vec![0.0; m * n]);
         let finish = |i: usize, cols: std::ops::Range<usize>, c: &mut [f32], before: &mut [f32]| {

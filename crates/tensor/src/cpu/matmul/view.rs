@@ -148,10 +148,10 @@ impl<'a, T: Copy> MatRef<'a, T> {
 /// A writable matrix, row-major with a row stride of its own and neighbouring columns side by side.
 #[derive(Debug)]
 pub struct MatMut<'a, T> {
-    data: &'a mut [T],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
+    pub(super) data: &'a mut [T],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
 }
 
 impl<'a, T> MatMut<'a, T> {
@@ -209,6 +209,11 @@ unsafe impl<T: Sync> Send for View<T> {}
 unsafe impl<T: Sync> Sync for View<T> {}
 
 impl<T> View<T> {
+    /// The transpose.
+    pub(super) fn t(self) -> Self {
+        Self { row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
     /// The view that begins at element (i, j).
     ///
     /// # Safety
@@ -239,6 +244,15 @@ impl<T> Out<T> {
     pub(super) unsafe fn at(self, i: usize, j: usize) -> Self {
         // SAFETY: the caller names an element of the checked matrix.
         Self { ptr: unsafe { self.ptr.add(i * self.row_stride + j) }, ..self }
+    }
+
+    /// The output that begins `offset` elements further on.
+    ///
+    /// # Safety
+    /// It must begin inside the slice this output was made from.
+    pub(super) unsafe fn shifted(self, offset: usize) -> Self {
+        // SAFETY: the caller's promise.
+        Self { ptr: unsafe { self.ptr.add(offset) }, ..self }
     }
 
     /// The columns `cols` of row `i`.
