@@ -36,7 +36,7 @@ pub(crate) fn train(text: &str, vocab_size: usize) -> Result<Subword> {
             .vocab_size(vocab_size)
             .min_frequency(2)
             .show_progress(false)
-            .initial_alphabet(crate::byte_level::byte_chars().into_iter().collect())
+            .initial_alphabet(crate::byte_level::BYTE_CHARS.into_iter().collect())
             .build(),
     );
     guarded(|| tokenizer.train(&mut trainer, word_safe_chunks(text, CHUNK_BYTES)).map(|_| ()))

@@ -3,35 +3,47 @@
 //! A `tokenizer.json` holds strings, and a token may be any bytes. GPT-2 (Radford et al., 2019, section 2.2) writes
 //! the 188 printable bytes of Latin-1 as themselves, and the other 68 as U+0100, U+0101, … in order.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 /// Whether the byte stands for itself.
-fn is_printable(byte: u8) -> bool {
+const fn is_printable(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
 }
 
 /// The character of each byte.
-pub(crate) fn byte_chars() -> [char; 256] {
+pub(crate) static BYTE_CHARS: [char; 256] = byte_chars();
+
+const fn byte_chars() -> [char; 256] {
     let mut chars = ['\0'; 256];
-    let mut next_free = 0x100_u32;
-    for byte in 0..=255_u8 {
-        chars[usize::from(byte)] = if is_printable(byte) {
-            char::from(byte)
+    let mut byte = 0;
+    let mut others = 0;
+    while byte < 256 {
+        chars[byte] = if is_printable(byte as u8) {
+            byte as u8 as char
         } else {
-            next_free += 1;
-            char::from_u32(next_free - 1).unwrap_or(char::REPLACEMENT_CHARACTER)
+            others += 1;
+            match char::from_u32(0x100 + others - 1) {
+                Some(c) => c,
+                None => char::REPLACEMENT_CHARACTER,
+            }
         };
+        byte += 1;
     }
     chars
 }
 
+/// The byte of each character.
+static CHAR_BYTES: LazyLock<HashMap<char, u8>> =
+    LazyLock::new(|| BYTE_CHARS.into_iter().zip(0..=255).collect());
+
 /// The bytes of a byte-level token. A token with any other character, such as an added special token, is its own
 /// UTF-8, as the reference decoder has it.
 pub(crate) fn token_bytes(token: &str) -> Vec<u8> {
-    let chars = byte_chars();
-    let byte_of =
-        |c: char| chars.iter().position(|&known| known == c).and_then(|index| u8::try_from(index).ok());
-    token.chars().map(byte_of).collect::<Option<Vec<u8>>>().unwrap_or_else(|| token.as_bytes().to_vec())
+    let bytes: Option<Vec<u8>> = token.chars().map(|c| CHAR_BYTES.get(&c).copied()).collect();
+    bytes.unwrap_or_else(|| token.as_bytes().to_vec())
 }
 
 /// The decoder and pre-tokenizer entry of a byte-level `tokenizer.json`.
@@ -42,7 +54,7 @@ pub(crate) fn component(use_regex: bool) -> Value {
 /// The byte tokenizer as a `tokenizer.json`: byte-level BPE with no merges, where the id is the byte.
 pub(crate) fn byte_tokenizer_json() -> Value {
     let vocab: serde_json::Map<String, Value> =
-        byte_chars().iter().enumerate().map(|(byte, c)| (c.to_string(), json!(byte))).collect();
+        BYTE_CHARS.iter().enumerate().map(|(byte, c)| (c.to_string(), json!(byte))).collect();
     json!({
         "version": "1.0",
         "truncation": null,
@@ -67,18 +79,18 @@ mod tests {
 
     #[test]
     fn the_alphabet_is_the_library_s() {
-        let mut ours = byte_chars().to_vec();
+        let mut ours = BYTE_CHARS.to_vec();
         let mut theirs: Vec<char> = ByteLevel::alphabet().into_iter().collect();
         ours.sort_unstable();
         theirs.sort_unstable();
         assert_eq!(ours, theirs);
-        assert_eq!(byte_chars()[usize::from(b' ')], 'Ġ');
-        assert_eq!(byte_chars()[usize::from(b'\n')], 'Ċ');
+        assert_eq!(BYTE_CHARS[usize::from(b' ')], 'Ġ');
+        assert_eq!(BYTE_CHARS[usize::from(b'\n')], 'Ċ');
     }
 
     #[test]
     fn token_bytes_inverts_the_table() {
-        for (byte, c) in byte_chars().iter().enumerate() {
+        for (byte, c) in BYTE_CHARS.iter().enumerate() {
             assert_eq!(token_bytes(&c.to_string()), [byte as u8]);
         }
         assert_eq!(token_bytes("<|end|> x"), b"<|end|> x", "a space is no byte-level character");

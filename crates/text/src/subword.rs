@@ -161,3 +161,15 @@ fn splits_like_gpt2(inner: &tokenizers::Tokenizer) -> bool {
         && inner.get_normalizer().is_none()
         && inner.get_added_tokens_decoder().values().all(|t| t.special)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_and_an_error_become_reasons() {
+        assert_eq!(guarded(|| Ok(3)), Ok(3));
+        assert_eq!(guarded::<()>(|| Err("two\n  lines".into())), Err("two lines".to_string()));
+        assert!(guarded::<()>(|| panic!("on purpose")).unwrap_err().contains("panicked"));
+    }
+}

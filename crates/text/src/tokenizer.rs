@@ -196,7 +196,7 @@ impl Tokenizer {
     /// The token as its vocabulary spells it (byte-level vocabularies write a space as `Ġ`).
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         match &self.kind {
-            Kind::Byte => Some(byte_level::byte_chars()[usize::from(u8::try_from(id).ok()?)].to_string()),
+            Kind::Byte => Some(byte_level::BYTE_CHARS[usize::from(u8::try_from(id).ok()?)].to_string()),
             Kind::Char(alphabet) => alphabet.char_of(id).map(String::from),
             Kind::Subword(subword) => subword.token(id),
         }

@@ -124,6 +124,16 @@ fn shallow_paths(value: &Value) -> Vec<String> {
     paths
 }
 
+/// A field that the library takes on trust: cutting into pieces of no characters.
+#[test]
+fn a_file_that_makes_the_library_fail_at_work_gives_an_error() {
+    let mut file: Value = serde_json::from_slice(&files()[2]).unwrap();
+    file["pre_tokenizer"] = json!({"type": "FixedLength", "length": 0});
+    let tokenizer = Tokenizer::from_json(file.to_string().as_bytes()).unwrap();
+    let error = tokenizer.encode(TEXT).unwrap_err();
+    assert!(matches!(error, Error::Tokenizer { .. }), "{error}");
+}
+
 #[test]
 fn ids_that_would_need_a_giant_embedding_are_refused() {
     for id in [1_u64 << 24, u64::from(u32::MAX)] {

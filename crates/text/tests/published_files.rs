@@ -80,6 +80,17 @@ fn wordpiece_with_bert_s_brackets() {
     assert_eq!(pieces(&tokenizer, &[6, 7, 3, 4, 5]), ["cats", " are", " un", "aff", "able"]);
 }
 
+/// Single characters as words are not yet our character kind: this file drops white space.
+#[test]
+fn wordlevel_over_single_letters_keeps_its_own_rules() {
+    let tokenizer = load(json!({
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {"type": "WordLevel", "vocab": {"a": 1, "b": 0}, "unk_token": "b"},
+    }));
+    assert_eq!(tokenizer.name(), "wordlevel:2");
+    assert_eq!(tokenizer.encode("a b a zzz").unwrap(), [1, 0, 1, 0]);
+}
+
 #[test]
 fn unigram_with_metaspace() {
     let tokenizer = load(json!({
