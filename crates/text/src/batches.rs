@@ -171,6 +171,15 @@ mod tests {
     }
 
     #[test]
+    fn each_row_has_a_draw_of_its_own() {
+        let rows = Batches::new(counting(1000), 4, 8, 5).unwrap().at(3).ids;
+        let single = Batches::new(counting(1000), 1, 8, 5).unwrap();
+        let one_by_one: Vec<u32> = (12..16).flat_map(|draw| single.at(draw).ids).collect();
+        assert_eq!(rows, one_by_one);
+        assert_ne!(rows[..8], rows[8..16]);
+    }
+
+    #[test]
     fn sizes_out_of_range_are_errors() {
         for (batch_size, block_size) in [(0, 4), (4, 0), (usize::MAX, 2), (1 << 20, 1 << 20)] {
             let error = Batches::new(counting(10), batch_size, block_size, 0).unwrap_err();
