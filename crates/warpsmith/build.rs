@@ -21,7 +21,8 @@ fn main() -> io::Result<()> {
     let variable = |name: &str| env::var_os(name).map(PathBuf::from).ok_or(io::ErrorKind::NotFound);
     let root = variable("CARGO_MANIFEST_DIR")?;
     println!("cargo::rerun-if-changed=crates/warpsmith/build.rs");
-    let mut paths: Vec<PathBuf> = FILES.map(PathBuf::from).into_iter().filter(|file| root.join(file).exists()).collect();
+    let mut paths: Vec<PathBuf> =
+        FILES.map(PathBuf::from).into_iter().filter(|file| root.join(file).exists()).collect();
     for file in &paths {
         println!("cargo::rerun-if-changed={}", file.display());
     }
@@ -47,7 +48,8 @@ fn list(root: &Path, folder: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> 
         }
         if entry.file_type()?.is_dir() {
             list(root, &path, paths)?;
-        } else if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known)) {
+        } else if path.extension().is_some_and(|extension| EXTENSIONS.iter().any(|known| extension == *known))
+        {
             paths.push(path);
         }
     }
