@@ -36,6 +36,8 @@ pub fn value(form: Form, x: f32) -> f32 {
 /// dy/dx in f32. Call inside `dispatch`.
 #[inline(always)]
 pub fn slope(form: Form, x: f32) -> f32 {
+    // Beyond ±64 the slope is 0 or 1, and its terms are 0·∞.
+    let x = x.clamp(-64.0, 64.0);
     match form {
         Form::Exact => x.mul_add(math::normal_pdf(x), math::normal_cdf(x)),
         Form::Tanh => {
@@ -66,15 +68,17 @@ fn erfc(x: f64) -> f64 {
 }
 
 fn reference_parts(form: Form, x: f64) -> (f64, f64) {
+    // As in f32: the slope has its limit where its terms are 0·∞.
+    let near = x.clamp(-64.0, 64.0);
     match form {
         Form::Exact => {
-            let cdf = 0.5 * erfc(-x * std::f64::consts::FRAC_1_SQRT_2);
-            let pdf = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
-            (x * cdf, cdf + x * pdf)
+            let cdf = 0.5 * erfc(-near * std::f64::consts::FRAC_1_SQRT_2);
+            let pdf = (-0.5 * near * near).exp() / std::f64::consts::TAU.sqrt();
+            (x * cdf, cdf + near * pdf)
         }
         Form::Tanh => {
-            let s = 1.0 / (1.0 + (-SLOPE * x * (1.0 + CUBIC * x * x)).exp());
-            (x * s, s + x * s * (1.0 - s) * SLOPE * (1.0 + 3.0 * CUBIC * x * x))
+            let s = 1.0 / (1.0 + (-SLOPE * near * (1.0 + CUBIC * near * near)).exp());
+            (x * s, s + near * s * (1.0 - s) * SLOPE * (1.0 + 3.0 * CUBIC * near * near))
         }
     }
 }
@@ -82,6 +86,15 @@ fn reference_parts(form: Form, x: f64) -> (f64, f64) {
 /// y in f64: the oracle's formula.
 pub fn exact(form: Form, x: f64) -> f64 {
     reference_parts(form, x).0
+}
+
+/// |t| of the e^t in the formula, up to where e^t leaves the range of f32: rounding errors of t are multiplied by it.
+fn exponent(form: Form, x: f64) -> f64 {
+    let t = match form {
+        Form::Exact => 0.5 * x * x,
+        Form::Tanh => SLOPE * x * (1.0 + CUBIC * x * x),
+    };
+    t.abs().min(110.0)
 }
 
 /// The Gaussian error linear unit.
@@ -122,6 +135,13 @@ impl Op for Gelu {
 
     fn cost(&self) -> Cost {
         Cost::new("N*s", "N*s", "8*N")
+    }
+
+    /// The exact form has its error bound for all x; the tanh form's grows with the argument of the exponential.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let factor = |x| if self.form == Form::Tanh { 1.0 + exponent(Form::Tanh, x) } else { 1.0 };
+        let sizes = x[0].data.iter().zip(&y[0].data).map(|(&x, y)| y.abs() * factor(x));
+        vec![Array { shape: y[0].shape, data: sizes.collect() }]
     }
 
     fn roundings(&self, _x: &[Meta]) -> f64 {
@@ -165,12 +185,13 @@ impl Op for GeluBackward {
         Cost::new("2*N*s", "N*s", "14*N")
     }
 
-    /// The slope is a sum of two terms of opposite sign where x < 0: errors are measured against their sizes.
+    /// The slope is a sum of two terms of opposite sign where x < 0: errors are measured against their sizes,
+    /// and those of the exponential's argument against it.
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
         let sizes = x[0].data.iter().zip(&x[1].data).map(|(g, &x)| {
             let (value, slope) = reference_parts(self.form, x);
             let first = if x == 0.0 { 0.5 } else { (value / x).abs() };
-            g.abs() * (first + (slope - first).abs())
+            g.abs() * (first + (slope - first).abs()) * (1.0 + exponent(self.form, x))
         });
         vec![Array { shape: y[0].shape, data: sizes.collect() }]
     }

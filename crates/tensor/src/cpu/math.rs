@@ -139,8 +139,10 @@ pub fn normal_cdf(x: f32) -> f32 {
     // x/√2 in two parts, since in the tail erfc multiplies a relative error of its argument by 2x².
     const HIGH: f32 = std::f32::consts::FRAC_1_SQRT_2;
     const LOW: f32 = (std::f64::consts::FRAC_1_SQRT_2 - HIGH as f64) as f32;
-    let a = -x * HIGH;
-    let rest = fma(-x, HIGH, -a) - x * LOW;
+    // Φ is 0 or 1 in f32 beyond ±15, and ∞ - ∞ must not come into the second part.
+    let near = x.clamp(-20.0, 20.0);
+    let a = -near * HIGH;
+    let rest = fma(-near, HIGH, -a) - near * LOW;
     // d erfc / da = -2/√π · e^(-a²)
     let slope = -2.0 * 0.564_189_6 * exp(-a * a);
     let y = 0.5 * fma(slope, rest, erfc(a));
