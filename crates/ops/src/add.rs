@@ -40,7 +40,12 @@ impl Op for Add {
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("2*N*s", "N*s", "N")
+        Cost::new("(N + M)*s", "R*s", "R")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        let result = binary_shape(self.name(), x).map_or(0, |y| y[0].shape.numel());
+        vec![("M", x[1].shape.numel()), ("R", result)]
     }
 }
 

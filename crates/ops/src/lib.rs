@@ -10,6 +10,9 @@ mod elementwise;
 mod multi_tensor;
 mod normalise;
 mod rows;
+mod table;
+
+pub use table::{OpRow, op_table};
 
 /// Declares the op modules and derives the registry and the prelude from the list.
 macro_rules! registry {

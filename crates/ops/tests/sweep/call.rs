@@ -26,14 +26,18 @@ pub fn dtypes(sample: &Sample, float: DType) -> Result<Option<Vec<DType>>> {
     if float.is_half() {
         candidates.push(statistics.collect());
     }
+    let mut refusal = None;
     for dtypes in candidates {
         match sample.op.shape(&metas(sample, &dtypes)) {
             Ok(_) => return Ok(Some(dtypes)),
-            Err(error) if error.kind() == Kind::DType => {}
-            Err(error) => return Err(error),
+            Err(error) => refusal = Some(error),
         }
     }
-    Ok(None)
+    // An op may be for f32 alone, but it says so as a matter of dtypes.
+    match refusal {
+        Some(error) if error.kind() != Kind::DType => Err(error),
+        _ => Ok(None),
+    }
 }
 
 /// Shapes and dtypes of a sample's inputs.

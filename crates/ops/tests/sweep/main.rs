@@ -6,7 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod cost;
+mod determinism;
 mod forward;
+mod gradients;
+mod honesty;
 mod memory;
+mod tape;
 mod tolerance;
 mod values;

@@ -1,0 +1,187 @@
+//! Two questions. Is the formula right: the vjp in f64 against differences of the oracle? And do the kernels compute
+//! the formula: the vjp in f32 and bf16 against the vjp in f64 at the same numbers?
+
+use rayon::prelude::*;
+use warpsmith_autograd::{Array, Differentiability, Input, Op, Sample, Values, gradcheck};
+use warpsmith_tensor::{DType, Result, Rng, Seed};
+
+use crate::call::{arrays, dtypes, metas, specs};
+use crate::tape::gradients;
+use crate::values::{Class, Repeat, dtype_of, rounded};
+
+/// Numbers on a grid in random order, none twice and none near zero: a maximum has one place, |x| has one slope.
+fn smooth(sample: &Sample, dtypes: &[DType]) -> Vec<Array> {
+    let mut x = arrays(sample, dtypes, Class::Uniform, Repeat::Nowhere);
+    for (i, ((array, input), &dtype)) in x.iter_mut().zip(&sample.inputs).zip(dtypes).enumerate() {
+        let Some((low, high)) = interval(input) else { continue };
+        let n = array.data.len();
+        let keys = Rng::restore(Seed(17), i as u64).uniform(n);
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|&a, &b| keys[a].total_cmp(&keys[b]));
+        // Another place in the cells of each input's grid: two inputs have no number in common either.
+        let shift = 0.3 + 0.13 * (i % 5) as f64;
+        for (cell, &at) in order.iter().enumerate() {
+            array.data[at] =
+                rounded(low + (high - low) * (cell as f64 + shift) / n as f64, dtype).clamp(low, high);
+        }
+    }
+    x
+}
+
+/// Between which numbers an input lies; `None` if the sample fixes them or they are no reals.
+fn interval(input: &Input) -> Option<(f64, f64)> {
+    match input.values {
+        Values::Any => Some((-1.0, 1.0)),
+        Values::Between(low, high) => Some((low, high)),
+        _ => None,
+    }
+}
+
+fn differentiable() -> Vec<(&'static str, Vec<Sample>)> {
+    let all = specs().into_iter().map(|spec| (spec.name, (spec.samples)()));
+    all.filter(|(_, samples)| {
+        samples.iter().any(|s| s.op.differentiability() == Differentiability::Differentiable)
+    })
+    .collect()
+}
+
+#[test]
+fn every_gradient_formula_agrees_with_differences() {
+    let reports: Vec<(&str, usize, f64, Vec<String>)> = differentiable()
+        .par_iter()
+        .map(|(name, samples)| {
+            let (mut compared, mut worst, mut failures) = (0, 0f64, Vec::new());
+            for (number, sample) in samples.iter().enumerate() {
+                let kinds: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
+                let x: Vec<(Array, DType)> = smooth(sample, &kinds).into_iter().zip(kinds).collect();
+                match gradcheck(&sample.op, &x) {
+                    Ok(report) => {
+                        compared += report.compared;
+                        worst = worst.max(report.worst);
+                    }
+                    Err(error) => failures.push(format!("sample {number}: {error}")),
+                }
+            }
+            (*name, compared, worst, failures)
+        })
+        .collect();
+    let mut failed = 0;
+    for (name, compared, worst, failures) in &reports {
+        println!("{name}: {compared} derivatives, worst at {worst:.3} of what is allowed");
+        failures.iter().for_each(|failure| println!("    {failure}"));
+        failed += failures.len() + usize::from(*compared == 0);
+    }
+    let total: usize = reports.iter().map(|r| r.1).sum();
+    println!("{total} derivatives of {} ops", reports.len());
+    assert!(failed == 0, "{failed} samples have a wrong formula, or none that was compared; see above");
+}
+
+/// The largest magnitude; NaN if there is one.
+fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().fold(0.0, |a, b| if b.is_nan() || b.abs() > a { b.abs() } else { a })
+}
+
+/// How far the f64 gradient of each input moves when all inputs and the gradient coming in move by one rounding of
+/// `dtype`: the best of four signs for each number.
+fn sensitivity(
+    sample: &Sample,
+    x: &[Array],
+    weights: &[Array],
+    dtype: DType,
+    exact: &[Option<Vec<f64>>],
+) -> Result<Vec<f64>> {
+    let oracle: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
+    let mut moved = vec![0f64; x.len()];
+    for probe in 0..4 {
+        let rng = Rng::new(Seed(probe));
+        let shake = |a: &Array| {
+            let signs = rng.uniform(a.data.len());
+            let data = a.data.iter().zip(signs).map(|(v, s)| {
+                v * (1.0 + if s < 0.5 { -dtype.unit_roundoff() } else { dtype.unit_roundoff() })
+            });
+            Array { shape: a.shape, data: data.collect() }
+        };
+        let shaken = x.iter().zip(&sample.inputs).map(|(a, input)| match interval(input) {
+            Some((low, high)) => {
+                let mut a = shake(a);
+                if matches!(input.values, Values::Between(..)) {
+                    a.data.iter_mut().for_each(|v| *v = v.clamp(low, high));
+                }
+                a
+            }
+            None => a.clone(),
+        });
+        let shaken: Vec<Array> = shaken.collect();
+        let weights: Vec<Array> = weights.iter().map(shake).collect();
+        let other = gradients(sample, &shaken, &oracle, &weights)?;
+        for (moved, (a, b)) in moved.iter_mut().zip(exact.iter().zip(&other)) {
+            if let (Some(a), Some(b)) = (a, b) {
+                *moved = moved.max(norm(a.iter().zip(b).map(|(a, b)| a - b)));
+            }
+        }
+    }
+    Ok(moved)
+}
+
+/// The error of a gradient over what is allowed, which is per input, in the maximum norm:
+///
+/// 8·(moved + u·‖g‖) + n·2⁻²⁴·‖g‖, with `moved` what one rounding of each number that goes in does to the exact
+/// gradient, u the unit roundoff of the dtype and n the elements of the largest tensor.
+///
+/// Eight, since between the inputs and a gradient lie a saved output, the gradient coming in, the intermediate tensors
+/// of a composed vjp and the result, each rounded once to the dtype; n·2⁻²⁴, since a kernel sums no more than n terms in
+/// f32. Element for element the backward kernels are held to their own bounds by the forward sweep.
+fn share(sample: &Sample, float: DType, kinds: &[DType]) -> Result<f64> {
+    let x = smooth(sample, kinds);
+    let outputs = sample.op.shape(&metas(sample, kinds))?;
+    let rng = Rng::new(Seed(99));
+    let weight = |shape| {
+        let numbers = rng.uniform(warpsmith_tensor::Shape::numel(&shape)).into_iter();
+        Array { shape, data: numbers.map(|u| rounded(2.0 * u as f64 - 1.0, float)).collect() }
+    };
+    let weights: Vec<Array> = outputs.iter().map(|m| weight(m.shape)).collect();
+    let oracle: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
+    let exact = gradients(sample, &x, &oracle, &weights)?;
+    let got = gradients(sample, &x, kinds, &weights)?;
+    let moved = sensitivity(sample, &x, &weights, float, &exact)?;
+    let n = x.iter().chain(&weights).map(|a| a.data.len()).max().unwrap_or(0) as f64;
+    let mut worst = 0f64;
+    for ((exact, got), moved) in exact.iter().zip(&got).zip(moved) {
+        let (Some(exact), Some(got)) = (exact, got) else { continue };
+        let size = norm(exact.iter().copied());
+        let allowed = 8.0 * (moved + float.unit_roundoff() * size) + n * 2f64.powi(-24) * size;
+        let error = norm(exact.iter().zip(got).map(|(a, b)| a - b));
+        let share = if error == 0.0 { 0.0 } else { error / allowed };
+        worst = if share.is_nan() || worst.is_nan() { f64::NAN } else { worst.max(share) };
+    }
+    Ok(worst)
+}
+
+#[test]
+fn every_kernel_computes_its_gradient() {
+    let lines: Vec<(String, usize)> = differentiable()
+        .par_iter()
+        .flat_map(|(name, samples)| {
+            [DType::F32, DType::BF16].par_iter().map(move |&float| {
+                let (mut worst, mut failures) = (0f64, Vec::new());
+                for (number, sample) in samples.iter().enumerate() {
+                    let Ok(Some(kinds)) = dtypes(sample, float) else { continue };
+                    match share(sample, float, &kinds) {
+                        Ok(share) if share <= 1.0 => worst = worst.max(share),
+                        Ok(share) => failures.push(format!(
+                            "sample {number} {:?}: {share:.2} of the allowed error",
+                            sample.op
+                        )),
+                        Err(error) => failures.push(format!("sample {number}: {error}")),
+                    }
+                }
+                let mut line = format!("{name} {float}: worst at {worst:.3} of what is allowed");
+                failures.iter().for_each(|failure| line += &format!("\n    {failure}"));
+                (line, failures.len())
+            })
+        })
+        .collect();
+    lines.iter().for_each(|(line, _)| println!("{line}"));
+    let failed: usize = lines.iter().map(|(_, failed)| failed).sum();
+    assert!(failed == 0, "{failed} gradients are off; see above");
+}
