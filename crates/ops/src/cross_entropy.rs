@@ -258,12 +258,14 @@ impl Row {
         let Some(column) = column else { return Self { max, log_sum, loss: 0.0 } };
         let mut loss = log_sum as f64 - peak * (x[column] as f64 - max as f64);
         if rest > 0.0 {
+            // Weighted term by term: the sum of many large differences could pass the range of f32.
+            let rest = rest as f32;
             let below = rows::sum_of(
                 x,
                 #[inline(always)]
-                |x| x - max,
+                |x| rest * (x - max),
             );
-            loss -= rest * below as f64;
+            loss -= below as f64;
         }
         Self { max, log_sum, loss }
     }

@@ -16,6 +16,7 @@ use crate::values::{Class, Repeat};
 #[derive(Default)]
 struct Outcome {
     cases: usize,
+    seconds: f64,
     failures: Vec<String>,
 }
 
@@ -34,11 +35,17 @@ fn every_op_agrees_with_its_oracle() {
     for (name, outcome) in outcomes {
         let total = per_op.entry(name).or_default();
         total.cases += outcome.cases;
+        total.seconds += outcome.seconds;
         total.failures.extend(outcome.failures);
     }
     let (mut cases, mut failures) = (0, 0);
     for (name, outcome) in &per_op {
-        println!("{name}: {} cases, {} groups of them fail", outcome.cases, outcome.failures.len());
+        println!(
+            "{name}: {} cases in {:.1} s, {} groups of them fail",
+            outcome.cases,
+            outcome.seconds,
+            outcome.failures.len()
+        );
         outcome.failures.iter().take(6).for_each(|failure| println!("    {failure}"));
         assert!(outcome.cases > 0, "{name}: not one case");
         cases += outcome.cases;
@@ -49,6 +56,13 @@ fn every_op_agrees_with_its_oracle() {
 }
 
 fn sweep(sample: &Sample, number: usize, float: DType) -> Outcome {
+    let began = std::time::Instant::now();
+    let mut outcome = cases(sample, number, float);
+    outcome.seconds = began.elapsed().as_secs_f64();
+    outcome
+}
+
+fn cases(sample: &Sample, number: usize, float: DType) -> Outcome {
     let mut outcome = Outcome::default();
     let at = format!("sample {number} {}", short(&format!("{:?}", sample.op)));
     let kinds = match dtypes(sample, float) {
