@@ -51,10 +51,17 @@ impl Engine for Avx512 {
             // SAFETY: the caller's promise.
             return unsafe { pack::pack_a(a, (rows, k), 1, out, |x| x) };
         }
-        for first in (0..rows).step_by(PANEL) {
-            let panel_rows = (rows - first).min(PANEL);
-            // SAFETY: a panel of A is a panel of B transposed; each has its place in `out`.
-            unsafe { Self::pack_b(a.at(first, 0).t(), k, panel_rows, PANEL / LANES, out.add(first * k)) };
+        // Contiguous columns are read a few whole columns at a time: short runs of many would miss the TLB.
+        let few = if a.row_stride == 1 { PANEL } else { k };
+        for p in (0..k).step_by(few) {
+            for first in (0..rows).step_by(PANEL) {
+                let (depth, height) = (few.min(k - p), (rows - first).min(PANEL));
+                // SAFETY: a panel of A is a panel of B transposed; each has its place in `out`.
+                unsafe {
+                    let to = out.add(first * k + p * PANEL);
+                    Self::pack_b(a.at(first, p).t(), depth, height, PANEL / LANES, to);
+                }
+            }
         }
         Lhs { ptr: out, row: 1, panel: PANEL * k, step: PANEL }
     }

@@ -14,7 +14,9 @@ use super::view::{Out, View};
 /// Longest k block, in tile steps: a panel of B passes through the first-level cache once per tile.
 const KC: usize = 512;
 /// Widest block of B: KC x NC values fill about half of a 2 MiB second-level cache.
-const NC: usize = 384;
+const NC: usize = 512;
+/// Rows of B packed at a time, a multiple of every `K_STEP`.
+const ROWS_AT_ONCE: usize = 16;
 /// Rows of A packed at a time.
 const MC: usize = 192;
 
@@ -28,12 +30,39 @@ pub(super) struct Product<'a, E: Engine> {
 }
 
 /// Cuts `0..len` into the fewest pieces of at most `max`, all nearly equal and, but for the last, multiples of `unit`.
-pub(super) fn pieces(len: usize, max: usize, unit: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+pub(super) fn pieces(len: usize, max: usize, unit: usize) -> Pieces {
     let units = len.div_ceil(unit);
     let count = units.div_ceil((max / unit).max(1)).max(1);
-    (0..count)
-        .map(move |i| (units * i / count * unit)..(units * (i + 1) / count * unit).min(len))
-        .filter(|piece| !piece.is_empty())
+    Pieces { at: 0, len, unit, size: units / count * unit, longer: units % count }
+}
+
+/// See [`pieces`]. One division for all pieces: there is an iterator for every few tiles.
+#[derive(Clone)]
+pub(super) struct Pieces {
+    at: usize,
+    len: usize,
+    unit: usize,
+    size: usize,
+    /// So many of the pieces left are one unit longer.
+    longer: usize,
+}
+
+impl Iterator for Pieces {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        if self.at >= self.len {
+            return None;
+        }
+        let mut size = self.size;
+        if self.longer > 0 {
+            self.longer -= 1;
+            size += self.unit;
+        }
+        let piece = self.at..(self.at + size).min(self.len);
+        self.at = piece.end;
+        Some(piece)
+    }
 }
 
 /// A k block of B: packed panels, and the matrix itself where whole vectors can be read from it.
@@ -140,18 +169,26 @@ impl<E: Engine> Product<'_, E> {
         out: *mut E::Packed,
     ) -> RightBlock<E::Packed> {
         let depth = pc.len().next_multiple_of(E::K_STEP);
-        // A panel is read once per row tile: with few of them, packing costs more than it saves.
-        let in_place = if rows <= 8 * E::MR { E::direct_b(self.b) } else { None };
+        // A panel is read once per row tile: with few of them, or with short rows that stay in cache anyway, packing costs
+        // more than it saves.
+        let short = self.b.row_stride * size_of::<E::Source>() <= 512;
+        let in_place = if rows <= 8 * E::MR || short { E::direct_b(self.b) } else { None };
         // SAFETY: (pc.start, cols.start) is an element of B, and each panel has its place in `out`.
         unsafe {
             let b = self.b.at(pc.start, cols.start);
-            for panel in pieces(cols.len().div_ceil(E::LANES), E::NV, 1) {
+            let panels = pieces(cols.len().div_ceil(E::LANES), E::NV, 1);
+            // Contiguous rows are read a few whole rows at a time: short runs of many rows would miss the TLB.
+            let few = if b.col_stride == 1 { ROWS_AT_ONCE } else { pc.len() };
+            for (p, panel) in
+                (0..pc.len()).step_by(few).flat_map(|p| panels.clone().map(move |panel| (p, panel)))
+            {
                 let (first, end) = (panel.start * E::LANES, panel.end * E::LANES);
                 if in_place.is_some() && end <= cols.len() {
                     continue;
                 }
                 let width = end.min(cols.len()) - first;
-                E::pack_b(b.at(0, first), pc.len(), width, panel.len(), out.add(first * depth));
+                let to = out.add(first * depth + p * panel.len() * E::LANES);
+                E::pack_b(b.at(p, first), few.min(pc.len() - p), width, panel.len(), to);
             }
             let direct =
                 in_place.map(|rhs| Rhs { ptr: rhs.ptr.add(pc.start * rhs.step + cols.start), ..rhs });
@@ -175,8 +212,9 @@ impl<E: Engine> Product<'_, E> {
         let finished = pc.end == self.k && !self.last.is_none();
         // Tiles of packed rows must not straddle panels; rows read in place are cut as evenly as can be.
         let unit = if lhs.panel == lhs.row * PANEL { 1 } else { E::MR };
+        let panels = pieces(cols.len().div_ceil(E::LANES), E::NV, 1);
         for ir in pieces(rows.len(), E::MR, unit) {
-            for panel in pieces(cols.len().div_ceil(E::LANES), E::NV, 1) {
+            for panel in panels.clone() {
                 let (first, end) = (panel.start * E::LANES, panel.end * E::LANES);
                 // SAFETY: tile and panel lie in the caller's blocks; a panel is read in place only if it is whole.
                 unsafe {
