@@ -18,23 +18,23 @@ pub use value::{DeviceKind, InitFrom, Kind, OptimizerKind, Precision, ScheduleKi
 
 table::fields! {
     "Data" {
-        data: String = "", "Text file or folder to train on, `-` for standard input; empty: the embedded corpus.";
+        data: String = String::new(), "Text file or folder to train on, `-` for standard input; empty: the embedded corpus.";
         task: TaskKind = TaskKind::None, "Train on a made-up task in place of text.";
-        tokenizer: String = "char", "byte, char, bpe:N (N tokens, trained on the data) or a tokenizer.json.";
+        tokenizer: String = "char".to_string(), "byte, char, bpe:N (N tokens, trained on the data) or a tokenizer.json.";
     }
     "Model" {
-        n_layer: usize = 6usize, "Transformer blocks.";
-        n_head: usize = 6usize, "Attention heads per block; divides n_embd.";
-        n_embd: usize = 384usize, "Width C of the residual stream.";
-        block_size: usize = 256usize, "Context length T, in tokens.";
+        n_layer: usize = 6, "Transformer blocks.";
+        n_head: usize = 6, "Attention heads per block; divides n_embd.";
+        n_embd: usize = 384, "Width C of the residual stream.";
+        block_size: usize = 256, "Context length T, in tokens.";
         dropout: f64 = 0.2, "Probability of dropping an activation, 0 <= p < 1.";
         bias: bool = false, "Biases in linear layers and layer norms.";
     }
     "Batches" {
-        batch_size: usize = 64usize, "Sequences B per forward pass.";
-        gradient_accumulation_steps: usize = 1usize, "Forward passes per optimiser step.";
-        max_iters: usize = 5000usize, "Optimiser steps in all.";
-        seed: u64 = 1337u64, "Seed of weights, batches, dropout and samples.";
+        batch_size: usize = 64, "Sequences B per forward pass.";
+        gradient_accumulation_steps: usize = 1, "Forward passes per optimiser step.";
+        max_iters: usize = 5000, "Optimiser steps in all.";
+        seed: u64 = 1337, "Seed of weights, batches, dropout and samples.";
     }
     "Optimiser" {
         optimizer: OptimizerKind = OptimizerKind::AdamW, "Update rule.";
@@ -48,24 +48,24 @@ table::fields! {
     "Schedule" {
         schedule: ScheduleKind = ScheduleKind::Cosine, "Shape of the learning rate after the warm-up.";
         decay_lr: bool = true, "Follow the schedule; false: learning_rate throughout, without warm-up.";
-        warmup_iters: usize = 100usize, "Steps of linear warm-up.";
-        lr_decay_iters: usize = 5000usize, "Step at which min_lr is reached; normally max_iters.";
+        warmup_iters: usize = 100, "Steps of linear warm-up.";
+        lr_decay_iters: usize = 5000, "Step at which min_lr is reached; normally max_iters.";
         min_lr: f64 = 1e-4, "Learning rate at the end of the decay; normally learning_rate / 10.";
         decay_fraction: f64 = 0.1, "wsd: share of lr_decay_iters spent on the final decay.";
     }
     "Evaluation and saving" {
-        eval_interval: usize = 250usize, "Steps between evaluations, which also save a checkpoint.";
-        eval_iters: usize = 200usize, "Batches per evaluation.";
+        eval_interval: usize = 250, "Steps between evaluations, which also save a checkpoint.";
+        eval_iters: usize = 200, "Batches per evaluation.";
         eval_only: bool = false, "Stop after the first evaluation.";
-        log_interval: usize = 10usize, "Steps between log lines.";
-        sample_interval: usize = 0usize, "Steps between samples; 0: only before and after.";
-        sample_tokens: usize = 200usize, "Tokens per sample.";
-        patience: usize = 0usize, "Stop after this many evaluations without a better val loss; 0: never.";
+        log_interval: usize = 10, "Steps between log lines.";
+        sample_interval: usize = 0, "Steps between samples; 0: only before and after.";
+        sample_tokens: usize = 200, "Tokens per sample.";
+        patience: usize = 0, "Stop after this many evaluations without a better val loss; 0: never.";
         always_save_checkpoint: bool = false, "Save at each evaluation; false: only when val loss improves.";
-        keep_last: usize = 2usize, "Checkpoints to keep.";
+        keep_last: usize = 2, "Checkpoints to keep.";
     }
     "Run" {
-        out_dir: String = "out", "Run folder: config, log, checkpoints, model, report.";
+        out_dir: String = "out".to_string(), "Run folder: config, log, checkpoints, model, report.";
         init_from: InitFrom = InitFrom::Scratch, "Fresh weights, or the newest checkpoint in out_dir.";
         device: DeviceKind = DeviceKind::Auto, "Where to compute.";
         dtype: Precision = Precision::Float32, "Precision of matrix products.";

@@ -56,7 +56,7 @@ macro_rules! fields {
 
         impl Default for TrainConfig {
             fn default() -> Self {
-                TrainConfig { $($($name: $default.into(),)+)+ }
+                TrainConfig { $($($name: $default,)+)+ }
             }
         }
 
