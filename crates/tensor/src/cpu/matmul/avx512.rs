@@ -5,6 +5,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::engine::{Engine, Lhs, PANEL, Rhs, Tile};
+use super::scratch::Scratch;
 use super::transpose::transpose_16;
 use super::view::{Out, View};
 use super::{gemv, pack};
@@ -85,6 +86,7 @@ impl Engine for Avx512 {
         c: Out<f32>,
         block: (Range<usize>, usize, Range<usize>),
         accumulate: bool,
+        _scratch: &mut Scratch,
     ) -> bool {
         // SAFETY: the caller's promise.
         block.0.len() <= gemv::MAX_ROWS && unsafe { gemv::few_rows(a, b, c, block, accumulate) }

@@ -5,15 +5,17 @@
 
 use std::arch::x86_64::*;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use half::bf16;
 
 use super::avx512::{LANES, lanes};
 use super::engine::{Engine, Lhs, Rhs, Tile};
-use super::pack;
 use super::pairs::PairSource;
+use super::scratch::Scratch;
 use super::transpose::transpose_16;
-use super::view::View;
+use super::view::{Out, View};
+use super::{gemv, gemv_bf16, pack};
 
 /// Products of bf16 pairs from a source of bf16 or f32.
 pub(super) struct Avx512Bf16<S>(PhantomData<S>);
@@ -29,6 +31,8 @@ type TileFn = unsafe fn(&Tile<bf16>);
 
 const NV: usize = 3;
 const MR: usize = 8;
+/// Pairs of k in a turn of the tile's loop.
+const UNROLL: usize = 4;
 /// Steps of k by which a panel of B is fetched ahead.
 const AHEAD: usize = 12;
 
@@ -83,6 +87,18 @@ impl<S: PairSource> Engine for Avx512Bf16<S> {
         }
     }
 
+    unsafe fn few_rows(
+        a: View<S>,
+        b: View<S>,
+        c: Out<f32>,
+        block: (Range<usize>, usize, Range<usize>),
+        accumulate: bool,
+        scratch: &mut Scratch,
+    ) -> bool {
+        // SAFETY: the caller's promise.
+        block.0.len() <= gemv::MAX_ROWS && unsafe { gemv_bf16::few_rows(a, b, c, block, accumulate, scratch) }
+    }
+
     unsafe fn tile(mr: usize, nv: usize, t: &Tile<bf16>) {
         // SAFETY: the caller's promise; the table holds every height and width an engine may be asked for.
         unsafe { TILES[mr - 1][nv - 1](t) }
@@ -105,19 +121,13 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile<bf16>) {
             }
         }
         let (mut a, mut b) = (t.a, t.b);
-        for _ in 0..t.k {
-            let mut row = [_mm512_setzero_si512(); NV];
-            for v in 0..NV {
-                let from = b.add(v * LANES * 2);
-                row[v] = _mm512_loadu_si512(from.cast());
-                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD * t.b_step).cast());
-            }
-            for i in 0..MR {
-                let pair = _mm512_set1_epi32(a.add(i * t.a_row).cast::<i32>().read_unaligned());
-                for v in 0..NV {
-                    sums[i][v] = _mm512_dpbf16_ps(sums[i][v], as_bf16(pair), as_bf16(row[v]));
-                }
-            }
+        for _ in 0..t.k / UNROLL {
+            steps::<MR, NV, UNROLL>(&mut sums, t, a, b);
+            a = a.add(UNROLL * t.a_step);
+            b = b.add(UNROLL * t.b_step);
+        }
+        for _ in 0..t.k % UNROLL {
+            steps::<MR, NV, 1>(&mut sums, t, a, b);
             a = a.add(t.a_step);
             b = b.add(t.b_step);
         }
@@ -129,9 +139,41 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile<bf16>) {
     }
 }
 
+/// `U` pairs of k from `a` and `b` on.
+///
+/// # Safety
+/// As [`tile`], and so many pairs must be left.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn steps<const MR: usize, const NV: usize, const U: usize>(
+    sums: &mut [[__m512; NV]; MR],
+    t: &Tile<bf16>,
+    a: *const bf16,
+    b: *const bf16,
+) {
+    for u in 0..U {
+        let mut row = [_mm512_setzero_si512(); NV];
+        // SAFETY: the caller's promise; a prefetch may name any address.
+        unsafe {
+            for v in 0..NV {
+                let from = b.add(u * t.b_step + v * LANES * 2);
+                row[v] = _mm512_loadu_si512(from.cast());
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(AHEAD * t.b_step).cast());
+            }
+            for i in 0..MR {
+                let pair = a.add(i * t.a_row + u * t.a_step).cast::<i32>().read_unaligned();
+                for v in 0..NV {
+                    sums[i][v] =
+                        _mm512_dpbf16_ps(sums[i][v], as_bf16(_mm512_set1_epi32(pair)), as_bf16(row[v]));
+                }
+            }
+        }
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn as_bf16(x: __m512i) -> __m512bh {
+pub(super) fn as_bf16(x: __m512i) -> __m512bh {
     // SAFETY: both are 512 bits without invalid values.
     unsafe { std::mem::transmute(x) }
 }

@@ -89,7 +89,7 @@ impl<E: Engine> Product<'_, E> {
                 return self.run_empty(rows, cols);
             }
             let block = (rows.clone(), self.k, cols.clone());
-            if E::few_rows(self.a, self.b, self.c, block, self.last.accumulate) {
+            if E::few_rows(self.a, self.b, self.c, block, self.last.accumulate, scratch) {
                 rows.for_each(|i| self.last.apply(self.c, i, cols.clone()));
                 return;
             }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::scratch::Scratch;
 use super::view::{Out, View};
 
 /// One register tile of work: C (mr, nv * lanes) (+)= A (mr, k) B (k, nv * lanes).
@@ -107,6 +108,7 @@ pub(super) trait Engine: Send + Sync + 'static {
         _c: Out<f32>,
         _block: (Range<usize>, usize, Range<usize>),
         _accumulate: bool,
+        _scratch: &mut Scratch,
     ) -> bool {
         false
     }

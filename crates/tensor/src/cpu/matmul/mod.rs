@@ -21,6 +21,8 @@ mod engine;
 mod epilogue;
 #[cfg(target_arch = "x86_64")]
 mod gemv;
+#[cfg(target_arch = "x86_64")]
+mod gemv_bf16;
 mod pack;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
