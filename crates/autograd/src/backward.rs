@@ -172,7 +172,7 @@ fn walk(root: Arc<Node>, output: u32, gradient: Tensor) -> Result<Gradients> {
     while let Some(Newest(node)) = pending.heap.pop() {
         let grads = pending.grads.remove(&node.id).unwrap_or_default();
         let edges = node.edges();
-        let _scope = (!node.scope.is_empty()).then(|| Scope::enter(node.scope.clone()));
+        let _scope = Scope::resume(node.scope.clone());
         let input_grads = match &node.kind {
             NodeKind::Leaf => {
                 for gradient in grads.into_iter().flatten() {

@@ -44,18 +44,21 @@ pub(crate) fn backward(
     let NodeKind::Recompute { body, inputs, output, .. } = &node.kind else {
         return Err(Error::internal("recompute", "not a recomputed part"));
     };
+    let edges = node.edges();
     let inputs = inputs.lock().unwrap_or_else(PoisonError::into_inner).take();
     let inputs = inputs.ok_or_else(|| freed("recompute"))?;
     let Some(gradient) = grads.into_iter().flatten().next() else {
         return Ok(vec![None; inputs.len()]);
     };
-    let leaves: Vec<Tensor> = inputs
-        .iter()
-        .map(|t| if t.dtype().is_float() { leaf(t) } else { Ok(t.clone()) })
-        .collect::<Result<_>>()?;
+    // Only inputs that came from a leaf have a gradient to compute.
+    let again_leaf = |(t, edge): (&Tensor, &Edge)| if edge.is_some() { leaf(t) } else { Ok(t.clone()) };
+    let leaves: Vec<Tensor> = inputs.iter().zip(&edges).map(again_leaf).collect::<Result<_>>()?;
     let again = with_grad(|| body(&leaves))?;
     if Meta::from(&again) != *output {
         return Err(Error::internal("recompute", "the second run gave another shape than the first"));
+    }
+    if again.trace().is_none() {
+        return Ok(vec![None; inputs.len()]);
     }
     let mut inner = again.backward_from(gradient)?;
     let input_grads = leaves.iter().map(|t| inner.take_leaf(t)).collect();

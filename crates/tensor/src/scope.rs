@@ -17,8 +17,12 @@ thread_local! {
 /// assert_eq!(current_scope(), "blocks.3");
 /// ```
 #[must_use = "the scope is left when this guard is dropped"]
-pub struct Scope {
-    depth: usize,
+pub struct Scope(Return);
+
+/// Where the thread goes back to.
+enum Return {
+    Depth(usize),
+    Path(Vec<String>),
 }
 
 impl Scope {
@@ -26,15 +30,25 @@ impl Scope {
     pub fn enter(name: impl Into<String>) -> Self {
         PATH.with_borrow_mut(|path| {
             path.push(name.into());
-            Self { depth: path.len() - 1 }
+            Self(Return::Depth(path.len() - 1))
         })
+    }
+
+    /// Goes to the layer with the whole path `path`, wherever the thread is: how the backward pass comes back to the
+    /// layer of the forward pass.
+    pub fn resume(path: impl Into<String>) -> Self {
+        let whole = Some(path.into()).filter(|p| !p.is_empty()).into_iter().collect();
+        Self(Return::Path(PATH.replace(whole)))
     }
 }
 
 impl Drop for Scope {
     fn drop(&mut self) {
-        // Truncate rather than pop: a guard that outlives its parent must not remove somebody else's name.
-        PATH.with_borrow_mut(|path| path.truncate(self.depth));
+        PATH.with_borrow_mut(|path| match &mut self.0 {
+            // Truncate rather than pop: a guard that outlives its parent must not remove somebody else's name.
+            Return::Depth(depth) => path.truncate(*depth),
+            Return::Path(before) => *path = std::mem::take(before),
+        });
     }
 }
 
