@@ -62,6 +62,18 @@ pub enum Error {
         problem: String,
     },
 
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] warpsmith_tensor::Error),
+
+    /// The text, its tokenizer or its batches.
+    #[error(transparent)]
+    Text(#[from] warpsmith_text::Error),
+
+    /// A run that cannot start or cannot go on.
+    #[error("{0}")]
+    Run(String),
+
     /// The operating system refused a file operation.
     #[error("cannot {action} {}: {source}{}", .path.display(), io_advice(.source))]
     Io {

@@ -3,11 +3,24 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+pub mod checkpoint;
 pub mod config;
+pub mod data;
 pub mod error;
+pub mod evaluate;
+pub mod folder;
 pub mod log;
+pub mod optimizer;
 pub mod report;
+pub mod run;
 pub mod schedule;
+pub mod trainer;
 
 pub use config::TrainConfig;
+pub use data::{TensorBatch, TrainData};
 pub use error::{Error, Result};
+pub use evaluate::{Evaluation, evaluate_text};
+pub use folder::ModelFolder;
+pub use optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig, clip_gradients};
+pub use run::{Ending, Event, Outcome, Run};
+pub use trainer::{StepReport, Trainer};

@@ -1,2 +1,8 @@
 //! The `warpsmith` command.
-fn main() {}
+#![forbid(unsafe_code)]
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,207 @@
+//! What shape a GPT has: nanoGPT's names, written to and read from a Hugging Face `config.json`.
+
+use serde::{Deserialize, Serialize};
+use warpsmith_ops::gelu::Form;
+use warpsmith_ops::linear::Precision;
+use warpsmith_tensor::{Error, Result};
+
+/// The shape of a GPT-2-family decoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GptConfig {
+    /// V: how many tokens there are.
+    pub vocab_size: usize,
+    /// The longest sequence that the model can see: how many positions it has learned.
+    pub block_size: usize,
+    /// How many blocks.
+    pub n_layer: usize,
+    /// H: heads per block. Divides `n_embd`.
+    pub n_head: usize,
+    /// C: the width of the residual stream.
+    pub n_embd: usize,
+    /// The share of activations dropped in training, at least 0 and below 1.
+    pub dropout: f64,
+    /// Whether linear layers and layer norms have a bias.
+    pub bias: bool,
+    /// Which GELU: exact (nanoGPT) or tanh (the released GPT-2 weights).
+    pub activation: Form,
+    /// ε of the layer norms.
+    pub layer_norm_epsilon: f64,
+    /// The precision of matrix products.
+    pub precision: Precision,
+}
+
+impl Default for GptConfig {
+    /// nanoGPT's Shakespeare setting for a CPU: 4 layers, 4 heads, 128 wide, context 64, byte tokens.
+    fn default() -> Self {
+        Self {
+            vocab_size: 256,
+            block_size: 64,
+            n_layer: 4,
+            n_head: 4,
+            n_embd: 128,
+            dropout: 0.0,
+            bias: false,
+            activation: Form::Exact,
+            layer_norm_epsilon: 1e-5,
+            precision: Precision::F32,
+        }
+    }
+}
+
+impl GptConfig {
+    /// GPT-2 124M with its 50,257 tokens.
+    pub fn gpt2() -> Self {
+        Self {
+            vocab_size: 50_257,
+            block_size: 1024,
+            n_layer: 12,
+            n_head: 12,
+            n_embd: 768,
+            bias: true,
+            activation: Form::Tanh,
+            ..Self::default()
+        }
+    }
+
+    /// An error that names the first field that makes no model.
+    pub fn validate(&self) -> Result<()> {
+        let sizes = [
+            ("vocab_size", self.vocab_size),
+            ("block_size", self.block_size),
+            ("n_layer", self.n_layer),
+            ("n_head", self.n_head),
+            ("n_embd", self.n_embd),
+        ];
+        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+            return Err(Error::value("config", format!("{name} is 0")).hint("it must be at least 1"));
+        }
+        if !self.n_embd.is_multiple_of(self.n_head) {
+            let message = format!("n_embd = {} is not divisible by n_head = {}", self.n_embd, self.n_head);
+            let nearest = self.n_embd.div_ceil(self.n_head) * self.n_head;
+            return Err(Error::value("config", message).hint(format!("n_embd = {nearest} would be")));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(Error::value("config", format!("dropout = {} is not in [0, 1)", self.dropout)));
+        }
+        Ok(())
+    }
+
+    /// D: the width of a head.
+    pub fn head_width(&self) -> usize {
+        self.n_embd / self.n_head
+    }
+
+    /// The text of `config.json`, as `transformers` reads it.
+    pub fn to_json(&self) -> String {
+        let json = ConfigJson {
+            architectures: vec!["GPT2LMHeadModel".into()],
+            model_type: "gpt2".into(),
+            vocab_size: self.vocab_size,
+            n_positions: self.block_size,
+            n_layer: self.n_layer,
+            n_head: self.n_head,
+            n_embd: self.n_embd,
+            activation_function: match self.activation {
+                Form::Exact => "gelu".into(),
+                Form::Tanh => "gelu_new".into(),
+            },
+            layer_norm_epsilon: self.layer_norm_epsilon,
+            resid_pdrop: self.dropout,
+            embd_pdrop: self.dropout,
+            attn_pdrop: self.dropout,
+            tie_word_embeddings: true,
+            bias: self.bias,
+            torch_dtype: "float32".into(),
+        };
+        // A struct of strings and finite numbers always serialises.
+        serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
+    }
+
+    /// Reads the text of a `config.json`.
+    ///
+    /// # Errors
+    /// If it is not the config of a GPT-2-family model, or makes no model.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let json: ConfigJson = serde_json::from_str(text)
+            .map_err(|e| Error::new(warpsmith_tensor::Kind::File, "config.json", e.to_string()))?;
+        if json.model_type != "gpt2" {
+            return Err(Error::value("config.json", format!("model_type `{}` is not known", json.model_type))
+                .hint("this build knows gpt2"));
+        }
+        if !json.tie_word_embeddings {
+            return Err(Error::value("config.json", "an untied head is not supported for gpt2"));
+        }
+        let activation = match json.activation_function.as_str() {
+            "gelu" => Form::Exact,
+            "gelu_new" | "gelu_pytorch_tanh" => Form::Tanh,
+            other => {
+                return Err(Error::value("config.json", format!("activation_function `{other}` is not known"))
+                    .hint("gelu, gelu_new"));
+            }
+        };
+        let config = Self {
+            vocab_size: json.vocab_size,
+            block_size: json.n_positions,
+            n_layer: json.n_layer,
+            n_head: json.n_head,
+            n_embd: json.n_embd,
+            dropout: json.resid_pdrop,
+            bias: json.bias,
+            activation,
+            layer_norm_epsilon: json.layer_norm_epsilon,
+            precision: Precision::F32,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConfigJson {
+    architectures: Vec<String>,
+    model_type: String,
+    vocab_size: usize,
+    n_positions: usize,
+    n_layer: usize,
+    n_head: usize,
+    n_embd: usize,
+    activation_function: String,
+    layer_norm_epsilon: f64,
+    resid_pdrop: f64,
+    embd_pdrop: f64,
+    attn_pdrop: f64,
+    #[serde(default = "yes")]
+    tie_word_embeddings: bool,
+    /// Ours: absent from Hugging Face's files, whose GPT-2 always has biases (and starts absent ones at zero).
+    #[serde(default = "yes")]
+    bias: bool,
+    #[serde(default)]
+    torch_dtype: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_survives_its_json() {
+        for config in [GptConfig::default(), GptConfig::gpt2(), GptConfig { dropout: 0.2, ..GptConfig::default() }] {
+            assert_eq!(GptConfig::from_json(&config.to_json()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn impossible_shapes_are_refused_with_advice() {
+        let error = GptConfig { n_embd: 130, n_head: 4, ..GptConfig::default() }.validate().unwrap_err().to_string();
+        assert!(error.contains("130 is not divisible by n_head = 4") && error.contains("132"), "{error}");
+        assert!(GptConfig { n_layer: 0, ..GptConfig::default() }.validate().is_err());
+        assert!(GptConfig { dropout: 1.0, ..GptConfig::default() }.validate().is_err());
+        let json = GptConfig::default().to_json();
+        assert!(GptConfig::from_json(&json.replace("gpt2\"", "mamba\"")).is_err());
+        assert!(GptConfig::from_json("{").is_err());
+    }
+}

@@ -1,0 +1,105 @@
+//! Writing: one token after another, from a prompt, with a KV cache.
+
+use warpsmith_autograd::no_grad;
+use warpsmith_tensor::{DType, Error, Result, Tensor};
+
+use crate::{Gpt, KvCache, Sampler, Sampling};
+
+/// Why a decoder stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// `max_new_tokens` were written.
+    Length,
+    /// The end-of-sequence token came.
+    EndOfSequence,
+}
+
+/// Writes the continuation of one prompt, a token per call of [`Decoder::next_token`].
+///
+/// A sequence longer than the model's context goes on over its newest half context: the cache is refilled with those
+/// tokens at positions from 0, since learned positions cannot slide.
+pub struct Decoder<'a> {
+    model: &'a Gpt,
+    cache: KvCache,
+    sampler: Sampler,
+    tokens: Vec<u32>,
+    /// How many of `tokens`, from the end, are not in the cache yet.
+    waiting: usize,
+    written: usize,
+    limit: usize,
+    end: Option<u32>,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder that continues `prompt`; `end` is the token that ends a text, if there is one.
+    ///
+    /// # Errors
+    /// If the prompt is empty or holds an id that the model does not know, or a sampling parameter is out of range.
+    pub fn new(model: &'a Gpt, prompt: &[u32], sampling: &Sampling, end: Option<u32>) -> Result<Self> {
+        if prompt.is_empty() {
+            return Err(Error::value("generate", "the prompt has no token").hint("give at least one character"));
+        }
+        let vocab = model.config().vocab_size;
+        if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocab) {
+            return Err(Error::index("generate", format!("the prompt holds id {id}, the model knows {vocab} ids"))
+                .hint("use the tokenizer that the model was trained with"));
+        }
+        Ok(Self {
+            model,
+            cache: model.new_cache(1)?,
+            sampler: Sampler::new(sampling.clone())?,
+            tokens: prompt.to_vec(),
+            waiting: prompt.len(),
+            written: 0,
+            limit: sampling.max_new_tokens,
+            end,
+        })
+    }
+
+    /// The next token, or why there is none.
+    pub fn next_token(&mut self) -> Result<std::result::Result<u32, Stop>> {
+        if self.written >= self.limit {
+            return Ok(Err(Stop::Length));
+        }
+        let logits = self.logits()?;
+        let token = self.sampler.next(&logits, &self.tokens)?;
+        if Some(token) == self.end {
+            return Ok(Err(Stop::EndOfSequence));
+        }
+        self.tokens.push(token);
+        self.waiting = 1;
+        self.written += 1;
+        Ok(Ok(token))
+    }
+
+    /// Prompt and continuation so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// The logits (V) of the token after all tokens so far.
+    fn logits(&mut self) -> Result<Vec<f32>> {
+        let capacity = self.cache.capacity();
+        if self.cache.len() + self.waiting > capacity {
+            self.cache.clear();
+            let longest = if self.tokens.len() <= capacity { capacity } else { (capacity / 2).max(1) };
+            self.waiting = self.tokens.len().min(longest);
+        }
+        let new = &self.tokens[self.tokens.len() - self.waiting..];
+        let ids = Tensor::from_slice(new, &[1, new.len()], self.model.device())?;
+        let logits = no_grad(|| self.model.forward_cached(&ids, &mut self.cache))?; // (1, 1, V)
+        logits.to_dtype(DType::F32)?.to_vec()
+    }
+}
+
+impl Gpt {
+    /// The tokens that follow `prompt`, without the prompt.
+    ///
+    /// # Errors
+    /// As [`Decoder::new`].
+    pub fn generate_ids(&self, prompt: &[u32], sampling: &Sampling, end: Option<u32>) -> Result<Vec<u32>> {
+        let mut decoder = Decoder::new(self, prompt, sampling, end)?;
+        while decoder.next_token()?.is_ok() {}
+        Ok(decoder.tokens()[prompt.len()..].to_vec())
+    }
+}

@@ -1,0 +1,134 @@
+//! Weights as safetensors bytes, under the names that Hugging Face's GPT-2 uses. Strict: a missing, unexpected or
+//! misshapen tensor is an error that names it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensors, serialize};
+use warpsmith_autograd::Parameter;
+use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Shape, Tensor, with_dtype};
+
+/// Names that some exporters add and that hold nothing learned: causal masks, and a copy of the tied head.
+const IGNORED: [&str; 3] = [".attn.bias", ".attn.masked_bias", "lm_head.weight"];
+
+fn file(message: impl Into<String>) -> Error {
+    Error::new(Kind::File, "safetensors", message)
+}
+
+/// The safetensors type of a dtype.
+fn to_safe(dtype: DType) -> Dtype {
+    match dtype {
+        DType::F64 => Dtype::F64,
+        DType::F32 => Dtype::F32,
+        DType::BF16 => Dtype::BF16,
+        DType::F16 => Dtype::F16,
+        DType::I64 => Dtype::I64,
+        DType::U32 => Dtype::U32,
+        DType::U8 => Dtype::U8,
+        DType::Bool => Dtype::BOOL,
+    }
+}
+
+fn from_safe(dtype: Dtype) -> Option<DType> {
+    DType::ALL.into_iter().find(|d| to_safe(*d) == dtype)
+}
+
+/// Tensors as the bytes of a safetensors file, with `metadata` in its header.
+pub fn to_safetensors(tensors: &BTreeMap<String, Tensor>, metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
+    let contiguous: Vec<(&String, Tensor)> =
+        tensors.iter().map(|(name, t)| Ok((name, t.contiguous()?))).collect::<Result<_>>()?;
+    let views: Vec<(&String, TensorView<'_>)> = contiguous
+        .iter()
+        .map(|(name, t)| {
+            let bytes: &[u8] = with_dtype!(t.dtype(), T => bytemuck::cast_slice(t.data::<T>()?));
+            let view = TensorView::new(to_safe(t.dtype()), t.dims().to_vec(), bytes);
+            Ok((*name, view.map_err(|e| file(format!("{name}: {e}")))?))
+        })
+        .collect::<Result<_>>()?;
+    let metadata: HashMap<String, String> =
+        metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    serialize(views, Some(metadata)).map_err(|e| file(e.to_string()))
+}
+
+/// All tensors of a safetensors file.
+///
+/// # Errors
+/// If the bytes are not a safetensors file, or a tensor has a dtype that the engine does not know.
+pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    let parsed = SafeTensors::deserialize(bytes)
+        .map_err(|e| file(format!("not a safetensors file, or a damaged one: {e}")))?;
+    parsed.iter().map(|(name, view)| Ok((name.to_string(), read(name, &view, device)?))).collect()
+}
+
+fn read(name: &str, view: &TensorView<'_>, device: &Device) -> Result<Tensor> {
+    let dtype = from_safe(view.dtype())
+        .ok_or_else(|| file(format!("{name}: dtype {:?} is not supported", view.dtype())))?;
+    let shape = Shape::new(view.shape())?;
+    if view.data().len() != shape.numel() * dtype.size() {
+        return Err(file(format!("{name}: {} bytes for {shape} {dtype}", view.data().len())));
+    }
+    let mut tensor = Tensor::empty(shape, dtype, device)?;
+    with_dtype!(dtype, T => fill::<T>(&mut tensor, view.data())?);
+    Ok(tensor)
+}
+
+/// Copies bytes of any alignment.
+fn fill<T: Element>(tensor: &mut Tensor, bytes: &[u8]) -> Result<()> {
+    bytemuck::cast_slice_mut::<T::Repr, u8>(tensor.data_mut::<T>()?).copy_from_slice(bytes);
+    Ok(())
+}
+
+/// The parameters by name: what a weight file holds.
+pub(crate) fn state(parameters: &[Parameter]) -> BTreeMap<String, Tensor> {
+    parameters.iter().map(|p| (p.name().to_string(), p.get().detach())).collect()
+}
+
+/// Sets every parameter from `tensors`; nothing is changed unless everything fits.
+///
+/// # Errors
+/// If a name is missing or unexpected, or a shape differs: the error lists them.
+pub(crate) fn load_state(parameters: &[Parameter], tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+    // Released GPT-2 files leave out the prefix of the language-model wrapper.
+    let prefixed = |name: &str| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
+        true => name.to_string(),
+        false => format!("transformer.{name}"),
+    };
+    let given: BTreeMap<String, &Tensor> = tensors
+        .iter()
+        .map(|(name, t)| (prefixed(name), t))
+        .filter(|(name, _)| !IGNORED.iter().any(|ignored| name.ends_with(ignored)))
+        .collect();
+    let wanted: BTreeSet<&str> = parameters.iter().map(Parameter::name).collect();
+    let missing: Vec<String> = wanted.iter().filter(|n| !given.contains_key(**n)).map(|n| n.to_string()).collect();
+    let unexpected: Vec<String> = given.keys().filter(|n| !wanted.contains(n.as_str())).cloned().collect();
+    if !missing.is_empty() || !unexpected.is_empty() {
+        let message = format!("missing: [{}]; unexpected: [{}]", missing.join(", "), unexpected.join(", "));
+        return Err(file(message).hint("is this the weight file of this config.json?"));
+    }
+    let values: Vec<Tensor> = parameters
+        .iter()
+        .map(|p| {
+            let tensor = given[p.name()];
+            if *tensor.shape() != p.shape() {
+                return Err(file(format!("{}: the file has {}, the model {}", p.name(), tensor.shape(), p.shape())));
+            }
+            tensor.to_dtype(p.get().dtype())
+        })
+        .collect::<Result<_>>()?;
+    parameters.iter().zip(&values).try_for_each(|(p, value)| p.set(value))
+}
+
+impl crate::Gpt {
+    /// All weights by their Hugging Face names; the tied head is not repeated.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        state(&self.parameters())
+    }
+
+    /// Replaces all weights; nothing is changed unless everything fits.
+    ///
+    /// # Errors
+    /// If a name is missing or unexpected, or a shape differs.
+    pub fn load_state(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+        load_state(&self.parameters(), tensors)
+    }
+}

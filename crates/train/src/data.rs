@@ -1,0 +1,122 @@
+//! What a run learns from: a tokenized text or a made-up task, as batches of tensors.
+
+use warpsmith_tensor::{Device, Tensor};
+use warpsmith_text::{Batch, Dataset, Side, Task, Tokenizer, metrics};
+
+use crate::{Error, Result, TrainConfig};
+
+/// Added to the seed for batches that evaluate, so that they are not those that train.
+const EVALUATION: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// A batch on a device.
+pub struct TensorBatch {
+    /// Token ids (B, T).
+    pub ids: Tensor,
+    /// The token after each (B, T); -100 where none is to be learned.
+    pub targets: Tensor,
+    /// How many targets are not -100.
+    pub scored: usize,
+}
+
+impl TensorBatch {
+    /// Copies a batch to a device.
+    pub fn new(batch: &Batch, device: &Device) -> Result<Self> {
+        let (b, t) = batch.shape();
+        Ok(Self {
+            ids: Tensor::from_slice(&batch.ids, &[b, t], device)?,
+            targets: Tensor::from_slice(&batch.targets, &[b, t], device)?,
+            scored: batch.scored(),
+        })
+    }
+}
+
+/// Where batches come from.
+#[derive(Clone, Debug)]
+pub enum TrainData {
+    /// A text, cut into a part to train on and a part to validate on.
+    Text(Dataset),
+    /// Sorting, reversing or adding, made up as it goes.
+    Task(Task, Tokenizer),
+}
+
+impl TrainData {
+    /// A made-up task.
+    pub fn task(task: Task) -> Result<Self> {
+        Ok(Self::Task(task, task.tokenizer()?))
+    }
+
+    /// The tokenizer of the data.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        match self {
+            Self::Text(text) => text.tokenizer(),
+            Self::Task(_, tokenizer) => tokenizer,
+        }
+    }
+
+    /// An error unless batches of this configuration can be made.
+    pub fn check(&self, config: &TrainConfig) -> Result<()> {
+        match self {
+            Self::Text(text) => Ok(text.check_block_size(config.block_size)?),
+            Self::Task(task, _) => {
+                task.batches(Side::Train, config.batch_size, config.block_size, config.seed)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Training batch number `index`: a pure function of the seed and the index.
+    pub fn train(&self, index: u64, config: &TrainConfig) -> Result<Batch> {
+        self.batch(Side::Train, index, config, config.seed)
+    }
+
+    /// Evaluation batch number `index`: the same for every evaluation of a run.
+    pub fn val(&self, index: u64, config: &TrainConfig) -> Result<Batch> {
+        self.batch(Side::Val, index, config, config.seed.wrapping_add(EVALUATION))
+    }
+
+    fn batch(&self, side: Side, index: u64, config: &TrainConfig, seed: u64) -> Result<Batch> {
+        let (b, t) = (config.batch_size, config.block_size);
+        match self {
+            Self::Text(text) => {
+                let part = if side == Side::Train { text.train() } else { text.val() };
+                Ok(part.batches(b, t, seed)?.at(index))
+            }
+            Self::Task(task, _) => Ok(task.batches(side, b, t, seed)?.seek(index).next_batch()?),
+        }
+    }
+
+    /// The entropy of the validation text's tokens taken one by one, in nats: what a model that ignores context reaches
+    /// at best. `None` for a task.
+    pub fn unigram_nats(&self) -> Option<f64> {
+        match self {
+            Self::Text(text) => Some(metrics::unigram_entropy(&text.val())),
+            Self::Task(..) => None,
+        }
+    }
+
+    /// Bytes of text per token of the validation part. `None` for a task.
+    pub fn bytes_per_token(&self) -> Result<Option<f64>> {
+        match self {
+            Self::Text(text) => {
+                let val = text.val();
+                Ok(Some(text.tokenizer().decode_bytes(&val)?.len() as f64 / val.len().max(1) as f64))
+            }
+            Self::Task(..) => Ok(None),
+        }
+    }
+
+    /// What a sample starts with: the first line of the validation text, or a problem of the task.
+    pub fn prompt(&self, config: &TrainConfig) -> Result<String> {
+        match self {
+            Self::Text(text) if self.tokenizer().encode("\n").is_ok_and(|ids| !ids.is_empty()) => {
+                let _ = text;
+                Ok("\n".into())
+            }
+            Self::Text(text) => {
+                let first = text.val().first().copied().ok_or_else(|| Error::Run("the text is empty".into()))?;
+                Ok(text.tokenizer().decode(&[first])?)
+            }
+            Self::Task(task, _) => Ok(task.problem(Side::Val, config.seed, 0).prompt),
+        }
+    }
+}

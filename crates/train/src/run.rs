@@ -1,0 +1,280 @@
+//! A run: the loop from the first step to the last, and the folder that it leaves.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use warpsmith_text::metrics;
+
+use crate::atomic::{find_latest, prune, write_atomic, write_checkpoint};
+use crate::checkpoint::{self, Progress};
+use crate::folder::{write_description, write_weights};
+use crate::log::{LogWriter, Record};
+use crate::report::{self, Report, Sample};
+use crate::trainer::{StepReport, Trainer};
+use crate::{Error, Result};
+
+/// What a run tells whoever watches it.
+pub enum Event<'a> {
+    /// A checkpoint was passed over because it is damaged.
+    Skipped(&'a Error),
+    /// The run goes on from a checkpoint made after this many steps.
+    Resumed(usize),
+    /// Text written before the first step, or at a sample interval, or after the last.
+    Sampled {
+        /// How many steps the model has made.
+        step: usize,
+        /// The text, prompt included.
+        text: &'a str,
+    },
+    /// A step was made.
+    Stepped(&'a StepReport),
+    /// An evaluation was made.
+    Evaluated {
+        /// How many steps the model has made.
+        step: usize,
+        /// The loss, in nats.
+        val_loss: f64,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// A line for the log.
+    Logged(&'a Record),
+    /// A checkpoint was written.
+    Saved(&'a Path),
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps were made.
+    Finished,
+    /// The validation loss did not improve for `patience` evaluations.
+    StoppedEarly,
+    /// The stop flag was raised: the run can be resumed.
+    Interrupted,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Why it ended.
+    pub ending: Ending,
+    /// Steps made in all.
+    pub steps: usize,
+    /// The last validation loss, in nats.
+    pub val_loss: f64,
+    /// The best validation loss, in nats: that of the weights in the run folder.
+    pub best_val: f64,
+    /// Seconds of training.
+    pub seconds: f64,
+}
+
+/// A run in its folder.
+pub struct Run {
+    trainer: Trainer,
+    dir: PathBuf,
+    log: LogWriter,
+    records: Vec<Record>,
+    samples: Vec<Sample>,
+    progress: Progress,
+    unigram_nats: Option<f64>,
+    bytes_per_token: Option<f64>,
+    resumed: bool,
+}
+
+impl Run {
+    /// A new run: writes the folder's description and starts its log.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn start(trainer: Trainer) -> Result<Self> {
+        Self::open(trainer, None, Progress::default())
+    }
+
+    /// Goes on from the newest whole checkpoint of the run folder.
+    ///
+    /// # Errors
+    /// If there is none, or it belongs to another model.
+    pub fn resume(mut trainer: Trainer, watch: &mut dyn FnMut(Event<'_>)) -> Result<Self> {
+        let dir = PathBuf::from(&trainer.config().out_dir);
+        let latest = find_latest(&dir)?;
+        latest.skipped.iter().for_each(|error| watch(Event::Skipped(error)));
+        let found = latest.found.ok_or_else(|| {
+            Error::Run(format!("{} holds no usable checkpoint; start without --resume", dir.display()))
+        })?;
+        let progress = checkpoint::restore(&mut trainer, &found)?;
+        watch(Event::Resumed(trainer.steps()));
+        let steps = trainer.steps();
+        Self::open(trainer, Some(steps), progress)
+    }
+
+    fn open(trainer: Trainer, from: Option<usize>, progress: Progress) -> Result<Self> {
+        let dir = PathBuf::from(&trainer.config().out_dir);
+        write_description(&dir, trainer.model().config(), trainer.data().tokenizer())?;
+        let config = trainer.config().to_toml();
+        write_atomic(&dir.join("config.toml"), |out| out.write_all(config.as_bytes()))?;
+        let path = dir.join("log.jsonl");
+        let (log, records) = match from {
+            Some(step) => LogWriter::resume(&path, step)?,
+            None => (LogWriter::create(&path)?, Vec::new()),
+        };
+        let unigram_nats = trainer.data().unigram_nats();
+        let bytes_per_token = trainer.data().bytes_per_token()?;
+        let resumed = from.is_some();
+        Ok(Self { trainer, dir, log, records, samples: Vec::new(), progress, unigram_nats, bytes_per_token, resumed })
+    }
+
+    /// The trainer.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The unigram entropy of the validation text, in nats per token.
+    pub fn unigram_nats(&self) -> Option<f64> {
+        self.unigram_nats
+    }
+
+    /// Nats per token as bits per byte of the validation text.
+    pub fn bits_per_byte(&self, nats: f64) -> Option<f64> {
+        metrics::bits_per_byte(nats, 1_000_000, (self.bytes_per_token? * 1e6) as usize)
+    }
+
+    /// Trains to the end, or until `stop` is raised: the step in hand is finished and a checkpoint written then.
+    ///
+    /// # Errors
+    /// If a step diverges or the folder cannot be written. Earlier checkpoints are intact.
+    pub fn train(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+        let config = self.trainer.config().clone();
+        let begun = Instant::now();
+        let earlier = self.progress.seconds;
+        if !self.resumed {
+            self.sample(watch)?;
+        }
+        let mut val_loss = f64::NAN;
+        let mut saved_at = self.resumed.then(|| self.trainer.steps());
+        let ending = loop {
+            let step = self.trainer.steps();
+            self.progress.seconds = earlier + begun.elapsed().as_secs_f64();
+            let last = step >= config.max_iters || config.eval_only;
+            // A resumed run has evaluated its checkpoint already, before it was saved.
+            let evaluated = saved_at == Some(step) && !last;
+            if last || (step.is_multiple_of(config.eval_interval) && !evaluated) {
+                let best;
+                (val_loss, best) = self.evaluate(watch)?;
+                if best || config.always_save_checkpoint || last {
+                    self.save(watch)?;
+                    saved_at = Some(step);
+                }
+                if config.patience > 0 && self.progress.since_best >= config.patience {
+                    break Ending::StoppedEarly;
+                }
+            }
+            if last {
+                break Ending::Finished;
+            }
+            if stop.load(Ordering::Relaxed) {
+                if saved_at != Some(step) {
+                    self.save(watch)?;
+                }
+                break Ending::Interrupted;
+            }
+            if config.sample_interval > 0 && step > 0 && step.is_multiple_of(config.sample_interval) {
+                self.sample(watch)?;
+            }
+            let report = self.trainer.step()?;
+            watch(Event::Stepped(&report));
+            if report.step.is_multiple_of(config.log_interval.max(1)) {
+                self.append(step_record(&report, &self.trainer, self.progress.seconds), watch)?;
+            }
+        };
+        if ending != Ending::Interrupted {
+            self.sample(watch)?;
+        }
+        self.write_report()?;
+        Ok(Outcome {
+            ending,
+            steps: self.trainer.steps(),
+            val_loss,
+            best_val: self.progress.best_val.unwrap_or(val_loss),
+            seconds: self.progress.seconds,
+        })
+    }
+
+    fn evaluate(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(f64, bool)> {
+        let val_loss = self.trainer.evaluate()?;
+        let best = self.progress.best_val.is_none_or(|best| val_loss < best);
+        if best {
+            self.progress.best_val = Some(val_loss);
+            self.progress.since_best = 0;
+            write_weights(&self.dir, self.trainer.model())?;
+        } else {
+            self.progress.since_best += 1;
+        }
+        let record = Record {
+            step: self.trainer.steps(),
+            val_loss: Some(val_loss),
+            val_bpb: self.bits_per_byte(val_loss),
+            tokens: Some(self.trainer.tokens() as f64),
+            time: Some(self.progress.seconds),
+            ..Record::default()
+        };
+        self.append(record, watch)?;
+        watch(Event::Evaluated { step: self.trainer.steps(), val_loss, best });
+        Ok((val_loss, best))
+    }
+
+    fn save(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+        let (trainer, progress) = (&self.trainer, &self.progress);
+        let path = write_checkpoint(&self.dir, trainer.steps(), |files| checkpoint::write(files, trainer, progress))?;
+        prune(&self.dir, trainer.config().keep_last)?;
+        watch(Event::Saved(&path));
+        Ok(())
+    }
+
+    fn sample(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+        let step = self.trainer.steps();
+        let text = self.trainer.sample(self.trainer.config().sample_tokens)?;
+        watch(Event::Sampled { step, text: &text });
+        self.samples.push(Sample { title: format!("after {step} steps"), text });
+        Ok(())
+    }
+
+    fn append(&mut self, record: Record, watch: &mut dyn FnMut(Event<'_>)) -> Result<()> {
+        self.log.append(&record)?;
+        watch(Event::Logged(&record));
+        self.records.push(record);
+        Ok(())
+    }
+
+    fn write_report(&self) -> Result<()> {
+        let model = self.trainer.model();
+        let parameters = model.parameters();
+        let report = Report {
+            title: format!("{}: {} parameters", self.dir.display(), model.parameter_count()),
+            config_toml: self.trainer.config().to_toml(),
+            records: self.records.clone(),
+            samples: self.samples.clone(),
+            parameters: parameters.iter().map(|p| (p.name().to_string(), p.shape().dims().to_vec())).collect(),
+            unigram_nats: self.unigram_nats,
+            bytes_per_token: self.bytes_per_token,
+            facts: vec![("device".into(), model.device().to_string())],
+        };
+        let html = report::render(&report);
+        write_atomic(&self.dir.join("report.html"), |out| out.write_all(html.as_bytes()))
+    }
+}
+
+fn step_record(report: &StepReport, trainer: &Trainer, seconds: f64) -> Record {
+    Record {
+        step: report.step,
+        train_loss: Some(report.loss),
+        lr: Some(report.lr),
+        grad_norm: Some(report.grad_norm),
+        ms: Some(report.seconds * 1e3),
+        tok_per_sec: Some(report.tokens as f64 / report.seconds.max(1e-9)),
+        tokens: Some(trainer.tokens() as f64),
+        time: Some(seconds),
+        ..Record::default()
+    }
+}

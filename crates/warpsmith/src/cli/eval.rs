@@ -1,0 +1,60 @@
+//! `warpsmith eval`: how well a model predicts a text.
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use warpsmith::text::Corpus;
+use warpsmith::train::evaluate_text;
+
+use super::{Failure, generate};
+
+/// The flags.
+pub fn command() -> Command {
+    Command::new("eval")
+        .about("Loss, perplexity and bits per byte of a text under a model")
+        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(Arg::new("data").long("data").value_name("FILE").required(true).help("Text file or folder, `-` for standard input."))
+        .arg(
+            Arg::new("context")
+                .long("context")
+                .value_name("N")
+                .value_parser(value_parser!(usize))
+                .help("Window in tokens [default: the model's block_size]."),
+        )
+        .arg(
+            Arg::new("stride")
+                .long("stride")
+                .value_name("N")
+                .value_parser(value_parser!(usize))
+                .help("Tokens by which the window moves [default: the window]."),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object."))
+}
+
+/// `warpsmith eval`.
+pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    let folder = generate::open(args)?;
+    let data = args.get_one::<String>("data").map_or("", String::as_str);
+    let corpus = match data {
+        "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
+        path => Corpus::from_path(path)?,
+    };
+    let limit = folder.model.config().block_size;
+    let context = args.get_one("context").copied().unwrap_or(limit);
+    if !(1..=limit).contains(&context) {
+        return Err(Failure::Usage(format!("--context must be in 1..={limit}, the model's block_size; got {context}")));
+    }
+    let stride = args.get_one("stride").copied().unwrap_or(context);
+    let result = evaluate_text(&folder.model, &folder.tokenizer, corpus.text(), context, stride)?;
+    if args.get_flag("json") {
+        let json = serde_json::to_string(&result).map_err(|e| Failure::Failed(e.to_string()))?;
+        println!("{json}");
+        return Ok(());
+    }
+    println!("loss           {:.6} nats per token", result.loss);
+    println!("perplexity     {:.4} per token", result.perplexity);
+    println!("bits per byte  {:.6}", result.bits_per_byte);
+    println!(
+        "normaliser     {} scored tokens ({} bytes); context {}, stride {}",
+        result.tokens, result.bytes, result.context, result.stride
+    );
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! The command line: what can be asked, and how errors are told. Exit codes: 0, 1 (failed), 2 (usage).
+
+mod doctor;
+mod eval;
+mod failure;
+mod generate;
+mod logits;
+mod ops;
+mod progress;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::Command;
+pub use failure::Failure;
+
+/// Runs the command that the words of the process ask for.
+pub fn main() -> ExitCode {
+    // One thread of the pool runs everything, so that no product pays for waking the pool from outside.
+    match rayon::scope(|_| run()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let command = command();
+    let matches = command.try_get_matches().map_err(Failure::Clap)?;
+    match matches.subcommand() {
+        None => train::main_job(),
+        Some(("train", args)) => train::run(args),
+        Some(("generate", args)) => generate::run(args),
+        Some(("eval", args)) => eval::run(args),
+        Some(("logits", args)) => logits::run(args),
+        Some(("ops", args)) => ops::run(args),
+        Some(("doctor", args)) => doctor::run(args),
+        Some((other, _)) => Err(Failure::Usage(format!("unknown command {other}"))),
+    }
+}
+
+fn command() -> Command {
+    Command::new("warpsmith")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Train, run and look into Transformers, on an engine written from scratch.")
+        .long_about(
+            "Train, run and look into Transformers, on an engine written from scratch.\n\n\
+             Without a command: trains a small GPT on the source text of this program, in under three minutes on two \
+             cores, and lets it write.",
+        )
+        .disable_help_subcommand(true)
+        .subcommands([
+            train::command(),
+            generate::command(),
+            eval::command(),
+            logits::command(),
+            ops::command(),
+            doctor::command(),
+        ])
+}

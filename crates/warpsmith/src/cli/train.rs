@@ -1,0 +1,211 @@
+//! `warpsmith train`, and the main job that runs when no command is given.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Arg, ArgMatches, Command};
+use warpsmith::text::{Corpus, Dataset, Task, TokenizerSpec};
+use warpsmith::train::atomic::find_latest;
+use warpsmith::train::config::{DeviceKind, IGNORED, InitFrom, Kind, TaskKind};
+use warpsmith::train::{Ending, Outcome, Run, TrainConfig, TrainData, Trainer, checkpoint};
+
+use super::Failure;
+use super::progress::Progress;
+
+/// The flags, derived from the table of settings.
+pub fn command() -> Command {
+    let settings = TrainConfig::fields().iter().map(|field| {
+        let arg = Arg::new(field.name).long(field.name).value_name(value_name(field.kind)).help(field.help);
+        let arg = arg.help_heading(field.group).alias(field.name.replace('_', "-"));
+        match (field.kind, field.name) {
+            (Kind::Bool, _) => arg.num_args(0..=1).default_missing_value("true"),
+            (_, "out_dir") => arg.visible_alias("out"),
+            _ => arg,
+        }
+        .allow_hyphen_values(true)
+    });
+    let ignored = IGNORED.iter().map(|(name, _)| Arg::new(*name).long(*name).num_args(0..=1).hide(true));
+    Command::new("train")
+        .about("Trains a GPT; takes nanoGPT's flags as they are")
+        .after_help(
+            "Settings come from the preset (nanoGPT's train_shakespeare_char), then --config, then flags. On resume they \
+             come from the checkpoint in place of the preset.",
+        )
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE.toml")
+                .help("Settings as `key = value`; flags override them."),
+        )
+        .arg(
+            Arg::new("resume")
+                .long("resume")
+                .value_name("DIR|auto")
+                .help("Go on from the newest checkpoint of this run folder; auto: of --out, if it has one."),
+        )
+        .args(settings)
+        .args(ignored)
+}
+
+fn value_name(kind: Kind) -> String {
+    match kind {
+        Kind::Integer => "N".into(),
+        Kind::Float => "X".into(),
+        Kind::Bool => "true|false".into(),
+        Kind::Text => "TEXT".into(),
+        Kind::Choice(words) => words.join("|"),
+    }
+}
+
+/// `warpsmith` alone: a small GPT on this program's own text.
+pub fn main_job() -> Result<(), Failure> {
+    let config = TrainConfig { out_dir: "runs/quick".into(), ..TrainConfig::quick() };
+    println!("Training a small GPT on this program's own source text. `warpsmith train --help` lists what else there is.\n");
+    let data = text_data(&Corpus::from_text(warpsmith::corpus::EMBEDDED), &config)?;
+    let run = Run::start(trainer(config, data)?)?;
+    drive(run)
+}
+
+/// `warpsmith train`.
+pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    let words = flag_words(args);
+    let file = args.get_one::<String>("config").map(PathBuf::from);
+    let resume = args.get_one::<String>("resume").map(String::as_str);
+    let mut preset = TrainConfig::shakespeare_char();
+    let mut resumes = false;
+    if let Some(dir) = resume {
+        let dir = if dir == "auto" { out_dir(&words, file.as_deref())? } else { dir.to_string() };
+        match find_latest(Path::new(&dir))?.found {
+            Some(found) => {
+                preset = checkpoint::read_config(&found.path)?;
+                preset.out_dir = dir;
+                resumes = true;
+            }
+            None if resume == Some("auto") => {}
+            None => return Err(Failure::Failed(format!("{dir} holds no usable checkpoint; start without --resume"))),
+        }
+    }
+    let (config, notes) = preset.resolve(file.as_deref(), &words)?;
+    notes.iter().for_each(|note| println!("{note}"));
+    resumes |= config.init_from == InitFrom::Resume;
+    println!("{}", config.to_toml());
+    let data = load_data(&config)?;
+    let trainer = trainer(config, data)?;
+    let mut watch = Progress::quiet();
+    let run = if resumes { Run::resume(trainer, &mut |event| watch.event(event))? } else { Run::start(trainer)? };
+    drive(run)
+}
+
+/// The run folder that flags and file ask for, before anything is read from it.
+fn out_dir(words: &[String], file: Option<&Path>) -> Result<String, Failure> {
+    let mut config = TrainConfig::shakespeare_char();
+    if let Some(path) = file {
+        config.read_file(path)?;
+    }
+    config.set_flags(words)?;
+    Ok(config.out_dir)
+}
+
+/// The settings given as flags, as `--key=value`.
+fn flag_words(args: &ArgMatches) -> Vec<String> {
+    let settings = TrainConfig::fields().iter().map(|field| field.name);
+    let given = |name: &'static str| args.get_one::<String>(name).map(|value| format!("--{name}={value}"));
+    let ignored = IGNORED.iter().filter(|(name, _)| args.contains_id(name)).map(|(name, _)| format!("--{name}=True"));
+    settings.filter_map(given).chain(ignored).collect()
+}
+
+fn load_data(config: &TrainConfig) -> Result<TrainData, Failure> {
+    let task = match config.task {
+        TaskKind::None => None,
+        TaskKind::Sort => Some(Task::Sort),
+        TaskKind::Add => Some(Task::Add),
+        TaskKind::Reverse => Some(Task::Reverse),
+    };
+    if let Some(task) = task {
+        return Ok(TrainData::task(task)?);
+    }
+    let corpus = match config.data.as_str() {
+        "" => Corpus::from_text(warpsmith::corpus::EMBEDDED),
+        "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
+        path => Corpus::from_path(path)?,
+    };
+    text_data(&corpus, config)
+}
+
+fn text_data(corpus: &Corpus, config: &TrainConfig) -> Result<TrainData, Failure> {
+    // A resumed run keeps the tokenizer that its weights were trained with.
+    let dataset: Dataset = corpus.tokenize(&TokenizerSpec::from_str(&config.tokenizer)?)?;
+    println!(
+        "data: {} bytes, {} tokens, {} different ({})",
+        corpus.text().len(),
+        dataset.tokens().len(),
+        dataset.vocab_size(),
+        dataset.tokenizer().name()
+    );
+    Ok(TrainData::Text(dataset))
+}
+
+fn trainer(config: TrainConfig, data: TrainData) -> Result<Trainer, Failure> {
+    let device = match config.device {
+        DeviceKind::Auto => warpsmith::tensor::Device::best()?,
+        DeviceKind::Cpu => warpsmith::tensor::Device::Cpu,
+        DeviceKind::Cuda => warpsmith::tensor::Device::cuda(0)?,
+    };
+    Ok(Trainer::new(config, data, &device)?)
+}
+
+/// Trains to the end, with the bar and the stop key, and says what was reached.
+fn drive(mut run: Run) -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&stop);
+    let handler = move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; press again to stop at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("note: Ctrl-C will not save a checkpoint: {error}");
+    }
+    let model = run.trainer().model();
+    println!("model: {} parameters on {}", model.parameter_count(), model.device());
+    let tokens = run.trainer().config().tokens_per_step();
+    println!("steps: {} of {tokens} tokens\n", run.trainer().config().max_iters);
+    let mut progress = Progress::new(run.trainer().config());
+    let outcome = run.train(&stop, &mut |event| progress.event(event));
+    progress.finish();
+    let outcome = outcome?;
+    summary(&run, &outcome);
+    Ok(())
+}
+
+fn summary(run: &Run, outcome: &Outcome) {
+    let dir = &run.trainer().config().out_dir;
+    let both = |nats: f64| match run.bits_per_byte(nats) {
+        Some(bits) => format!("{nats:.4} nats per token, {bits:.4} bits per byte"),
+        None => format!("{nats:.4} nats per token"),
+    };
+    println!();
+    match outcome.ending {
+        Ending::Finished => println!("finished: {} steps in {:.0} s", outcome.steps, outcome.seconds),
+        Ending::StoppedEarly => println!("stopped early at step {}: the val loss no longer falls", outcome.steps),
+        Ending::Interrupted => println!("interrupted at step {}; a checkpoint is saved", outcome.steps),
+    }
+    if !outcome.best_val.is_nan() {
+        println!("best val loss:   {}", both(outcome.best_val));
+    }
+    if let Some(unigram) = run.unigram_nats() {
+        println!("unigram entropy: {}  (what ignoring all context reaches)", both(unigram));
+    }
+    println!("run folder:      {dir}  (open {dir}/report.html)\n");
+    let next = match outcome.ending {
+        Ending::Interrupted => format!("warpsmith train --resume {dir}"),
+        _ => format!("warpsmith eval --model {dir} --data README.md"),
+    };
+    println!("next, try:");
+    println!("  warpsmith generate --model {dir} --prompt \"fn main\" --max_new_tokens 300");
+    println!("  {next}");
+    println!("  warpsmith train --task sort --n_layer 2 --n_head 2 --n_embd 64 --block_size 32 --max_iters 500 --out runs/sort");
+}
