@@ -27,7 +27,7 @@ impl Op for Add {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        binary_cpu(&x, &y[0], 1, #[inline(always)] |a, b| a + b)
+        binary_cpu(x, &y[0], 1, #[inline(always)] |a, b| a + b)
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

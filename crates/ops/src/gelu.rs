@@ -9,7 +9,7 @@ use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Input, Meta, 
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
-use crate::elementwise::{binary_cpu, binary_reference, binary_shape, unary_cpu, unary_reference, unary_shape};
+use crate::elementwise::{apply_over, binary_cpu, binary_reference, binary_shape, unary_cpu, unary_reference, unary_shape};
 
 /// Which of the two formulas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,8 +129,9 @@ impl Op for Gelu {
         Saves::inputs(&[0])
     }
 
-    fn vjp(&self, back: Backward) -> Result<Vec<Option<Tensor>>> {
-        Ok(vec![Some(apply_single(GeluBackward { form: self.form }, &[&back.grad(0)?, &back.input(0)?])?)])
+    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
+        let inputs = vec![back.take_grad(0)?, back.input(0)?];
+        Ok(vec![Some(apply_over(GeluBackward { form: self.form }, inputs)?)])
     }
 
     fn cost(&self) -> Cost {
@@ -172,8 +173,8 @@ impl Op for GeluBackward {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         match self.form {
-            Form::Exact => binary_cpu(&x, &y[0], 30, #[inline(always)] |g, x| g * slope(Form::Exact, x)),
-            Form::Tanh => binary_cpu(&x, &y[0], 20, #[inline(always)] |g, x| g * slope(Form::Tanh, x)),
+            Form::Exact => binary_cpu(x, &y[0], 30, #[inline(always)] |g, x| g * slope(Form::Exact, x)),
+            Form::Tanh => binary_cpu(x, &y[0], 20, #[inline(always)] |g, x| g * slope(Form::Tanh, x)),
         }
     }
 

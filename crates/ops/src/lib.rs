@@ -6,11 +6,16 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod axis;
+pub mod create;
 mod elementwise;
+mod indices;
 mod multi_tensor;
 mod normalise;
 mod rows;
 mod table;
+pub mod unary;
+mod zip;
 
 pub use table::{OpRow, op_table};
 
@@ -46,10 +51,45 @@ macro_rules! methods {
 registry! {
     // Attention.
     attention,
+    // Views and moves.
+    reshape,
+    permute,
+    slice,
+    broadcast_to,
+    split,
+    cat,
+    contiguous,
+    cast,
+    gather,
+    scatter_add,
+    index_select,
+    index_add,
     // Elementwise.
     add,
+    sub,
+    mul,
+    div,
+    maximum,
+    neg,
+    affine,
+    exp,
+    ln,
+    sqrt,
+    rsqrt,
+    square,
+    abs,
+    pow,
+    clamp,
+    relu,
+    silu,
+    sigmoid,
+    tanh,
     dropout,
     gelu,
+    compare,
+    logical,
+    where_,
+    masked_fill,
     // Rows.
     cross_entropy,
     embedding,
@@ -57,6 +97,9 @@ registry! {
     softmax,
     // Reductions.
     sum,
+    mean,
+    max,
+    argmax,
     // Products.
     matmul,
     linear,

@@ -1,0 +1,63 @@
+//! Tensors that come from no other: counting numbers, and the masks of attention.
+
+use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor};
+
+/// The numbers 0, 1, …, n - 1 in `dtype`.
+///
+/// # Errors
+/// If `dtype` cannot hold n - 1 (and every number before it) exactly.
+pub fn arange(n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    // So many numbers from 0 on have no gap.
+    let limit: u64 = match dtype {
+        DType::F64 | DType::I64 => 1 << 53,
+        DType::F32 => 1 << 24,
+        DType::U32 => 1 << 32,
+        DType::F16 => 1 << 11,
+        DType::BF16 | DType::U8 => 1 << 8,
+        DType::Bool => 2,
+    };
+    if n as u64 > limit {
+        return Err(
+            Error::value("arange", format!("{dtype} does not hold every number below {n}")).hint("use i64")
+        );
+    }
+    let values: Vec<f64> = (0..n).map(|i| i as f64).collect();
+    Tensor::from_f64(&values, Shape::new(&[n])?, dtype, device)
+}
+
+/// The mask `(queries, keys)` that is true where a key lies behind its query, so where attention must not look; the
+/// last query stands at the last key.
+pub fn future_mask(queries: usize, keys: usize, device: &Device) -> Result<Tensor> {
+    triangle(queries, keys, keys as isize - queries as isize + 1, device)
+}
+
+/// The mask `(rows, columns)` that is true where column - row ≥ `diagonal`: the upper triangle.
+pub fn triangle(rows: usize, columns: usize, diagonal: isize, device: &Device) -> Result<Tensor> {
+    let above = |row: usize, column: usize| column as isize - row as isize >= diagonal;
+    let values = (0..rows).flat_map(|row| (0..columns).map(move |column| above(row, column))).collect();
+    Tensor::from_vec::<bool>(values, &[rows, columns], device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_stops_where_the_dtype_does() {
+        let cpu = Device::Cpu;
+        assert_eq!(arange(4, DType::I64, &cpu).unwrap().to_vec::<i64>().unwrap(), [0, 1, 2, 3]);
+        assert_eq!(arange(257, DType::F16, &cpu).unwrap().to_f64_vec().unwrap()[256], 256.0);
+        assert!(arange(257, DType::U8, &cpu).is_err() && arange(258, DType::BF16, &cpu).is_err());
+        assert_eq!(arange(0, DType::F32, &cpu).unwrap().dims(), [0]);
+    }
+
+    #[test]
+    fn the_last_query_sees_every_key() {
+        let mask = future_mask(2, 3, &Device::Cpu).unwrap();
+        assert_eq!(mask.to_vec::<bool>().unwrap(), [false, false, true, false, false, false]);
+        let square = future_mask(2, 2, &Device::Cpu).unwrap();
+        assert_eq!(square.to_vec::<bool>().unwrap(), [false, true, false, false]);
+        let below = triangle(2, 2, -1, &Device::Cpu).unwrap();
+        assert_eq!(below.to_vec::<bool>().unwrap(), [true; 4]);
+    }
+}
