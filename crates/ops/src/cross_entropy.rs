@@ -225,7 +225,7 @@ impl Op for CrossEntropy {
 
     /// Each term of Σ e^(x - max) has 2 roundings of e^ and, relative to the sum, at most 1 of x - max; then the sum.
     fn roundings(&self, x: &[Meta]) -> f64 {
-        8.0 + x[0].shape.last() as f64 / 32.0
+        12.0 + x[0].shape.last() as f64 / 32.0
     }
 }
 

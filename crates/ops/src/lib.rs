@@ -90,10 +90,14 @@ registry! {
     logical,
     where_,
     masked_fill,
+    rope,
+    swiglu,
     // Rows.
     cross_entropy,
     embedding,
     layer_norm,
+    log_softmax,
+    rms_norm,
     softmax,
     // Reductions.
     sum,

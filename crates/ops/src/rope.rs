@@ -1,0 +1,217 @@
+//! Rotary position embedding: pair i of the head at position t turns by the angle t·θ^(-2i/D).
+//!
+//! (a, b) → (a·cos φ - b·sin φ, b·cos φ + a·sin φ), φ = (offset + t)·θ^(-2i/D), so that the scalar product of a query
+//! and a key depends on the distance of their positions alone. Pairs are (i, i + D/2), as in GPT-NeoX and Hugging
+//! Face's Llama, or (2i, 2i + 1), as in the paper and GPT-J: weights trained with one mean nothing with the other.
+//! Derivative: the gradient turned back. Shapes: `(B, T, H, D)` → `(B, T, H, D)`, D even. Numerics: angles, sines and
+//! cosines in f64, rounded once, so that far positions are as good as near ones.
+//! Source: Su et al., *RoFormer*, 2021, arXiv 2104.09864, §3.2.
+
+use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_owned, apply_single};
+use warpsmith_tensor::cpu::{dispatch, for_rows};
+use warpsmith_tensor::{Error, Result, Tensor};
+
+use crate::elementwise::unary_shape;
+
+/// Which elements of a head turn together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairing {
+    /// Element i with element i + D/2.
+    Halves,
+    /// Element 2i with element 2i + 1.
+    Adjacent,
+}
+
+/// Turns each head by its position.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rope {
+    /// Which elements of a head turn together.
+    pub pairing: Pairing,
+    /// θ, the base of the wavelengths: 10,000 in the paper.
+    pub theta: f64,
+    /// The position of the first token: how many stand in the cache before it.
+    pub offset: usize,
+    /// Whether to turn back.
+    pub inverse: bool,
+}
+
+impl Rope {
+    /// (cos φ, sin φ) of pair `i` of D/2 at token `t`.
+    fn turn(&self, t: usize, i: usize, width: usize) -> (f64, f64) {
+        let angle = (self.offset + t) as f64 * self.theta.powf(-2.0 * i as f64 / width as f64);
+        let (sin, cos) = angle.sin_cos();
+        (cos, if self.inverse { -sin } else { sin })
+    }
+
+    /// Where the two elements of pair `i` stand in a head of width D.
+    fn pair(&self, i: usize, width: usize) -> (usize, usize) {
+        match self.pairing {
+            Pairing::Halves => (i, i + width / 2),
+            Pairing::Adjacent => (2 * i, 2 * i + 1),
+        }
+    }
+
+    /// The values of both elements of every pair, from a function of both and their turn.
+    fn for_pairs(&self, x: &Array, y: &mut Array, f: impl Fn(f64, f64, f64, f64) -> (f64, f64)) {
+        let (tokens, heads, width) = (x.dims()[1], x.dims()[2], x.dims()[3]);
+        for (row, (x, y)) in x.data.chunks(width.max(1)).zip(y.data.chunks_mut(width.max(1))).enumerate() {
+            for i in 0..width / 2 {
+                let (cos, sin) = self.turn(row / heads % tokens, i, width);
+                let (a, b) = self.pair(i, width);
+                (y[a], y[b]) = f(x[a], x[b], cos, sin);
+            }
+        }
+    }
+}
+
+impl Op for Rope {
+    fn name(&self) -> &'static str {
+        "rope"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        if x[0].shape.rank() != 4 || !x[0].shape.last().is_multiple_of(2) {
+            return Err(Error::shape(self.name(), &[x[0].shape], "takes (B, T, H, D) with an even D"));
+        }
+        if !(self.theta > 0.0 && self.theta.is_finite()) {
+            return Err(Error::value(self.name(), format!("theta is {}, not above 0", self.theta)));
+        }
+        unary_shape(self.name(), x)
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        self.for_pairs(&x[0], &mut y[0], |a, b, cos, sin| (a * cos - b * sin, b * cos + a * sin));
+        Ok(())
+    }
+
+    fn cpu(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (tokens, heads, width) = (y[0].dims()[1], y[0].dims()[2], y[0].dims()[3]);
+        let mut x = x.swap_remove(0);
+        let half = width / 2;
+        let mut turns = vec![0f32; tokens * width]; // (T, 2, D/2): cosines, then sines
+        // A sine costs some 60 elementwise operations.
+        for_rows(&mut turns, width, 60, |first, block| {
+            for (t, turns) in block.chunks_mut(width).enumerate() {
+                for i in 0..half {
+                    let (cos, sin) = self.turn(first + t, i, width);
+                    (turns[i], turns[half + i]) = (cos as f32, sin as f32);
+                }
+            }
+        });
+        for_rows(x.data_mut::<f32>()?, width, 3, |first, block| {
+            dispatch(
+                #[inline(always)]
+                || {
+                    for (i, head) in block.chunks_mut(width).enumerate() {
+                        let t = (first + i) / heads % tokens;
+                        let (cos, sin) = turns[t * width..][..width].split_at(half);
+                        self.rotate(head, cos, sin);
+                    }
+                },
+            );
+        });
+        Ok(vec![x])
+    }
+
+    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
+        let inverse = Self { inverse: !self.inverse, ..*self };
+        let mut grads = apply_owned(inverse, vec![back.take_grad(0)?])?;
+        Ok(vec![grads.pop()])
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("N*s", "N*s", "3*N")
+    }
+
+    /// |a·cos φ| + |b·sin φ|: the two may cancel.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let mut scale = Array::zeros(y[0].shape);
+        self.for_pairs(&x[0], &mut scale, |a, b, cos, sin| {
+            ((a * cos).abs() + (b * sin).abs(), (b * cos).abs() + (a * sin).abs())
+        });
+        vec![scale]
+    }
+}
+
+impl Rope {
+    /// Turns one head in place. Call inside `dispatch`.
+    #[inline(always)]
+    fn rotate(&self, head: &mut [f32], cos: &[f32], sin: &[f32]) {
+        match self.pairing {
+            Pairing::Halves => {
+                let (a, b) = head.split_at_mut(cos.len());
+                for (((a, b), cos), sin) in a.iter_mut().zip(b).zip(cos).zip(sin) {
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                }
+            }
+            Pairing::Adjacent => {
+                for ((pair, cos), sin) in head.chunks_exact_mut(2).zip(cos).zip(sin) {
+                    let (a, b) = (pair[0], pair[1]);
+                    (pair[0], pair[1]) = (a * cos - b * sin, b * cos + a * sin);
+                }
+            }
+        }
+    }
+}
+
+methods! {
+    /// Turns the heads of (B, T, H, D) by their positions, which start at `offset`.
+    ///
+    /// # Errors
+    /// If there are not four axes, D is odd, `theta` is not above 0, or the dtype is not a float.
+    fn rope(&self, pairing: Pairing, theta: f64, offset: usize) -> Result<Tensor> {
+        apply_single(Rope { pairing, theta, offset, inverse: false }, &[self])
+    }
+}
+
+/// The registry's entry.
+pub fn specs() -> Vec<Spec> {
+    vec![Spec {
+        name: "rope",
+        summary: "rotary position embedding",
+        samples: || {
+            let rope = |pairing, offset, dims: &[usize]| {
+                Sample::new(Rope { pairing, theta: 1e4, offset, inverse: false }, [Input::any(dims)])
+            };
+            vec![
+                rope(Pairing::Halves, 0, &[2, 5, 3, 34]),
+                rope(Pairing::Adjacent, 0, &[2, 5, 3, 34]),
+                rope(Pairing::Halves, 100_000, &[1, 3, 1, 6]),
+                rope(Pairing::Adjacent, 7, &[1, 1, 2, 2]),
+                rope(Pairing::Halves, 0, &[2, 0, 3, 4]),
+                rope(Pairing::Adjacent, 0, &[1, 2, 3, 0]),
+            ]
+        },
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_tensor::{Device, Rng, Seed};
+
+    #[test]
+    fn scalar_products_depend_on_the_distance_alone() {
+        let (width, rng) = (64, Rng::new(Seed(2)));
+        let [q, k] = [0, 1].map(|_| Tensor::randn(&[1, 1, 1, width], &rng, &Device::Cpu).unwrap());
+        for pairing in [Pairing::Halves, Pairing::Adjacent] {
+            let product = |at_q: usize, at_k: usize| {
+                let turned = |x: &Tensor, at| x.rope(pairing, 1e4, at).unwrap().to_f64_vec().unwrap();
+                turned(&q, at_q).iter().zip(turned(&k, at_k)).map(|(a, b)| a * b).sum::<f64>()
+            };
+            let sizes: f64 = q.to_f64_vec().unwrap().iter().map(|v| v.abs()).sum::<f64>() * 4.0;
+            assert!((product(17, 4) - product(1013, 1000)).abs() < sizes * 4.0 * f32::EPSILON as f64);
+            assert!((product(17, 4) - product(17, 5)).abs() > 1e-3);
+        }
+    }
+
+    #[test]
+    fn the_two_pairings_are_one_rotation_of_reordered_elements() {
+        let x: Vec<f32> = (0..8).map(|i| i as f32).collect();
+        let tensor = |x: &[f32]| Tensor::from_slice(x, &[1, 1, 1, 8], &Device::Cpu).unwrap();
+        let adjacent = tensor(&x).rope(Pairing::Adjacent, 1e4, 3).unwrap().to_vec::<f32>().unwrap();
+        let reordered: Vec<f32> = [0, 2, 4, 6, 1, 3, 5, 7].map(|i: usize| x[i]).into();
+        let halves = tensor(&reordered).rope(Pairing::Halves, 1e4, 3).unwrap().to_vec::<f32>().unwrap();
+        assert_eq!([0, 2, 4, 6, 1, 3, 5, 7].map(|i: usize| adjacent[i]).to_vec(), halves);
+    }
+}
