@@ -9,9 +9,9 @@ use warpsmith_ops::linear::Activation;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Result, Rng, Scope, Tensor};
 
+use crate::GptConfig;
 use crate::cache::LayerCache;
 use crate::layers::{LayerNorm, Linear};
-use crate::GptConfig;
 
 /// Attention and a two-layer network, each behind a layer norm and beside a residual path.
 #[derive(Clone, Debug)]
@@ -35,7 +35,8 @@ impl Block {
         let name = |layer: &str| format!("transformer.h.{index}.{layer}");
         let norm = |layer| LayerNorm::new(&name(layer), c, config.bias, config.layer_norm_epsilon, device);
         let linear = |layer: &str, sizes, std| {
-            Linear::new(&name(layer), sizes, config.bias, std, rng, device).map(|l| l.with_precision(config.precision))
+            Linear::new(&name(layer), sizes, config.bias, std, rng, device)
+                .map(|l| l.with_precision(config.precision))
         };
         Ok(Self {
             ln_1: norm("ln_1")?,
@@ -66,8 +67,10 @@ impl Block {
             (k, v) = cache.append(&k, &v)?; // (B, past + T, H, D)
         }
         let drawn = rng.filter(|_| self.dropout > 0.0);
-        let dropout = drawn.map(|rng| Dropout { p: self.dropout as f32, seed: rng.seed(), stream: rng.stream() });
-        let y = q.attention(&k, &v, &AttentionOptions { mask: Mask::Causal, dropout, ..Default::default() })?;
+        let dropout =
+            drawn.map(|rng| Dropout { p: self.dropout as f32, seed: rng.seed(), stream: rng.stream() });
+        let y =
+            q.attention(&k, &v, &AttentionOptions { mask: Mask::Causal, dropout, ..Default::default() })?;
         let y = y.reshape(&[b, t, c])?; // (B, T, C)
         self.drop(self.attn_c_proj.forward(&y)?, rng)
     }

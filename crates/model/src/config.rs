@@ -125,8 +125,11 @@ impl GptConfig {
         let json: ConfigJson = serde_json::from_str(text)
             .map_err(|e| Error::new(warpsmith_tensor::Kind::File, "config.json", e.to_string()))?;
         if json.model_type != "gpt2" {
-            return Err(Error::value("config.json", format!("model_type `{}` is not known", json.model_type))
-                .hint("this build knows gpt2"));
+            return Err(Error::value(
+                "config.json",
+                format!("model_type `{}` is not known", json.model_type),
+            )
+            .hint("this build knows gpt2"));
         }
         if !json.tie_word_embeddings {
             return Err(Error::value("config.json", "an untied head is not supported for gpt2"));
@@ -135,8 +138,11 @@ impl GptConfig {
             "gelu" => Form::Exact,
             "gelu_new" | "gelu_pytorch_tanh" => Form::Tanh,
             other => {
-                return Err(Error::value("config.json", format!("activation_function `{other}` is not known"))
-                    .hint("gelu, gelu_new"));
+                return Err(Error::value(
+                    "config.json",
+                    format!("activation_function `{other}` is not known"),
+                )
+                .hint("gelu, gelu_new"));
             }
         };
         let config = Self {
@@ -189,14 +195,17 @@ mod tests {
 
     #[test]
     fn a_config_survives_its_json() {
-        for config in [GptConfig::default(), GptConfig::gpt2(), GptConfig { dropout: 0.2, ..GptConfig::default() }] {
+        for config in
+            [GptConfig::default(), GptConfig::gpt2(), GptConfig { dropout: 0.2, ..GptConfig::default() }]
+        {
             assert_eq!(GptConfig::from_json(&config.to_json()).unwrap(), config);
         }
     }
 
     #[test]
     fn impossible_shapes_are_refused_with_advice() {
-        let error = GptConfig { n_embd: 130, n_head: 4, ..GptConfig::default() }.validate().unwrap_err().to_string();
+        let error =
+            GptConfig { n_embd: 130, n_head: 4, ..GptConfig::default() }.validate().unwrap_err().to_string();
         assert!(error.contains("130 is not divisible by n_head = 4") && error.contains("132"), "{error}");
         assert!(GptConfig { n_layer: 0, ..GptConfig::default() }.validate().is_err());
         assert!(GptConfig { dropout: 1.0, ..GptConfig::default() }.validate().is_err());

@@ -37,12 +37,17 @@ impl<'a> Decoder<'a> {
     /// If the prompt is empty or holds an id that the model does not know, or a sampling parameter is out of range.
     pub fn new(model: &'a Gpt, prompt: &[u32], sampling: &Sampling, end: Option<u32>) -> Result<Self> {
         if prompt.is_empty() {
-            return Err(Error::value("generate", "the prompt has no token").hint("give at least one character"));
+            return Err(
+                Error::value("generate", "the prompt has no token").hint("give at least one character")
+            );
         }
         let vocab = model.config().vocab_size;
         if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Error::index("generate", format!("the prompt holds id {id}, the model knows {vocab} ids"))
-                .hint("use the tokenizer that the model was trained with"));
+            return Err(Error::index(
+                "generate",
+                format!("the prompt holds id {id}, the model knows {vocab} ids"),
+            )
+            .hint("use the tokenizer that the model was trained with"));
         }
         Ok(Self {
             model,

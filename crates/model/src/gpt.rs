@@ -5,10 +5,10 @@ use warpsmith_ops::linear::Activation;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Error, Result, Rng, Scope, Seed, Tensor};
 
+use crate::GptConfig;
 use crate::block::{Block, drop_out};
 use crate::cache::KvCache;
 use crate::layers::{Embedding, LayerNorm};
-use crate::GptConfig;
 
 /// A decoder-only Transformer.
 #[derive(Clone, Debug)]
@@ -86,7 +86,9 @@ impl Gpt {
             let own = rng.map(Rng::child);
             x = if again {
                 let block = block.clone();
-                recompute(&[&x], move |x| block.forward(&x[0], own.as_ref().map(Rng::restart).as_ref(), None))?
+                recompute(&[&x], move |x| {
+                    block.forward(&x[0], own.as_ref().map(Rng::restart).as_ref(), None)
+                })?
             } else {
                 block.forward(&x, own.as_ref(), None)?
             };
@@ -120,8 +122,12 @@ impl Gpt {
                 .hint("give at least one id"));
         }
         if past + t > limit {
-            return Err(Error::shape("gpt", &[*ids.shape()], format!("{} positions, the model knows {limit}", past + t))
-                .hint(format!("cut the sequence to block_size = {limit}")));
+            return Err(Error::shape(
+                "gpt",
+                &[*ids.shape()],
+                format!("{} positions, the model knows {limit}", past + t),
+            )
+            .hint(format!("cut the sequence to block_size = {limit}")));
         }
         Ok(t)
     }

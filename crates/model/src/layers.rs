@@ -104,7 +104,13 @@ pub struct Embedding {
 
 impl Embedding {
     /// `count` vectors of C normal numbers of deviation `std`.
-    pub fn new(name: &str, (count, width): (usize, usize), std: f64, rng: &Rng, device: &Device) -> Result<Self> {
+    pub fn new(
+        name: &str,
+        (count, width): (usize, usize),
+        std: f64,
+        rng: &Rng,
+        device: &Device,
+    ) -> Result<Self> {
         let weight = Parameter::new(format!("{name}.weight"), &normal(&[count, width], std, rng, device)?)?;
         Ok(Self { weight })
     }

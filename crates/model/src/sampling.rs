@@ -116,7 +116,10 @@ impl Sampler {
         let mut order: Vec<u32> = (0..logits.len() as u32).collect();
         let likelier = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
         if self.sampling.temperature == 0.0 {
-            return order.into_iter().min_by(likelier).ok_or_else(|| Error::value("sampling", "there are no logits"));
+            return order
+                .into_iter()
+                .min_by(likelier)
+                .ok_or_else(|| Error::value("sampling", "there are no logits"));
         }
         if self.sampling.top_k > 0 && self.sampling.top_k < order.len() {
             order.select_nth_unstable_by(self.sampling.top_k - 1, likelier);

@@ -99,7 +99,8 @@ pub(crate) fn load_state(parameters: &[Parameter], tensors: &BTreeMap<String, Te
         .filter(|(name, _)| !IGNORED.iter().any(|ignored| name.ends_with(ignored)))
         .collect();
     let wanted: BTreeSet<&str> = parameters.iter().map(Parameter::name).collect();
-    let missing: Vec<String> = wanted.iter().filter(|n| !given.contains_key(**n)).map(|n| n.to_string()).collect();
+    let missing: Vec<String> =
+        wanted.iter().filter(|n| !given.contains_key(**n)).map(|n| n.to_string()).collect();
     let unexpected: Vec<String> = given.keys().filter(|n| !wanted.contains(n.as_str())).cloned().collect();
     if !missing.is_empty() || !unexpected.is_empty() {
         let message = format!("missing: [{}]; unexpected: [{}]", missing.join(", "), unexpected.join(", "));
@@ -110,7 +111,12 @@ pub(crate) fn load_state(parameters: &[Parameter], tensors: &BTreeMap<String, Te
         .map(|p| {
             let tensor = given[p.name()];
             if *tensor.shape() != p.shape() {
-                return Err(file(format!("{}: the file has {}, the model {}", p.name(), tensor.shape(), p.shape())));
+                return Err(file(format!(
+                    "{}: the file has {}, the model {}",
+                    p.name(),
+                    tensor.shape(),
+                    p.shape()
+                )));
             }
             tensor.to_dtype(p.get().dtype())
         })

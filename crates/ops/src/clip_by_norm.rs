@@ -119,7 +119,7 @@ fn scale_all(x: &mut [Tensor], factor: f32) -> Result<()> {
     for_pieces(pieces, elements, |piece| {
         dispatch(
             #[inline(always)]
-            || piece.iter_mut().for_each(|g| *g *= factor),
+            || { for g in piece.iter_mut() { *g *= factor; } },
         );
     });
     Ok(())

@@ -340,11 +340,12 @@ impl Op for CrossEntropyBackward {
                             Some(from) => {
                                 let x = &from[n * classes..][..classes];
                                 let row = row.iter_mut().zip(x);
-                                row.for_each(|(y, x)| *y = (probability(*x, max, log_sum) - rest) * weight);
+                                for (y, x) in row { *y = (probability(*x, max, log_sum) - rest) * weight; }
                             }
                             None => {
-                                row.iter_mut()
-                                    .for_each(|x| *x = (probability(*x, max, log_sum) - rest) * weight);
+                                for x in row.iter_mut() {
+                                    *x = (probability(*x, max, log_sum) - rest) * weight;
+                                }
                             }
                         }
                         row[column] = (probability(target, max, log_sum) - (peak + rest)) * weight;

@@ -150,9 +150,9 @@ fn normalise_row(x: &[f32], mean: f64, rstd: f64, weight: &[f32], bias: Option<&
     }
     match bias {
         Some(bias) => {
-            y.iter_mut().zip(weight.iter().zip(bias)).for_each(|(y, (w, b))| *y = y.mul_add(*w, *b));
+            for (y, (w, b)) in y.iter_mut().zip(weight.iter().zip(bias)) { *y = y.mul_add(*w, *b); }
         }
-        None => y.iter_mut().zip(weight).for_each(|(y, w)| *y *= w),
+        None => { for (y, w) in y.iter_mut().zip(weight) { *y *= w; } }
     }
 }
 
@@ -263,7 +263,7 @@ fn backward_row(
 ) {
     // dx holds h until both means are known.
     let terms = g.iter().zip(x).zip(weight).zip(dx.iter_mut());
-    terms.for_each(|(((g, _), w), h)| *h = g * w);
+    for (((g, _), w), h) in terms { *h = g * w; }
     let n = g.len() as f32;
     let mean_h = sum_of(
         dx,

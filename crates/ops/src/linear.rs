@@ -255,7 +255,7 @@ fn operand_roundings(precision: Precision) -> f64 {
 #[inline(always)]
 fn add_bias(bias: Option<&[f32]>, cols: Range<usize>, c: &mut [f32]) {
     if let Some(bias) = bias {
-        c.iter_mut().zip(&bias[cols]).for_each(|(c, b)| *c += b);
+        for (c, b) in c.iter_mut().zip(&bias[cols]) { *c += b; }
     }
 }
 
@@ -264,8 +264,8 @@ fn add_bias(bias: Option<&[f32]>, cols: Range<usize>, c: &mut [f32]) {
 fn activate(activation: Activation, c: &mut [f32]) {
     match activation {
         Activation::Identity => {}
-        Activation::Gelu(Form::Exact) => c.iter_mut().for_each(|v| *v = gelu::value(Form::Exact, *v)),
-        Activation::Gelu(Form::Tanh) => c.iter_mut().for_each(|v| *v = gelu::value(Form::Tanh, *v)),
+        Activation::Gelu(Form::Exact) => { for v in c.iter_mut() { *v = gelu::value(Form::Exact, *v); } }
+        Activation::Gelu(Form::Tanh) => { for v in c.iter_mut() { *v = gelu::value(Form::Tanh, *v); } }
     }
 }
 
@@ -283,7 +283,7 @@ fn product_into(
     let c = MatMut::row_major(out.data_mut::<f32>()?, m, n).map_err(bug("linear"))?;
     match precision {
         Precision::F32 => kernel::matmul(a, b, c, epilogue),
-        Precision::Bf16 => kernel::matmul(a, b, c, epilogue),
+        Precision::Bf16 => kernel::matmul_f32_as_bf16(a, b, c, epilogue),
     }
     .map_err(bug("linear"))
 }

@@ -95,7 +95,7 @@ fn row(x: &[f32], y: &mut [f32]) {
         |x| math::exp(x - max),
     );
     let log_sum = math::ln(sum);
-    y.iter_mut().zip(x).for_each(|(y, x)| *y = (x - max) - log_sum);
+    for (y, x) in y.iter_mut().zip(x) { *y = (x - max) - log_sum; }
 }
 
 /// The gradient of [`LogSoftmax`] from (g, y).
@@ -137,7 +137,7 @@ impl Op for LogSoftmaxBackward {
                             |g| g,
                         );
                         let terms = out.iter_mut().zip(g.iter().zip(log_p));
-                        terms.for_each(|(o, (g, l))| *o = g - math::exp(*l) * total);
+                        for (o, (g, l)) in terms { *o = g - math::exp(*l) * total; }
                     }
                 },
             );

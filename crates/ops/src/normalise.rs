@@ -129,7 +129,9 @@ pub(crate) fn backward_over_rows<const P: usize>(
     for (p, sum) in sums.iter_mut().enumerate() {
         for_rows(sum.data_mut::<f32>()?, 1, shape.rows().div_ceil(rows), |first, sum| {
             for partial in partial.chunks_exact(P * width) {
-                sum.iter_mut().zip(&partial[p * width + first..]).for_each(|(s, v)| *s += v);
+                for (s, v) in sum.iter_mut().zip(&partial[p * width + first..]) {
+                    *s += v;
+                }
             }
         });
     }

@@ -183,7 +183,7 @@ impl Op for RmsNormBackward {
 #[inline(always)]
 fn backward_row(g: &[f32], x: &[f32], weight: &[f32], rstd: f32, dx: &mut [f32], dw: &mut [f32]) {
     // dx holds h until the mean is known.
-    dx.iter_mut().zip(g.iter().zip(weight)).for_each(|(h, (g, w))| *h = g * w);
+    for (h, (g, w)) in dx.iter_mut().zip(g.iter().zip(weight)) { *h = g * w; }
     let sum = sum_of_pairs(
         dx,
         x,

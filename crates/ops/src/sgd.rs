@@ -137,7 +137,7 @@ impl Sgd {
         let (lr, decay, momentum) = (self.lr as f32, self.weight_decay as f32, self.momentum as f32);
         let Piece { p, g, b } = piece;
         let Some(b) = b else {
-            p.iter_mut().zip(g).for_each(|(p, g)| *p += -lr * (g + decay * *p));
+            for (p, g) in p.iter_mut().zip(g) { *p += -lr * (g + decay * *p); }
             return;
         };
         for ((p, g), b) in p.iter_mut().zip(g).zip(b) {

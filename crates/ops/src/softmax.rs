@@ -82,9 +82,9 @@ impl Op for Softmax {
 #[inline(always)]
 fn row(x: &[f32], y: &mut [f32]) {
     let max = rows::max_of(x);
-    y.iter_mut().zip(x).for_each(|(y, x)| *y = math::exp(x - max));
+    for (y, x) in y.iter_mut().zip(x) { *y = math::exp(x - max); }
     let scale = 1.0 / rows::sum_of(y, |v| v);
-    y.iter_mut().for_each(|y| *y *= scale);
+    for y in y.iter_mut() { *y *= scale; }
 }
 
 /// The gradient of [`Softmax`] from (g, y).
@@ -121,7 +121,7 @@ impl Op for SoftmaxBackward {
                     for (i, out) in block.chunks_mut(n).enumerate() {
                         let (g, p) = (&g[(first + i) * n..][..n], &p[(first + i) * n..][..n]);
                         let dot = rows::dot(g, p);
-                        out.iter_mut().zip(g.iter().zip(p)).for_each(|(o, (g, p))| *o = p * (g - dot));
+                        for (o, (g, p)) in out.iter_mut().zip(g.iter().zip(p)) { *o = p * (g - dot); }
                     }
                 },
             );

@@ -120,7 +120,7 @@ fn sum_columns(x: &[f32], out: &mut [f32]) {
             #[inline(always)]
             || {
                 for row in x.chunks_exact(width) {
-                    block.iter_mut().zip(&row[first..]).for_each(|(y, x)| *y += x);
+                    for (y, x) in block.iter_mut().zip(&row[first..]) { *y += x; }
                 }
             },
         );

@@ -104,7 +104,11 @@ pub(crate) fn zip<A, B, Y>(
             let b = b.run(at, &mut buffer_b[..y.len()]);
             dispatch(
                 #[inline(always)]
-                || y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = f(*a, *b)),
+                || {
+                    for (y, (a, b)) in y.iter_mut().zip(a.iter().zip(b)) {
+                        *y = f(*a, *b);
+                    }
+                },
             );
         });
     });
@@ -123,7 +127,11 @@ pub(crate) fn map_f32(y: &mut [f32], a: &First<'_>, cost: usize, f: impl Fn(f32)
             }
             dispatch(
                 #[inline(always)]
-                || y.iter_mut().for_each(|y| *y = f(*y)),
+                || {
+                    for y in y.iter_mut() {
+                        *y = f(*y);
+                    }
+                },
             );
         });
     });
@@ -154,7 +162,11 @@ pub(crate) fn zip_f32(
             }
             dispatch(
                 #[inline(always)]
-                || y.iter_mut().zip(b).for_each(|(y, b)| *y = f(*y, *b)),
+                || {
+                    for (y, b) in y.iter_mut().zip(b) {
+                        *y = f(*y, *b);
+                    }
+                },
             );
         });
     });
@@ -176,7 +188,11 @@ pub(crate) fn zip3_f32(
             a.load(at, y);
             dispatch(
                 #[inline(always)]
-                || y.iter_mut().zip(b.iter().zip(c)).for_each(|(y, (b, c))| *y = f(*y, *b, *c)),
+                || {
+                    for (y, (b, c)) in y.iter_mut().zip(b.iter().zip(c)) {
+                        *y = f(*y, *b, *c);
+                    }
+                },
             );
         });
     });
@@ -196,9 +212,9 @@ pub(crate) fn select<R: Pod + Send + Sync>(
             let mask = mask.run(at, &mut masks[..y.len()]);
             let value = value.run(at, &mut values[..y.len()]);
             x.load(at, y);
-            y.iter_mut()
-                .zip(mask.iter().zip(value))
-                .for_each(|(y, (m, v))| *y = if *m != 0 { *v } else { *y });
+            for (y, (m, v)) in y.iter_mut().zip(mask.iter().zip(value)) {
+                *y = if *m != 0 { *v } else { *y };
+            }
         });
     });
 }

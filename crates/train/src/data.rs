@@ -113,7 +113,8 @@ impl TrainData {
                 Ok("\n".into())
             }
             Self::Text(text) => {
-                let first = text.val().first().copied().ok_or_else(|| Error::Run("the text is empty".into()))?;
+                let first =
+                    text.val().first().copied().ok_or_else(|| Error::Run("the text is empty".into()))?;
                 Ok(text.tokenizer().decode(&[first])?)
             }
             Self::Task(task, _) => Ok(task.problem(Side::Val, config.seed, 0).prompt),

@@ -33,7 +33,13 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// If the text cannot be encoded or has fewer than two tokens, or stride or context are out of range.
-pub fn evaluate_text(model: &Gpt, tokenizer: &Tokenizer, text: &str, context: usize, stride: usize) -> Result<Evaluation> {
+pub fn evaluate_text(
+    model: &Gpt,
+    tokenizer: &Tokenizer,
+    text: &str,
+    context: usize,
+    stride: usize,
+) -> Result<Evaluation> {
     let ids = tokenizer.encode(text)?;
     let first = ids.first().map_or(Ok(0), |id| tokenizer.decode_bytes(&[*id]).map(|b| b.len()))?;
     let tokens = Tokens::from(ids);
@@ -41,7 +47,9 @@ pub fn evaluate_text(model: &Gpt, tokenizer: &Tokenizer, text: &str, context: us
     let (mut sum, mut scored) = (0.0, 0);
     for window in windows {
         let batch = TensorBatch::new(&window, model.device())?;
-        sum += no_grad(|| model.forward(&batch.ids)?.cross_entropy_with(&batch.targets, CrossEntropy::SUM)?.item())?;
+        sum += no_grad(|| {
+            model.forward(&batch.ids)?.cross_entropy_with(&batch.targets, CrossEntropy::SUM)?.item()
+        })?;
         scored += batch.scored;
     }
     let loss = sum / scored.max(1) as f64;

@@ -37,7 +37,10 @@ pub fn write_description(dir: &Path, config: &GptConfig, tokenizer: &Tokenizer) 
     write(CONFIG, &config.to_json())?;
     write(TOKENIZER, &tokenizer.to_json()?)?;
     let eos = tokenizer.eos().map_or("null".into(), |id| id.to_string());
-    write(GENERATION, &format!("{{\n  \"do_sample\": true,\n  \"eos_token_id\": {eos},\n  \"max_new_tokens\": 100\n}}\n"))
+    write(
+        GENERATION,
+        &format!("{{\n  \"do_sample\": true,\n  \"eos_token_id\": {eos},\n  \"max_new_tokens\": 100\n}}\n"),
+    )
 }
 
 /// Writes the weights. The old file stands until the new one is whole.
@@ -76,8 +79,8 @@ impl ModelFolder {
         }
         let config_path = dir.join(CONFIG);
         let text = String::from_utf8_lossy(&read(&config_path)?).into_owned();
-        let config = GptConfig::from_json(&text)
-            .map_err(|e| Error::Run(format!("{}: {e}", config_path.display())))?;
+        let config =
+            GptConfig::from_json(&text).map_err(|e| Error::Run(format!("{}: {e}", config_path.display())))?;
         let tokenizer = Tokenizer::from_file(dir.join(TOKENIZER))?;
         if tokenizer.vocab_size() > config.vocab_size {
             let problem = format!(

@@ -122,7 +122,17 @@ impl Run {
         let unigram_nats = trainer.data().unigram_nats();
         let bytes_per_token = trainer.data().bytes_per_token()?;
         let resumed = from.is_some();
-        Ok(Self { trainer, dir, log, records, samples: Vec::new(), progress, unigram_nats, bytes_per_token, resumed })
+        Ok(Self {
+            trainer,
+            dir,
+            log,
+            records,
+            samples: Vec::new(),
+            progress,
+            unigram_nats,
+            bytes_per_token,
+            resumed,
+        })
     }
 
     /// The trainer.
@@ -226,7 +236,9 @@ impl Run {
 
     fn save(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<()> {
         let (trainer, progress) = (&self.trainer, &self.progress);
-        let path = write_checkpoint(&self.dir, trainer.steps(), |files| checkpoint::write(files, trainer, progress))?;
+        let path = write_checkpoint(&self.dir, trainer.steps(), |files| {
+            checkpoint::write(files, trainer, progress)
+        })?;
         prune(&self.dir, trainer.config().keep_last)?;
         watch(Event::Saved(&path));
         Ok(())
@@ -255,7 +267,10 @@ impl Run {
             config_toml: self.trainer.config().to_toml(),
             records: self.records.clone(),
             samples: self.samples.clone(),
-            parameters: parameters.iter().map(|p| (p.name().to_string(), p.shape().dims().to_vec())).collect(),
+            parameters: parameters
+                .iter()
+                .map(|p| (p.name().to_string(), p.shape().dims().to_vec()))
+                .collect(),
             unigram_nats: self.unigram_nats,
             bytes_per_token: self.bytes_per_token,
             facts: vec![("device".into(), model.device().to_string())],

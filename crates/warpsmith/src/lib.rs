@@ -28,8 +28,8 @@ mod generate;
 
 pub use generate::Generate;
 pub use {
-    warpsmith_autograd as autograd, warpsmith_model as model, warpsmith_ops as ops, warpsmith_tensor as tensor,
-    warpsmith_text as text, warpsmith_train as train,
+    warpsmith_autograd as autograd, warpsmith_model as model, warpsmith_ops as ops,
+    warpsmith_tensor as tensor, warpsmith_text as text, warpsmith_train as train,
 };
 
 /// What most programs need: `use warpsmith::prelude::*`.
@@ -40,5 +40,7 @@ pub mod prelude {
     pub use warpsmith_ops::prelude::*;
     pub use warpsmith_tensor::{DType, Device, Rng, Seed, Shape, Tensor};
     pub use warpsmith_text::{Corpus, Dataset, Tokenizer};
-    pub use warpsmith_train::{AdamW, AdamWConfig, ModelFolder, Sgd, SgdConfig, TensorBatch, TrainConfig, Trainer};
+    pub use warpsmith_train::{
+        AdamW, AdamWConfig, ModelFolder, Sgd, SgdConfig, TensorBatch, TrainConfig, Trainer,
+    };
 }

@@ -207,12 +207,12 @@ impl Running<'_> {
         let max = if old > block || old.is_nan() { old } else { block };
         // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives e^(-∞) = 0, as it should be.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-        s.iter_mut().for_each(|s| *s = math::exp(*s - shift));
+        for s in s.iter_mut() { *s = math::exp(*s - shift); }
         let rescale = math::exp(old - shift);
         self.max[r] = max;
         self.total[r] = self.total[r].mul_add(rescale, rows::sum_of(s, |p| p));
         if rescale != 1.0 {
-            self.sums[r * padded..][..padded].iter_mut().for_each(|v| *v *= rescale);
+            for v in self.sums[r * padded..][..padded].iter_mut() { *v *= rescale; }
         }
     }
 

@@ -167,7 +167,7 @@ impl Attention {
     pub(super) fn drop_out(&self, sizes: &Sizes, (b, h, i): (usize, usize, usize), first: usize, p: &mut [f32]) {
         if let Some(dropout) = self.dropout {
             let start = Dropout::row_start(sizes, b, h, i) + first as u64;
-            p.iter_mut().enumerate().for_each(|(j, p)| *p *= dropout.factor(start + j as u64));
+            for (j, p) in p.iter_mut().enumerate() { *p *= dropout.factor(start + j as u64); }
         }
     }
 }
@@ -184,6 +184,6 @@ pub(super) fn masked_sum(
 ) {
     for s in (0..steps).filter(|&s| sees(s)) {
         let (a, b) = (a(s), &b[s * c.len()..][..c.len()]);
-        c.iter_mut().zip(b).for_each(|(c, b)| *c = a.mul_add(*b, *c));
+        for (c, b) in c.iter_mut().zip(b) { *c = a.mul_add(*b, *c); }
     }
 }

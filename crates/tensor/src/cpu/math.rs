@@ -172,7 +172,11 @@ mod tests {
         // In the SIMD code that users get.
         crate::cpu::dispatch(
             #[inline(always)]
-            || values.iter_mut().for_each(|x| *x = f(*x)),
+            || {
+                for x in values.iter_mut() {
+                    *x = f(*x);
+                }
+            },
         );
         for (&x, y) in floats.iter().zip(values) {
             let expected = exact(x as f64);

@@ -13,6 +13,9 @@ pub use pool::{for_chunks, for_rows, for_rows_zip};
 ///
 /// The closure must be marked `#[inline(always)]` (write `dispatch(#[inline(always)] || …)`): only then is it
 /// compiled anew inside each variant, where plain loops over slices become AVX-512, AVX2 or NEON code.
+///
+/// Write loops as `for`, not as `for_each` or `fold` with a closure of some size: the compiler may keep such a closure
+/// as a function of its own, which then has none of the instruction sets and pays a library call per multiply-add.
 #[inline]
 pub fn dispatch<R>(body: impl FnOnce() -> R) -> R {
     struct Body<F>(F);

@@ -62,7 +62,11 @@ pub fn accumulate(out: &mut Tensor, from: &Tensor) -> Result<()> {
                 let x = &x[at..at + y.len()];
                 dispatch(
                     #[inline(always)]
-                    || y.iter_mut().zip(x).for_each(|(y, x)| *y += x),
+                    || {
+                        for (y, x) in y.iter_mut().zip(x) {
+                            *y += x;
+                        }
+                    },
                 );
             });
         }

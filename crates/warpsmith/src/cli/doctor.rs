@@ -58,10 +58,14 @@ fn examine() -> Findings {
     let fused = warpsmith::tensor::cpu::matmul::fused();
     let mut advice = Vec::new();
     if !fused {
-        advice.push("this processor has no fused multiply-add that the engine uses: training will be slow".into());
+        advice.push(
+            "this processor has no fused multiply-add that the engine uses: training will be slow".into(),
+        );
     }
     advice.push(match nvidia_driver {
-        Some(_) => "an NVIDIA driver answers, but this build has no CUDA kernels yet: it runs on the CPU".into(),
+        Some(_) => {
+            "an NVIDIA driver answers, but this build has no CUDA kernels yet: it runs on the CPU".into()
+        }
         None => "no NVIDIA driver is loaded: everything runs on the CPU".to_string(),
     });
     Findings {
@@ -121,6 +125,7 @@ fn libcuda() -> Option<String> {
         "/usr/lib/wsl/lib",
         "/usr/local/nvidia/lib64",
     ];
-    let path = folders.iter().map(|folder| Path::new(folder).join("libcuda.so.1")).find(|path| path.exists())?;
+    let path =
+        folders.iter().map(|folder| Path::new(folder).join("libcuda.so.1")).find(|path| path.exists())?;
     Some(path.display().to_string())
 }

@@ -11,7 +11,13 @@ pub fn command() -> Command {
     Command::new("eval")
         .about("Loss, perplexity and bits per byte of a text under a model")
         .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
-        .arg(Arg::new("data").long("data").value_name("FILE").required(true).help("Text file or folder, `-` for standard input."))
+        .arg(
+            Arg::new("data")
+                .long("data")
+                .value_name("FILE")
+                .required(true)
+                .help("Text file or folder, `-` for standard input."),
+        )
         .arg(
             Arg::new("context")
                 .long("context")
@@ -40,7 +46,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let limit = folder.model.config().block_size;
     let context = args.get_one("context").copied().unwrap_or(limit);
     if !(1..=limit).contains(&context) {
-        return Err(Failure::Usage(format!("--context must be in 1..={limit}, the model's block_size; got {context}")));
+        return Err(Failure::Usage(format!(
+            "--context must be in 1..={limit}, the model's block_size; got {context}"
+        )));
     }
     let stride = args.get_one("stride").copied().unwrap_or(context);
     let result = evaluate_text(&folder.model, &folder.tokenizer, corpus.text(), context, stride)?;

@@ -38,9 +38,10 @@ impl Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::UnknownKey { .. } | Error::BadValue { .. } | Error::BadFlag { .. } | Error::Invalid { .. } => {
-                Self::Usage(error.to_string())
-            }
+            Error::UnknownKey { .. }
+            | Error::BadValue { .. }
+            | Error::BadFlag { .. }
+            | Error::Invalid { .. } => Self::Usage(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -30,14 +30,19 @@ pub fn command() -> Command {
                 .help("What to write on from; FILE:PATH reads it from a file."),
         )
         .arg(
-            number("max_new_tokens", format!("Tokens to write at most [default: {}].", default.max_new_tokens))
-                .value_parser(value_parser!(usize)),
+            number(
+                "max_new_tokens",
+                format!("Tokens to write at most [default: {}].", default.max_new_tokens),
+            )
+            .value_parser(value_parser!(usize)),
         )
         .arg(
             number("temperature", format!("0 takes the likeliest token [default: {}].", default.temperature))
                 .value_parser(value_parser!(f64)),
         )
-        .arg(number("top_k", "Only the K likeliest tokens; 0: all.".into()).value_parser(value_parser!(usize)))
+        .arg(
+            number("top_k", "Only the K likeliest tokens; 0: all.".into()).value_parser(value_parser!(usize)),
+        )
         .arg(
             number("top_p", "Only the likeliest tokens that together reach this probability.".into())
                 .value_parser(value_parser!(f64)),
@@ -46,12 +51,18 @@ pub fn command() -> Command {
             number("min_p", "Only tokens with this share of the likeliest one's probability.".into())
                 .value_parser(value_parser!(f64)),
         )
-        .arg(number("repetition_penalty", "Above 1: avoids tokens seen.".into()).value_parser(value_parser!(f64)))
+        .arg(
+            number("repetition_penalty", "Above 1: avoids tokens seen.".into())
+                .value_parser(value_parser!(f64)),
+        )
         .arg(
             number("seed", format!("The same seed writes the same text [default: {}].", default.seed.0))
                 .value_parser(value_parser!(u64)),
         )
-        .arg(number("num_samples", "How many texts; text i uses seed + i.".into()).value_parser(value_parser!(u64)))
+        .arg(
+            number("num_samples", "How many texts; text i uses seed + i.".into())
+                .value_parser(value_parser!(u64)),
+        )
 }
 
 fn sampling(args: &ArgMatches) -> Sampling {
@@ -76,7 +87,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let folder = open(args)?;
     let prompt = args.get_one::<String>("prompt").map_or("\n", String::as_str);
     let prompt = match prompt.strip_prefix("FILE:") {
-        Some(path) => std::fs::read_to_string(path).map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))?,
+        Some(path) => {
+            std::fs::read_to_string(path).map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))?
+        }
         None => prompt.to_string(),
     };
     let samples = args.get_one("num_samples").copied().unwrap_or(1u64);
@@ -105,6 +118,7 @@ fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
 /// The model folder that `--model` names.
 pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
     let dir = args.get_one::<String>("model").map_or("", String::as_str);
-    let opened: train::Result<ModelFolder> = ModelFolder::open(Path::new(dir), &warpsmith::tensor::Device::best()?);
+    let opened: train::Result<ModelFolder> =
+        ModelFolder::open(Path::new(dir), &warpsmith::tensor::Device::best()?);
     Ok(opened?)
 }

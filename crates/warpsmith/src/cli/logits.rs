@@ -17,7 +17,13 @@ pub fn command() -> Command {
         .about("Writes the logits of given ids: f32 [T, V] under the key `logits`")
         .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
         .arg(Arg::new("ids").long("ids").value_name("1,2,3").required(true).help("Token ids."))
-        .arg(Arg::new("out").long("out").value_name("FILE.safetensors").required(true).help("Where to write them."))
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("FILE.safetensors")
+                .required(true)
+                .help("Where to write them."),
+        )
 }
 
 /// `warpsmith logits`.
@@ -25,7 +31,11 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let text = args.get_one::<String>("ids").map_or("", String::as_str);
     let ids: Vec<u32> = text
         .split(',')
-        .map(|id| id.trim().parse().map_err(|_| Failure::Usage(format!("--ids: `{id}` is not a token id; write 1,2,3"))))
+        .map(|id| {
+            id.trim()
+                .parse()
+                .map_err(|_| Failure::Usage(format!("--ids: `{id}` is not a token id; write 1,2,3")))
+        })
         .collect::<Result<_, _>>()?;
     let folder = generate::open(args)?;
     let batch = Tensor::from_slice(&ids, &[1, ids.len()], folder.model.device())?;

@@ -36,7 +36,10 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     println!("{:<24} {:<9} {:<34} {:<24} backward", "op", "gradient", "bytes read", "bytes written");
     for row in &table {
-        println!("{:<24} {:<9} {:<34} {:<24} {}", row.name, row.gradient, row.read, row.written, row.backward);
+        println!(
+            "{:<24} {:<9} {:<34} {:<24} {}",
+            row.name, row.gradient, row.read, row.written, row.backward
+        );
     }
     println!("\ns: bytes per element. N: elements of the first input. {} ops on: cpu.", table.len());
     Ok(())

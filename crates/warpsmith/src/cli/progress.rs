@@ -45,7 +45,9 @@ impl Progress {
             Event::Stepped(report) => {
                 let rate = report.tokens as f64 / report.seconds.max(1e-9);
                 // Smoothed, so that the bar can be read.
-                let mix = |old: f64, new: f64| if old.is_nan() || old == 0.0 { new } else { 0.95 * old + 0.05 * new };
+                let mix = |old: f64, new: f64| {
+                    if old.is_nan() || old == 0.0 { new } else { 0.95 * old + 0.05 * new }
+                };
                 self.train_loss = mix(self.train_loss, report.loss);
                 self.rate = mix(self.rate, rate);
                 if let Some(bar) = &self.bar {

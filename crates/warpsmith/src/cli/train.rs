@@ -62,7 +62,9 @@ fn value_name(kind: Kind) -> String {
 /// `warpsmith` alone: a small GPT on this program's own text.
 pub fn main_job() -> Result<(), Failure> {
     let config = TrainConfig { out_dir: "runs/quick".into(), ..TrainConfig::quick() };
-    println!("Training a small GPT on this program's own source text. `warpsmith train --help` lists what else there is.\n");
+    println!(
+        "Training a small GPT on this program's own source text. `warpsmith train --help` lists what else there is.\n"
+    );
     let data = text_data(&Corpus::from_text(warpsmith::corpus::EMBEDDED), &config)?;
     let run = Run::start(trainer(config, data)?)?;
     drive(run)
@@ -84,7 +86,11 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 resumes = true;
             }
             None if resume == Some("auto") => {}
-            None => return Err(Failure::Failed(format!("{dir} holds no usable checkpoint; start without --resume"))),
+            None => {
+                return Err(Failure::Failed(format!(
+                    "{dir} holds no usable checkpoint; start without --resume"
+                )));
+            }
         }
     }
     let (config, notes) = preset.resolve(file.as_deref(), &words)?;
@@ -94,7 +100,8 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let data = load_data(&config)?;
     let trainer = trainer(config, data)?;
     let mut watch = Progress::quiet();
-    let run = if resumes { Run::resume(trainer, &mut |event| watch.event(event))? } else { Run::start(trainer)? };
+    let run =
+        if resumes { Run::resume(trainer, &mut |event| watch.event(event))? } else { Run::start(trainer)? };
     drive(run)
 }
 
@@ -112,7 +119,8 @@ fn out_dir(words: &[String], file: Option<&Path>) -> Result<String, Failure> {
 fn flag_words(args: &ArgMatches) -> Vec<String> {
     let settings = TrainConfig::fields().iter().map(|field| field.name);
     let given = |name: &'static str| args.get_one::<String>(name).map(|value| format!("--{name}={value}"));
-    let ignored = IGNORED.iter().filter(|(name, _)| args.contains_id(name)).map(|(name, _)| format!("--{name}=True"));
+    let ignored =
+        IGNORED.iter().filter(|(name, _)| args.contains_id(name)).map(|(name, _)| format!("--{name}=True"));
     settings.filter_map(given).chain(ignored).collect()
 }
 
@@ -190,7 +198,9 @@ fn summary(run: &Run, outcome: &Outcome) {
     println!();
     match outcome.ending {
         Ending::Finished => println!("finished: {} steps in {:.0} s", outcome.steps, outcome.seconds),
-        Ending::StoppedEarly => println!("stopped early at step {}: the val loss no longer falls", outcome.steps),
+        Ending::StoppedEarly => {
+            println!("stopped early at step {}: the val loss no longer falls", outcome.steps)
+        }
         Ending::Interrupted => println!("interrupted at step {}; a checkpoint is saved", outcome.steps),
     }
     if !outcome.best_val.is_nan() {
@@ -207,5 +217,7 @@ fn summary(run: &Run, outcome: &Outcome) {
     println!("next, try:");
     println!("  warpsmith generate --model {dir} --prompt \"fn main\" --max_new_tokens 300");
     println!("  {next}");
-    println!("  warpsmith train --task sort --n_layer 2 --n_head 2 --n_embd 64 --block_size 32 --max_iters 500 --out runs/sort");
+    println!(
+        "  warpsmith train --task sort --n_layer 2 --n_head 2 --n_embd 64 --block_size 32 --max_iters 500 --out runs/sort"
+    );
 }
