@@ -38,6 +38,7 @@ impl Engine for Avx512 {
     const MR: usize = 8;
     const NV: usize = 3;
     const K_STEP: usize = 1;
+    const STREAMS: bool = true;
 
     fn direct_a(a: View<f32>, _k: usize) -> Option<Lhs<f32>> {
         Some(Lhs::strided(a.ptr, a.row_stride, a.col_stride))
@@ -214,7 +215,7 @@ unsafe fn pack_columns(b: View<f32>, k: usize, cols: usize, width: usize, out: *
 /// Those values must be readable.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn load_16(from: *const f32, stride: usize, lines: usize, len: usize) -> [__m512; 16] {
+unsafe fn load_16(from: *const f32, stride: usize, lines: usize, len: usize) -> [__m512; 16] {
     let mut block = [_mm512_setzero_ps(); 16];
     // SAFETY: only existing lines are read, under the mask.
     unsafe {

@@ -71,6 +71,8 @@ pub(super) trait Engine: Send + Sync + 'static {
     const NV: usize;
     /// Products summed by one multiply-add: 1, or 2 for bf16 pairs.
     const K_STEP: usize;
+    /// Whether products of few rows may be streamed with AVX-512F.
+    const STREAMS: bool = false;
 
     /// A as it lies, if the tile can read it there for a sum of `k` terms.
     fn direct_a(a: View<Self::Source>, k: usize) -> Option<Lhs<Self::Packed>>;

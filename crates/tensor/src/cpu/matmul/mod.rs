@@ -110,8 +110,8 @@ fn dispatch_f32(
 
 /// C = A B of bf16 operands with f32 sums, on all threads of the current pool.
 ///
-/// With AVX512-BF16 the products are summed in pairs, k = 1 before k = 0, then 3 before 2, and so on, subnormal values
-/// counting as zero; elsewhere one by one as in [`matmul`]. Either order is the same for every shape.
+/// On processors with AVX512-BF16 and no AMX the products are summed in pairs, k = 1 before k = 0, then 3 before 2, and so
+/// on, subnormal values counting as zero; elsewhere one by one as in [`matmul`]. Either order is the same for every shape.
 ///
 /// # Errors
 /// As [`matmul`].
@@ -159,7 +159,7 @@ fn dispatch_bf16<S: Bf16Source>(
     // SAFETY: each engine runs only where its instruction set was found.
     unsafe {
         #[cfg(target_arch = "x86_64")]
-        if avx512_bf16::available() {
+        if avx512_bf16::fast() {
             return run::<avx512_bf16::Avx512Bf16<S>>(a, b, c, epilogue, None);
         }
         #[cfg(target_arch = "x86_64")]

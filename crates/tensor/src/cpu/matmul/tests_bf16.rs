@@ -17,17 +17,21 @@ fn values(len: usize, seed: u64) -> Vec<bf16> {
 
 fn in_pairs() -> bool {
     #[cfg(target_arch = "x86_64")]
-    return avx512_bf16::available();
+    return avx512_bf16::fast();
     #[cfg(not(target_arch = "x86_64"))]
     false
 }
 
 /// The product as its definition says. Products of bf16 values are exact in f32, so fused or not is the same.
 fn chain(a: MatRef<'_, bf16>, b: MatRef<'_, bf16>, start: &[f32]) -> Vec<f32> {
+    chain_in(in_pairs(), a, b, start)
+}
+
+fn chain_in(pairs: bool, a: MatRef<'_, bf16>, b: MatRef<'_, bf16>, start: &[f32]) -> Vec<f32> {
     let ((m, k), (_, n)) = (a.shape(), b.shape());
     let mut c = start.to_vec();
     let steps: Vec<usize> =
-        if in_pairs() { (0..k.next_multiple_of(2)).map(|p| p ^ 1).collect() } else { (0..k).collect() };
+        if pairs { (0..k.next_multiple_of(2)).map(|p| p ^ 1).collect() } else { (0..k).collect() };
     for i in 0..m {
         for j in 0..n {
             for &p in &steps {
@@ -59,20 +63,47 @@ const SHAPES: [(usize, usize, usize); 13] = [
     (200, 65, 129),
 ];
 
-#[test]
-fn every_element_is_one_chain_of_pairs_in_every_layout() {
+/// Every layout of every shape against the chain in pairs or one by one.
+fn check_layouts(
+    pairs: bool,
+    multiply: impl Fn(MatRef<'_, bf16>, MatRef<'_, bf16>, MatMut<'_, f32>) -> Result<(), MatmulError>,
+) {
     for &(m, n, k) in &SHAPES {
         let (da, db) = (values((m + 3) * (2 * k + 3), 1), values((k + 3) * (2 * n + 3), 2));
         let a = [(k, 1), (1, m), (k + 3, 1), (1, m + 2), (2 * k + 1, 2), (0, 1), (1, 0)];
         let b = [(n, 1), (1, k), (n + 3, 1), (1, k + 1), (2 * n + 1, 2), (0, 1), (1, 0)];
         for a in a.map(|(row, col)| MatRef::new(&da, m, k, row, col).unwrap()) {
             for b in b.map(|(row, col)| MatRef::new(&db, k, n, row, col).unwrap()) {
-                let want = chain(a, b, &vec![0.0; m * n]);
+                let want = chain_in(pairs, a, b, &vec![0.0; m * n]);
                 let mut c = vec![f32::NAN; m * n];
-                matmul_bf16(a, b, MatMut::row_major(&mut c, m, n).unwrap(), Epilogue::default()).unwrap();
+                multiply(a, b, MatMut::row_major(&mut c, m, n).unwrap()).unwrap();
                 assert_eq!(bits(&c), bits(&want), "({m}, {n}, {k}), {a:?} {b:?}");
             }
         }
+    }
+}
+
+#[test]
+fn every_element_is_one_chain_in_every_layout() {
+    check_layouts(in_pairs(), |a, b, c| matmul_bf16(a, b, c, Epilogue::default()));
+}
+
+#[test]
+fn the_portable_engine_is_one_chain_too() {
+    // SAFETY: it needs no instruction set.
+    check_layouts(false, |a, b, c| unsafe {
+        run::<widened::Widened<bf16, portable::Portable>>(a, b, c, Epilogue::default(), None)
+    });
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_engine_of_pairs_is_one_chain_of_pairs() {
+    if avx512_bf16::available() {
+        // SAFETY: the processor has the instruction set.
+        check_layouts(true, |a, b, c| unsafe {
+            run::<avx512_bf16::Avx512Bf16<bf16>>(a, b, c, Epilogue::default(), None)
+        });
     }
 }
 
