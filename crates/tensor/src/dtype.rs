@@ -138,8 +138,8 @@ macro_rules! element {
 
 element!(f64, F64, |x| x, |v| v);
 element!(f32, F32, |x| x as f64, |v| v as f32);
-element!(bf16, BF16, bf16::to_f64, bf16_from_f64);
-element!(f16, F16, f16::to_f64, f16::from_f64);
+element!(bf16, BF16, bf16::to_f64, |v| bf16::from_f32(to_odd(v)));
+element!(f16, F16, f16::to_f64, |v| f16::from_f32(to_odd(v)));
 element!(i64, I64, |x| x as f64, |v| v as i64);
 element!(u32, U32, |x| x as f64, |v| v as u32);
 element!(u8, U8, |x| x as f64, |v| v as u8);
@@ -166,17 +166,17 @@ impl Element for bool {
     }
 }
 
-/// Rounds through f32 with the sticky bit kept (round to odd), so that two roundings make one correct one.
-fn bf16_from_f64(value: f64) -> bf16 {
+/// To f32 with the sticky bit kept (round to odd), so that rounding on to 16 bits is one correct rounding and not two.
+fn to_odd(value: f64) -> f32 {
     let nearest = value as f32;
     let exact = nearest as f64 == value || value.is_nan();
     if exact {
-        return bf16::from_f32(nearest);
+        return nearest;
     }
     // Toward zero, then set the last bit: the value is not representable, so it lies strictly between two floats.
     let toward_zero =
         if (nearest as f64).abs() > value.abs() { nearest.to_bits() - 1 } else { nearest.to_bits() };
-    bf16::from_f32(f32::from_bits(toward_zero | 1))
+    f32::from_bits(toward_zero | 1)
 }
 
 #[cfg(test)]

@@ -74,8 +74,17 @@ impl Layout {
         true
     }
 
+    fn require_axis(&self, op: &'static str, axis: usize) -> Result<()> {
+        let rank = self.shape.rank();
+        if axis < rank {
+            return Ok(());
+        }
+        Err(Error::shape(op, &[self.shape], format!("axis {axis} of a tensor with {rank} axes")))
+    }
+
     /// Exchanges two axes.
     pub fn transpose(&self, a: usize, b: usize) -> Result<Self> {
+        self.require_axis("transpose", a.max(b))?;
         let mut order: Vec<usize> = (0..self.shape.rank()).collect();
         order.swap(a, b);
         self.permute(&order)
@@ -100,6 +109,7 @@ impl Layout {
 
     /// Elements `start`, `start + step`, … (`len` of them) along `axis`.
     pub fn slice(&self, axis: usize, start: usize, len: usize, step: usize) -> Result<Self> {
+        self.require_axis("slice", axis)?;
         let size = self.shape.dims()[axis];
         let last = len.checked_sub(1).map_or(Some(start), |n| n.checked_mul(step)?.checked_add(start));
         let inside = step > 0 && last.is_some_and(|last| if len == 0 { last <= size } else { last < size });
