@@ -25,7 +25,7 @@ def commands(options):
     only = ["--only", options.only] if options.only else []
     threads = ["--threads", str(options.threads)]
     pytorch = [options.python, str(HERE / "pytorch.py"), *threads, *(["--compile"] if options.compile else [])]
-    candle = ["cargo", "run", "--quiet", "--release", "--manifest-path", str(HERE / "candle" / "Cargo.toml"), "--"]
+    candle = ["cargo", "run", "--quiet", "--release", "--features", "avx512", "--manifest-path", str(HERE / "candle" / "Cargo.toml"), "--"]
     peers = {"pytorch": pytorch, "candle": candle}
     chosen = {name: command + only for name, command in peers.items() if name in options.peers.split(",")}
     return {"ours": shlex.split(options.ours) + only, **chosen}
