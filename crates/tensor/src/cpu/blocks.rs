@@ -107,10 +107,13 @@ mod tests {
             let blocks = split(&mut out, [batch, times, heads, width], order, (2, 2)).unwrap();
             assert_eq!(blocks.len(), batch * 3 * 2);
             blocks.into_par_iter().for_each(|mut block| {
-                for (time, head) in block.times.clone().flat_map(|t| block.heads.clone().map(move |h| (t, h)))
-                {
-                    let name = 1 + (block.batch * times + time) * heads + head;
-                    block.row(time, head).iter_mut().for_each(|v| *v += name);
+                for time in block.times.clone() {
+                    for head in block.heads.clone() {
+                        let name = 1 + (block.batch * times + time) * heads + head;
+                        for v in block.row(time, head) {
+                            *v += name;
+                        }
+                    }
                 }
             });
             for (i, row) in out.chunks(width).enumerate() {
