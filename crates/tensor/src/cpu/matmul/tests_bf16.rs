@@ -107,6 +107,22 @@ fn the_engine_of_pairs_is_one_chain_of_pairs() {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn what_lies_behind_an_odd_row_is_no_part_of_its_last_pair() {
+    let (m, n, k) = (12, 50, 33);
+    let (mut da, db) = (values(m * (k + 1), 12), values(k * n, 13));
+    da.iter_mut().skip(k).step_by(k + 1).for_each(|x| *x = bf16::NAN);
+    let (a, b) = (MatRef::new(&da, m, k, k + 1, 1).unwrap(), MatRef::row_major(&db, k, n).unwrap());
+    if avx512_bf16::available() {
+        let mut c = vec![0.0; m * n];
+        let out = MatMut::row_major(&mut c, m, n).unwrap();
+        // SAFETY: the processor has the instruction set.
+        unsafe { run::<avx512_bf16::Avx512Bf16<bf16>>(a, b, out, Epilogue::default(), None) }.unwrap();
+        assert_eq!(bits(&c), bits(&chain_in(true, a, b, &vec![0.0; m * n])));
+    }
+}
+
 #[test]
 fn f32_operands_are_rounded_to_nearest_even_first() {
     for &(m, n, k) in &SHAPES {
