@@ -75,14 +75,8 @@ methods! {
 /// The registry's entries. (To narrower floats the formula of the gradient cannot be compared with differences.)
 pub fn specs() -> Vec<Spec> {
     let to_float = || {
-        let inputs = [
-            Input::any(&[3, 5, 33]),
-            Input::any(&[1]),
-            Input::any(&[0, 2]),
-            Input::index(&[4, 9], 1000),
-            Input::mask(&[5]),
-        ];
-        inputs.map(|input| Sample::new(Cast { to: DType::F64 }, [input])).into()
+        let shapes: [&[usize]; 4] = [&[3, 5, 33], &[1], &[0, 2], &[]];
+        shapes.map(|dims| Sample::new(Cast { to: DType::F64 }, [Input::any(dims)])).into()
     };
     let to_whole = || {
         let cast = |to, input| Sample::new(Cast { to }, [input]);
@@ -115,6 +109,14 @@ mod tests {
         let g = Tensor::from_f64(&[0.5, 2.0, 1.001], *y.shape(), DType::BF16, &Device::Cpu).unwrap();
         let gradients = y.backward_from(g).unwrap();
         assert_eq!(gradients.of(&x).unwrap().to_vec::<f32>().unwrap(), [0.5, 2.0, 1.0]);
+    }
+
+    #[test]
+    fn ids_and_masks_become_floats() {
+        let ids = Tensor::from_slice(&[0i64, 7], &[2], &Device::Cpu).unwrap();
+        assert_eq!(ids.cast(DType::F32).unwrap().to_vec::<f32>().unwrap(), [0.0, 7.0]);
+        let mask = Tensor::from_slice(&[true, false], &[2], &Device::Cpu).unwrap();
+        assert_eq!(mask.cast(DType::F32).unwrap().to_vec::<f32>().unwrap(), [1.0, 0.0]);
     }
 
     #[test]
