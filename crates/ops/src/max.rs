@@ -175,11 +175,15 @@ fn best_of(row: &[f32], better: impl Fn(f32, f32) -> bool) -> (f32, i64) {
             *lane = if better(*lane, x) || lane.is_nan() { *lane } else { x };
         }
     }
-    let pick = |a: f32, b: f32| if better(a, b) || a.is_nan() { a } else { b };
-    let best = lanes.into_iter().fold(row[0], pick);
-    let found = |x: &f32| if best.is_nan() { x.is_nan() } else { *x == best };
+    let mut best = row[0];
+    for lane in lanes {
+        best = if better(best, lane) || best.is_nan() { best } else { lane };
+    }
     // The sign of a zero is that of the first one, whichever lane it was in.
-    let place = row.iter().position(found).unwrap_or(0);
+    let mut place = 0;
+    while place + 1 < row.len() && row[place] != best && !(best.is_nan() && row[place].is_nan()) {
+        place += 1;
+    }
     (row[place], place as i64)
 }
 
