@@ -1,5 +1,5 @@
 //! How fast our f32 product is: against the multiply-add peak of this processor and against the `gemm` crate, all three
-//! interleaved in one sitting, medians and ratios. `cargo run --release -p warpsmith-tensor --example matmul_speed`.
+//! interleaved in one sitting, medians and ratios. `cargo run --release -p warpsmith-tensor --features gemm --example matmul_speed`.
 //!
 //! Arguments, if any, are `M,K,N` triples (add `t` after K for A stored transposed, after N for B): `768,128,384` `128t,768,384`.
 
