@@ -84,7 +84,7 @@ fn refactored(n: usize, picks: &[usize]) -> Vec<usize> {
     let mut left = n;
     let mut dims: Vec<usize> = Vec::new();
     for pick in picks {
-        let divisors: Vec<usize> = (1..=left).filter(|d| left % d == 0).collect();
+        let divisors: Vec<usize> = (1..=left).filter(|d| left.is_multiple_of(*d)).collect();
         dims.push(divisors[pick % divisors.len()]);
         left /= dims[dims.len() - 1];
     }
