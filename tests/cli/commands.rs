@@ -1,0 +1,134 @@
+//! Each command does what its help says.
+
+use std::collections::BTreeSet;
+
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::{PLAIN, Place, refused, succeeded};
+use crate::Checked;
+
+#[test]
+fn train_leaves_a_model_folder_a_log_and_a_report() -> Checked {
+    let place = Place::new();
+    let told = place.trained("run", &PLAIN);
+    assert!(told.contains("finished: 12 steps") && told.contains("best val loss:"), "{told}");
+    for name in [
+        "config.toml",
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "generation_config.json",
+        "log.jsonl",
+        "report.html",
+    ] {
+        let size = std::fs::metadata(place.path("run").join(name)).map(|file| file.len());
+        assert!(size.as_ref().is_ok_and(|size| *size > 0), "{name}: {size:?}");
+    }
+    let log = std::fs::read_to_string(place.path("run/log.jsonl"))?;
+    let records = log.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
+    let with = |key: &str| records.iter().filter(|r| r[key].is_number()).count();
+    assert_eq!(with("train/loss"), 12);
+    assert_eq!(with("val/loss"), 3, "before, after 6 steps, and after 12");
+    Ok(())
+}
+
+#[test]
+fn a_switch_may_stand_before_another_flag() -> Checked {
+    let place = Place::new();
+    place.trained("run", &["--bias", "--max_iters", "2", "--dropout", "0"]);
+    let config = std::fs::read_to_string(place.path("run/config.toml"))?;
+    assert!(config.contains("bias = true") && config.contains("max_iters = 2"), "{config}");
+    Ok(())
+}
+
+#[test]
+fn the_same_seed_writes_the_same_text() {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    let write = |seed: &str| {
+        let words =
+            ["generate", "--model", "run", "--prompt", "line", "--max_new_tokens", "60", "--seed", seed];
+        succeeded(&place.run(&words))
+    };
+    let text = write("1");
+    assert!(text.starts_with("line"), "{text}");
+    assert_eq!(text.chars().count(), "line".len() + 60 + 1, "one character a token, and a newline: {text:?}");
+    assert_eq!(text, write("1"));
+    assert_ne!(text, write("2"));
+}
+
+#[test]
+fn eval_gives_loss_and_what_it_is_measured_over() -> Checked {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    let told = succeeded(&place.run(&["eval", "--model", "run", "--data", "text.txt", "--json"]));
+    let json: Value = serde_json::from_str(&told)?;
+    let number = |key: &str| json[key].as_f64().ok_or(format!("{key} in {told}"));
+    let bytes = std::fs::metadata(place.path("text.txt"))?.len() as f64;
+    assert_eq!(number("tokens")?, bytes - 1.0);
+    assert_eq!(number("bytes")?, bytes - 1.0);
+    assert_eq!((number("context")?, number("stride")?), (16.0, 16.0));
+    let loss = number("loss")?;
+    assert!((number("perplexity")? / loss.exp() - 1.0).abs() < 1e-12);
+    // One byte a token.
+    assert!((number("bits_per_byte")? * std::f64::consts::LN_2 / loss - 1.0).abs() < 1e-12);
+    Ok(())
+}
+
+#[test]
+fn logits_are_f32_rows_of_the_vocabulary() -> Checked {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    succeeded(&place.run(&["logits", "--model", "run", "--ids", "1,2,3,4,5", "--out", "l.safetensors"]));
+    let bytes = std::fs::read(place.path("l.safetensors"))?;
+    let file = SafeTensors::deserialize(&bytes)?;
+    let logits = file.tensor("logits")?;
+    let config: Value = serde_json::from_slice(&std::fs::read(place.path("run/config.json"))?)?;
+    let vocab = config["vocab_size"].as_u64().ok_or("vocab_size")? as usize;
+    assert_eq!((logits.dtype(), logits.shape()), (Dtype::F32, &[5, vocab][..]));
+    assert_eq!(file.names().len(), 1);
+    let number = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+    let numbers: Vec<f32> = logits.data().chunks_exact(4).map(number).collect();
+    assert!(numbers.iter().all(|x| x.is_finite()) && numbers.iter().any(|x| *x != 0.0));
+    Ok(())
+}
+
+#[test]
+fn ops_lists_every_op_once() -> Checked {
+    let place = Place::new();
+    let rows: Vec<Value> = serde_json::from_str(&succeeded(&place.run(&["ops", "--json"])))?;
+    let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(names.len(), rows.len());
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), rows.len(), "{names:?}");
+    for name in ["matmul", "attention", "cross_entropy", "layer_norm", "adamw"] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    assert!(rows.iter().all(|row| !row["gradient"].is_null()));
+    let table = succeeded(&place.run(&["ops"]));
+    assert!(names.iter().all(|name| table.contains(name)));
+    Ok(())
+}
+
+#[test]
+fn doctor_answers_on_any_machine() -> Checked {
+    let place = Place::new();
+    let json: Value = serde_json::from_str(&succeeded(&place.run(&["doctor", "--json"])))?;
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert!(json["threads"].as_u64().is_some_and(|threads| threads > 0), "{json}");
+    assert!(json["cpu_features"].is_array() && json["advice"].is_array(), "{json}");
+    assert!(succeeded(&place.run(&["doctor"])).contains("--device cpu"));
+    Ok(())
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    let place = Place::new();
+    for command in ["train", "generate", "eval", "logits", "ops", "doctor"] {
+        let help = succeeded(&place.run(&[command, "--help"]));
+        assert!(help.contains("Usage:"), "{command}: {help}");
+        assert!(succeeded(&place.run(&["--help"])).contains(command), "{command}");
+    }
+    assert!(succeeded(&place.run(&["--version"])).contains(env!("CARGO_PKG_VERSION")));
+    refused(&place.run(&["transmogrify"]), 2);
+}

@@ -1,0 +1,5 @@
+//! What only the whole program can show: the command from outside, the numbers of PyTorch, and that models learn.
+
+mod cli;
+
+type Checked = Result<(), Box<dyn std::error::Error>>;
