@@ -1,0 +1,67 @@
+//! Single ops, forward and backward.
+
+use warpsmith::ops::attention::{AttentionOptions, Mask};
+use warpsmith::prelude::*;
+
+use super::{Tensors, assert_close, get, tensors};
+use crate::Checked;
+
+/// Of the largest element: an f32 result of a short sum is off by a few units of 2⁻²⁴ ≈ 6e-8 of its largest term. 1e-5
+/// leaves room for the order of the sums and for cancellation, and is far below what a wrong formula does.
+const RELATIVE: f64 = 1e-5;
+
+/// Runs a case with gradients for `inputs`, and compares output and gradients.
+fn check(case: &str, inputs: &[&str], run: impl Fn(&Tensors, &[Tensor]) -> TensorResult) -> Checked {
+    let all = tensors("ops.safetensors")?;
+    let leaves = inputs
+        .iter()
+        .map(|name| Ok(get(&all, &format!("{case}.{name}"))?.requires_grad()?))
+        .collect::<Result<Vec<Tensor>, Box<dyn std::error::Error>>>()?;
+    let y = run(&all, &leaves)?;
+    assert_close(&format!("{case}.y"), &y, get(&all, &format!("{case}.y.f64"))?, RELATIVE)?;
+    let gradients = y.backward_from(get(&all, &format!("{case}.dy"))?.clone())?;
+    for (name, leaf) in inputs.iter().zip(&leaves) {
+        let ours = gradients.of(leaf).ok_or(format!("{case}: no gradient of {name}"))?;
+        let key = format!("{case}.d{name}.f64");
+        assert_close(&key, ours, get(&all, &key)?, RELATIVE)?;
+    }
+    Ok(())
+}
+
+type TensorResult = Result<Tensor, Box<dyn std::error::Error>>;
+
+#[test]
+fn gelu() -> Checked {
+    check("gelu_exact", &["x"], |_, x| Ok(x[0].gelu()?))?;
+    check("gelu_tanh", &["x"], |_, x| Ok(x[0].gelu_tanh()?))
+}
+
+#[test]
+fn layer_norm() -> Checked {
+    check("layer_norm", &["x", "weight", "bias"], |_, x| Ok(x[0].layer_norm(&x[1], Some(&x[2]), 1e-5)?))
+}
+
+#[test]
+fn log_softmax() -> Checked {
+    check("log_softmax", &["x"], |_, x| Ok(x[0].log_softmax()?))
+}
+
+#[test]
+fn cross_entropy_with_ignored_targets() -> Checked {
+    check("cross_entropy", &["x"], |all, x| Ok(x[0].cross_entropy(get(all, "cross_entropy.targets")?)?))
+}
+
+#[test]
+fn causal_attention_with_shared_key_heads() -> Checked {
+    check("attention_causal_gqa", &["q", "k", "v"], |_, x| {
+        // PyTorch's (B, H, T, D) to our (B, T, H, D) and back.
+        let [q, k, v] = [0, 1, 2].map(|i| x[i].permute(&[0, 2, 1, 3]));
+        let options = AttentionOptions { mask: Mask::Causal, ..AttentionOptions::default() };
+        Ok(q?.attention(&k?, &v?, &options)?.permute(&[0, 2, 1, 3])?)
+    })
+}
+
+#[test]
+fn embedding_sums_the_gradients_of_repeated_rows() -> Checked {
+    check("embedding", &["weight"], |all, x| Ok(x[0].embedding(get(all, "embedding.ids")?)?))
+}
