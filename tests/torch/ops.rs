@@ -13,10 +13,10 @@ const RELATIVE: f64 = 1e-5;
 /// Runs a case with gradients for `inputs`, and compares output and gradients.
 fn check(case: &str, inputs: &[&str], run: impl Fn(&Tensors, &[Tensor]) -> TensorResult) -> Checked {
     let all = tensors("ops.safetensors")?;
-    let leaves = inputs
-        .iter()
-        .map(|name| Ok(get(&all, &format!("{case}.{name}"))?.requires_grad()?))
-        .collect::<Result<Vec<Tensor>, Box<dyn std::error::Error>>>()?;
+    let mut leaves = Vec::new();
+    for name in inputs {
+        leaves.push(get(&all, &format!("{case}.{name}"))?.requires_grad()?);
+    }
     let y = run(&all, &leaves)?;
     assert_close(&format!("{case}.y"), &y, get(&all, &format!("{case}.y.f64"))?, RELATIVE)?;
     let gradients = y.backward_from(get(&all, &format!("{case}.dy"))?.clone())?;
