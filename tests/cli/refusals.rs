@@ -16,7 +16,7 @@ fn data_that_is_no_text_is_refused() {
     std::fs::create_dir(place.path("bare")).expect("the temporary folder can be written");
     let cases: [(&str, &str); 6] = [
         ("empty.txt", "is empty"),
-        ("short.txt", "short"),
+        ("short.txt", "needs at least 257"),
         ("binary.bin", "NUL byte at offset 15"),
         ("broken.txt", "byte 0xE9 at offset 6"),
         ("missing/input.txt", "no such file or folder"),

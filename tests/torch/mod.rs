@@ -23,13 +23,18 @@ fn get<'a>(tensors: &'a Tensors, key: &str) -> Result<&'a Tensor, String> {
     tensors.get(key).ok_or_else(|| format!("no tensor {key}"))
 }
 
+/// The largest absolute difference between two tensors, and the largest element of the second.
+fn error(ours: &Tensor, truth: &Tensor) -> Result<(f64, f64), Box<dyn std::error::Error>> {
+    assert_eq!(ours.dims(), truth.dims());
+    let (ours, truth) = (ours.to_f64_vec()?, truth.to_f64_vec()?);
+    assert!(ours.iter().all(|x| x.is_finite()));
+    let worst = ours.iter().zip(&truth).fold(0.0f64, |m, (a, b)| m.max((a - b).abs()));
+    Ok((worst, truth.iter().fold(0.0f64, |m, x| m.max(x.abs()))))
+}
+
 /// Fails if any number is further from the truth than `relative` times the largest number of the truth.
 fn assert_close(what: &str, ours: &Tensor, truth: &Tensor, relative: f64) -> crate::Checked {
-    assert_eq!(ours.dims(), truth.dims(), "{what}");
-    let (ours, truth) = (ours.to_f64_vec()?, truth.to_f64_vec()?);
-    let largest = truth.iter().fold(0.0f64, |m, x| m.max(x.abs()));
-    for (i, (a, b)) in ours.iter().zip(&truth).enumerate() {
-        assert!((a - b).abs() <= relative * largest, "{what}, element {i}: {a}, PyTorch has {b}");
-    }
+    let (worst, largest) = error(ours, truth)?;
+    assert!(worst <= relative * largest, "{what}: off by {worst}, the largest element is {largest}");
     Ok(())
 }

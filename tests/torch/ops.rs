@@ -3,12 +3,23 @@
 use warpsmith::ops::attention::{AttentionOptions, Mask};
 use warpsmith::prelude::*;
 
-use super::{Tensors, assert_close, get, tensors};
+use super::{Tensors, error, get, tensors};
 use crate::Checked;
 
 /// Of the largest element: an f32 result of a short sum is off by a few units of 2⁻²⁴ ≈ 6e-8 of its largest term. 1e-5
 /// leaves room for the order of the sums and for cancellation, and is far below what a wrong formula does.
 const RELATIVE: f64 = 1e-5;
+
+/// Compares with the float64 truth. Some rows of the normalisations have a mean far above their spread: there float32
+/// cannot hold the answer, and PyTorch's own float32 error is the yardstick, of which twice is allowed.
+fn assert_fair(all: &Tensors, key: &str, ours: &Tensor) -> Checked {
+    let truth = get(all, &format!("{key}.f64"))?;
+    let (worst, largest) = error(ours, truth)?;
+    let (theirs, _) = error(get(all, &format!("{key}.f32"))?, truth)?;
+    let allowed = (RELATIVE * largest).max(2.0 * theirs);
+    assert!(worst <= allowed, "{key}: off by {worst}, allowed {allowed}, PyTorch's float32 by {theirs}");
+    Ok(())
+}
 
 /// Runs a case with gradients for `inputs`, and compares output and gradients.
 fn check(case: &str, inputs: &[&str], run: impl Fn(&Tensors, &[Tensor]) -> TensorResult) -> Checked {
@@ -18,12 +29,11 @@ fn check(case: &str, inputs: &[&str], run: impl Fn(&Tensors, &[Tensor]) -> Tenso
         leaves.push(get(&all, &format!("{case}.{name}"))?.requires_grad()?);
     }
     let y = run(&all, &leaves)?;
-    assert_close(&format!("{case}.y"), &y, get(&all, &format!("{case}.y.f64"))?, RELATIVE)?;
+    assert_fair(&all, &format!("{case}.y"), &y)?;
     let gradients = y.backward_from(get(&all, &format!("{case}.dy"))?.clone())?;
     for (name, leaf) in inputs.iter().zip(&leaves) {
         let ours = gradients.of(leaf).ok_or(format!("{case}: no gradient of {name}"))?;
-        let key = format!("{case}.d{name}.f64");
-        assert_close(&key, ours, get(&all, &key)?, RELATIVE)?;
+        assert_fair(&all, &format!("{case}.d{name}"), ours)?;
     }
     Ok(())
 }
