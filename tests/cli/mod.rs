@@ -27,11 +27,6 @@ impl Place {
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
     fn write(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path(name), bytes).expect("the temporary folder can be written");
     }

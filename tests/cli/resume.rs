@@ -46,12 +46,16 @@ fn steps_made_again_are_logged_once() -> Checked {
     Ok(())
 }
 
+/// What happens to the bytes of a file.
+type Damage = fn(&mut Vec<u8>);
+
 /// Cuts the file's last quarter off.
 fn truncate(bytes: &mut Vec<u8>) {
     bytes.truncate(bytes.len() * 3 / 4);
 }
 
 /// Flips one bit in the middle.
+#[allow(clippy::ptr_arg)] // The type of every damage.
 fn flip(bytes: &mut Vec<u8>) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 0x10;
@@ -59,7 +63,7 @@ fn flip(bytes: &mut Vec<u8>) {
 
 #[test]
 fn a_damaged_checkpoint_costs_only_the_steps_since_the_one_before() -> Checked {
-    let damages: [(&str, fn(&mut Vec<u8>)); 2] = [("cut", truncate), ("flipped", flip)];
+    let damages: [(&str, Damage); 2] = [("cut", truncate), ("flipped", flip)];
     for name in ["model.safetensors", "optimizer.safetensors", "trainer_state.json", "config.toml"] {
         let place = Place::new();
         place.trained("run", &PLAIN);

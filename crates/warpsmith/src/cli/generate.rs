@@ -96,7 +96,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     for i in 0..samples {
         if i > 0 {
-            writeln!(out, "\n{}", "-".repeat(72))?;
+            writeln!(out, "\n{}", "-".repeat(72)).or_else(ignore_closed)?;
         }
         let seed = Seed(sampling.seed.0.wrapping_add(i));
         let one = Sampling { seed, ..sampling.clone() };

@@ -24,10 +24,11 @@ pub fn command() -> Command {
             (_, "out_dir") => arg.visible_alias("out"),
             _ => arg,
         }
-        .allow_hyphen_values(true)
+        .allow_hyphen_values(field.kind != Kind::Bool)
     });
     let ignored = IGNORED.iter().map(|(name, _)| Arg::new(*name).long(*name).num_args(0..=1).hide(true));
     Command::new("train")
+        .args_override_self(true)
         .about("Trains a GPT; takes nanoGPT's flags as they are")
         .after_help(
             "Settings come from the preset (nanoGPT's train_shakespeare_char), then --config, then flags. On resume they \
@@ -65,7 +66,7 @@ pub fn main_job() -> Result<(), Failure> {
     println!(
         "Training a small GPT on this program's own source text. `warpsmith train --help` lists what else there is.\n"
     );
-    let data = text_data(&Corpus::from_text(warpsmith::corpus::EMBEDDED), &config)?;
+    let data = text_data(&Corpus::from_text(warpsmith::corpus::EMBEDDED), &config, false)?;
     let run = Run::start(trainer(config, data)?)?;
     drive(run)
 }
@@ -97,7 +98,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     notes.iter().for_each(|note| println!("{note}"));
     resumes |= config.init_from == InitFrom::Resume;
     println!("{}", config.to_toml());
-    let data = load_data(&config)?;
+    let data = load_data(&config, resumes)?;
     let trainer = trainer(config, data)?;
     let mut watch = Progress::quiet();
     let run =
@@ -124,7 +125,7 @@ fn flag_words(args: &ArgMatches) -> Vec<String> {
     settings.filter_map(given).chain(ignored).collect()
 }
 
-fn load_data(config: &TrainConfig) -> Result<TrainData, Failure> {
+fn load_data(config: &TrainConfig, resumes: bool) -> Result<TrainData, Failure> {
     let task = match config.task {
         TaskKind::None => None,
         TaskKind::Sort => Some(Task::Sort),
@@ -139,12 +140,16 @@ fn load_data(config: &TrainConfig) -> Result<TrainData, Failure> {
         "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
         path => Corpus::from_path(path)?,
     };
-    text_data(&corpus, config)
+    text_data(&corpus, config, resumes)
 }
 
-fn text_data(corpus: &Corpus, config: &TrainConfig) -> Result<TrainData, Failure> {
-    // A resumed run keeps the tokenizer that its weights were trained with.
-    let dataset: Dataset = corpus.tokenize(&TokenizerSpec::from_str(&config.tokenizer)?)?;
+fn text_data(corpus: &Corpus, config: &TrainConfig, resumes: bool) -> Result<TrainData, Failure> {
+    // A resumed run keeps the tokenizer that its weights were trained with, whatever the text is now.
+    let tokenizer = match resumes {
+        true => TokenizerSpec::File(PathBuf::from(&config.out_dir)),
+        false => TokenizerSpec::from_str(&config.tokenizer)?,
+    };
+    let dataset: Dataset = corpus.tokenize(&tokenizer)?;
     println!(
         "data: {} bytes, {} tokens, {} different ({})",
         corpus.text().len(),
