@@ -9,9 +9,8 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, masked_sum, with_gapless_rows};
-use super::tile::{LANES, Product, ROWS};
-use crate::rows;
+use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, hide, masked_sum, with_gapless_rows};
+use super::tile::{LANES, Product, ROWS, dot};
 
 /// Query rows whose probabilities are held at once.
 const QUERIES: usize = 8 * ROWS;
@@ -93,17 +92,16 @@ impl Backward<'_> {
         };
         let work = 3 * batch * heads * queries * keys * width / tasks.len().max(1);
         for_tasks(tasks, work, |(dq, dkv)| {
-            Scratch::with(|scratch| Arch::new().dispatch(Task { call: self, dq, dkv, scratch }));
-        });
-        Ok(())
+            Scratch::with(|scratch| Arch::new().dispatch(Task { call: self, dq, dkv, scratch }))
+        })
     }
 }
 
 impl WithSimd for Task<'_, '_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
         let Task { call, mut dq, mut dkv, scratch } = self;
         let (sizes, group) = (call.sizes, call.sizes.group());
         let (d, padded) = (sizes.width, sizes.width.next_multiple_of(LANES));
@@ -111,7 +109,7 @@ impl WithSimd for Task<'_, '_> {
         let (b, kv_head) = match (&dq, &dkv) {
             (Some(dq), _) => (dq.batch, dq.heads.start / group),
             (None, Some((dk, _))) => (dk.batch, dk.heads.start),
-            (None, None) => return,
+            (None, None) => return Ok(()),
         };
         let times = dq.as_ref().map_or(0..sizes.queries, |dq| dq.times.clone());
         let keys = dkv.as_ref().map_or(0..sizes.keys, |(dk, _)| dk.times.clone());
@@ -131,7 +129,9 @@ impl WithSimd for Task<'_, '_> {
             call.q.copy(b, h, i, &mut q[row..row + padded], padded);
             call.dout.copy(b, h, i, &mut dout[row..row + padded], padded);
             lse[r] = call.lse[(b * sizes.heads + h) * sizes.queries + i];
-            delta[r] = rows::dot(call.dout.row(b, i, h), call.out.row(b, i, h));
+            // dq has not begun: its row holds that of the output for a moment.
+            call.out.copy(b, h, i, &mut dq_sum[row..row + padded], padded);
+            delta[r] = dot(simd, &dout[row..row + padded], &dq_sum[row..row + padded]);
         }
         dq_sum.fill(0.0);
         let rows_finite = finite(q) && finite(dout);
@@ -140,8 +140,8 @@ impl WithSimd for Task<'_, '_> {
             dk_sum.fill(0.0);
             dv_sum.fill(0.0);
             if seen.columns(0, n, first).is_some() {
-                call.k.copy_columns(b, kv_head, first, count, k_columns);
-                call.v.copy_columns(b, kv_head, first, count, v_columns);
+                call.k.copy_columns(b, kv_head, first, count, k_columns)?;
+                call.v.copy_columns(b, kv_head, first, count, v_columns)?;
                 call.k.copy(b, kv_head, first, &mut k[..count * padded], padded);
                 k[count * padded..].fill(0.0);
                 let keys_finite = finite(k);
@@ -169,6 +169,7 @@ impl WithSimd for Task<'_, '_> {
                 dq.row(i, h).iter_mut().zip(scaled).for_each(|(to, v)| *to = v);
             }
         }
+        Ok(())
     }
 }
 
@@ -272,27 +273,19 @@ impl Backward<'_> {
             product.run::<S, false>(simd); // (rows, high - low)
         }
         let factor = self.op.factor(d) as f32;
-        for (r, (p, ds)) in tile.zip(p.chunks_exact_mut(KEYS).zip(ds.chunks_exact_mut(KEYS))) {
-            let (start, end) = rows.seen.in_block(r, keys.first);
-            let (start, end, lse, delta) = (start as u32, end as u32, rows.lse[r], rows.delta[r]);
+        for (r, (p, ds)) in tile.zip(p.as_chunks_mut().0.iter_mut().zip(ds.as_chunks_mut().0)) {
+            let (seen, lse, delta) = (rows.seen.in_block(r, keys.first), rows.lse[r], rows.delta[r]);
+            p.iter_mut().for_each(|p| *p = math::exp(*p * factor - lse));
             if self.op.dropout.is_some() {
                 let (i, h) = at(r);
-                let mut keep = [1.0; KEYS];
-                self.op.drop_out(self.sizes, (b, h, i), keys.first, &mut keep);
-                for (j, ((p, ds), keep)) in (0..).zip(p.iter_mut().zip(ds.iter_mut()).zip(keep)) {
-                    let sees = (j >= start) & (j < end);
-                    let probability = math::exp(*p * factor - lse);
-                    *ds = if sees { probability * (*ds * keep - delta) } else { 0.0 };
-                    *p = if sees { probability * keep } else { 0.0 };
-                }
-                continue;
+                self.op.drop_out(self.sizes, (b, h, i), keys.first, ds);
+                ds.iter_mut().zip(p.iter()).for_each(|(ds, p)| *ds = p * (*ds - delta));
+                self.op.drop_out(self.sizes, (b, h, i), keys.first, p);
+            } else {
+                ds.iter_mut().zip(p.iter()).for_each(|(ds, p)| *ds = p * (*ds - delta));
             }
-            for (j, (p, ds)) in (0..).zip(p.iter_mut().zip(ds.iter_mut())) {
-                let sees = (j >= start) & (j < end);
-                let probability = math::exp(*p * factor - lse);
-                *ds = if sees { probability * (*ds - delta) } else { 0.0 };
-                *p = if sees { probability } else { 0.0 };
-            }
+            hide(p, seen, 0.0);
+            hide(ds, seen, 0.0);
         }
     }
 

@@ -8,9 +8,8 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, masked_sum, with_gapless_rows};
-use super::tile::{LANES, Product, ROWS};
-use crate::rows;
+use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, hide, masked_sum, with_gapless_rows};
+use super::tile::{LANES, Product, ROWS, largest, sum};
 
 /// Fewer pairs of batch row and key head than this are cut along time, too. (Not the number of threads: but since a
 /// row's bits do not depend on the cut, it could be.)
@@ -41,8 +40,8 @@ pub(super) fn forward(
         split(lse.data_mut::<f32>()?, [sizes.batch, sizes.queries, sizes.heads, 1], Order::HeadOutside, step)?;
     let work = sizes.group() * step.0.min(sizes.queries) * sizes.keys * sizes.width;
     for_tasks(outs.into_iter().zip(lses).collect(), work, |(out, lse)| {
-        Scratch::with(|scratch| Arch::new().dispatch(Task { forward: &forward, out, lse, scratch }));
-    });
+        Scratch::with(|scratch| Arch::new().dispatch(Task { forward: &forward, out, lse, scratch }))
+    })?;
     Ok(vec![out, lse])
 }
 
@@ -75,10 +74,10 @@ struct Running<'a> {
 }
 
 impl WithSimd for Task<'_, '_> {
-    type Output = ();
+    type Output = Result<()>;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(self, simd: S) -> Result<()> {
         let Task { forward, mut out, mut lse, scratch } = self;
         let (sizes, b, group) = (forward.sizes, out.batch, forward.sizes.group());
         let (d, padded) = (sizes.width, sizes.width.next_multiple_of(LANES));
@@ -101,7 +100,7 @@ impl WithSimd for Task<'_, '_> {
         let (low, high) = seen.hull(0, n).unwrap_or((0, 0));
         for first in (low / KEYS * KEYS..high).step_by(KEYS) {
             let (head, count) = (first_head / group, (sizes.keys - first).min(KEYS));
-            forward.k.copy_columns(b, head, first, count, k);
+            forward.k.copy_columns(b, head, first, count, k)?;
             forward.v.copy(b, head, first, &mut v[..count * padded], padded);
             v[count * padded..].fill(0.0);
             let block = KeyBlock { first, k, v, finite: finite(v), padded };
@@ -116,6 +115,7 @@ impl WithSimd for Task<'_, '_> {
             let statistic = running.finish(r, seen, padded, out.row(time, head));
             lse.row(time, head)[0] = statistic;
         }
+        Ok(())
     }
 }
 
@@ -163,8 +163,8 @@ impl Forward<'_> {
         };
         product.run::<S, false>(simd); // (rows, high - low)
         let factor = self.op.factor(d) as f32;
-        for (r, p) in tile.clone().zip(scores.chunks_exact_mut(KEYS)) {
-            running.softmax(r, seen.in_block(r, block.first), factor, padded, p);
+        for (r, p) in tile.clone().zip(scores.as_chunks_mut().0) {
+            running.softmax(simd, r, seen.in_block(r, block.first), factor, padded, p);
             let (i, h) = at(r);
             self.op.drop_out(self.sizes, (b, h, i), block.first, p);
         }
@@ -194,26 +194,35 @@ impl Forward<'_> {
 }
 
 impl Running<'_> {
-    /// Turns row `r`'s scores of one block, of which it sees `start..end`, into e^(s·factor - max), with the maximum so
-    /// far, and brings the sums so far to that maximum.
+    /// Turns row `r`'s scores of one block, of which it sees `seen`, into e^(s·factor - max), with the maximum so far,
+    /// and brings the sums so far to that maximum.
     #[inline(always)]
-    fn softmax(&mut self, r: usize, (start, end): (usize, usize), factor: f32, padded: usize, s: &mut [f32]) {
-        let (start, end) = (start as u32, end as u32);
-        for (j, s) in (0..KEYS as u32).zip(s.iter_mut()) {
-            *s = if (j >= start) & (j < end) { *s * factor } else { f32::NEG_INFINITY };
-        }
-        let old = self.max[r];
-        let block = rows::max_of(s);
-        let max = if old > block || old.is_nan() { old } else { block };
+    fn softmax<S: Simd>(
+        &mut self,
+        simd: S,
+        r: usize,
+        seen: (usize, usize),
+        factor: f32,
+        padded: usize,
+        s: &mut [f32; KEYS],
+    ) {
+        s.iter_mut().for_each(|s| *s *= factor);
+        hide(s, seen, f32::NEG_INFINITY);
+        // Should NaN be lost here, it comes back through the exponentials, their sum and the division by it.
+        let (old, block) = (self.max[r], largest(simd, s));
+        let max = if old > block { old } else { block };
         // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives e^(-∞) = 0, as it should be.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-        for s in s.iter_mut() { *s = math::exp(*s - shift); }
-        let rescale = math::exp(old - shift);
+        s.iter_mut().for_each(|s| *s = math::exp(*s - shift));
         self.max[r] = max;
-        self.total[r] = self.total[r].mul_add(rescale, rows::sum_of(s, |p| p));
-        if rescale != 1.0 {
-            for v in self.sums[r * padded..][..padded].iter_mut() { *v *= rescale; }
+        if old == max {
+            // The common case once the first blocks are seen: the factor would be e⁰.
+            self.total[r] += sum(simd, s);
+            return;
         }
+        let rescale = math::exp(old - shift);
+        self.total[r] = self.total[r].mul_add(rescale, sum(simd, s));
+        self.sums[r * padded..][..padded].iter_mut().for_each(|v| *v *= rescale);
     }
 
     /// Writes row `r`'s output and returns its log-sum-exp.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 use warpsmith_tensor::arena::Line;
+use warpsmith_tensor::cpu::columns::copy_columns;
 use warpsmith_tensor::{Result, Tensor};
 
 use super::geometry::Sizes;
@@ -36,10 +37,16 @@ impl<'a> Rows<'a> {
         Ok(Self { data: x.storage_data::<f32>()?, offset: layout.offset(), strides, width: x.shape().last() })
     }
 
+    /// Where a row starts: batch row, time, head.
+    #[inline(always)]
+    fn at(&self, b: usize, t: usize, h: usize) -> usize {
+        self.offset + b * self.strides[0] + t * self.strides[1] + h * self.strides[2]
+    }
+
     /// One row: batch row, time, head.
     #[inline(always)]
     pub fn row(&self, b: usize, t: usize, h: usize) -> &'a [f32] {
-        let at = self.offset + b * self.strides[0] + t * self.strides[1] + h * self.strides[2];
+        let at = self.at(b, t, h);
         &self.data[at..at + self.width]
     }
 
@@ -54,17 +61,12 @@ impl<'a> Rows<'a> {
 
     /// Copies `count` rows of one head from `first` on as columns: (D, [`KEYS`]), absent ones zero.
     #[inline(always)]
-    pub fn copy_columns(&self, b: usize, h: usize, first: usize, count: usize, out: &mut [f32]) {
-        for j in 0..KEYS {
-            if j < count {
-                let row = self.row(b, first + j, h);
-                for (c, v) in row.iter().enumerate() {
-                    out[c * KEYS + j] = *v;
-                }
-            } else {
-                (0..self.width).for_each(|c| out[c * KEYS + j] = 0.0);
-            }
+    pub fn copy_columns(&self, b: usize, h: usize, first: usize, count: usize, out: &mut [f32]) -> Result<()> {
+        if count < KEYS {
+            (0..self.width).for_each(|c| out[c * KEYS + count..(c + 1) * KEYS].fill(0.0));
         }
+        let from = &self.data[self.at(b, first, h)..];
+        copy_columns(from, self.strides[1], (count, self.width), out, KEYS)
     }
 }
 
@@ -110,12 +112,12 @@ impl Intervals<'_> {
 const GRAIN: usize = 200_000;
 
 /// Runs all tasks, of `work` multiply-adds each, in parallel if worthwhile.
-pub(super) fn for_tasks<T: Send>(tasks: Vec<T>, work: usize, run: impl Fn(T) + Sync + Send) {
+pub(super) fn for_tasks<T: Send>(tasks: Vec<T>, work: usize, run: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
     let few = (GRAIN / work.max(1)).max(1);
     if tasks.len() <= few {
-        tasks.into_iter().for_each(run);
+        tasks.into_iter().try_for_each(run)
     } else {
-        tasks.into_par_iter().with_min_len(few).for_each(run);
+        tasks.into_par_iter().with_min_len(few).try_for_each(run)
     }
 }
 
@@ -168,6 +170,16 @@ impl Attention {
         if let Some(dropout) = self.dropout {
             let start = Dropout::row_start(sizes, b, h, i) + first as u64;
             for (j, p) in p.iter_mut().enumerate() { *p *= dropout.factor(start + j as u64); }
+        }
+    }
+}
+
+/// Puts `value` where a row sees no key of a block.
+#[inline(always)]
+pub(super) fn hide(x: &mut [f32; KEYS], (start, end): (usize, usize), value: f32) {
+    if (start, end) != (0, KEYS) {
+        for (j, x) in (0..KEYS as u32).zip(x) {
+            *x = if (j >= start as u32) & (j < end as u32) { *x } else { value };
         }
     }
 }

@@ -108,32 +108,68 @@ fn tile<S: Simd, const R: usize, const REGISTERS: usize, const TRANSPOSED: bool>
             sums[r].copy_from_slice(from);
         }
     }
-    let step = |sums: &mut [[S::f32s; REGISTERS]; R], a: [f32; R], k: usize| {
-        let (b, _) = S::as_simd_f32s(&p.b[k * p.b_row + col..][..width]);
-        let registers: [S::f32s; REGISTERS] = std::array::from_fn(
-            #[inline(always)]
-            |n| b[n],
-        );
-        for r in 0..R {
-            let a = simd.splat_f32s(a[r]);
-            for n in 0..REGISTERS {
-                sums[r][n] = simd.mul_add_f32s(a, registers[n], sums[r][n]);
-            }
-        }
-    };
+    // The row of B is cut out before A is read: with no check between them, reading a number of A and spreading it over
+    // a register are one instruction.
     if TRANSPOSED {
         for k in 0..p.steps {
             let column = &p.a[k * p.a_row + row..][..R];
-            step(&mut sums, std::array::from_fn(#[inline(always)] |r| column[r]), k);
+            let b = registers::<S, REGISTERS>(&p.b[k * p.b_row + col..][..width]);
+            for r in 0..R {
+                let a = simd.splat_f32s(column[r]);
+                for n in 0..REGISTERS {
+                    sums[r][n] = simd.mul_add_f32s(a, b[n], sums[r][n]);
+                }
+            }
         }
     } else {
-        let rows: [&[f32]; R] = std::array::from_fn(#[inline(always)] |r| &p.a[(row + r) * p.a_row..][..p.steps]);
+        let rows: [&[f32]; R] = std::array::from_fn(
+            #[inline(always)]
+            |r| &p.a[(row + r) * p.a_row..][..p.steps],
+        );
         for k in 0..p.steps {
-            step(&mut sums, std::array::from_fn(#[inline(always)] |r| rows[r][k]), k);
+            let b = registers::<S, REGISTERS>(&p.b[k * p.b_row + col..][..width]);
+            for r in 0..R {
+                let a = simd.splat_f32s(rows[r][k]);
+                for n in 0..REGISTERS {
+                    sums[r][n] = simd.mul_add_f32s(a, b[n], sums[r][n]);
+                }
+            }
         }
     }
     for r in 0..R {
         let (to, _) = S::as_mut_simd_f32s(&mut p.c[(row + r) * p.c_row + col..][..width]);
         to.copy_from_slice(&sums[r]);
     }
+}
+
+/// A slice of `N` registers.
+#[inline(always)]
+fn registers<S: Simd, const N: usize>(from: &[f32]) -> [S::f32s; N] {
+    let (from, _) = S::as_simd_f32s(from);
+    std::array::from_fn(
+        #[inline(always)]
+        |n| from[n],
+    )
+}
+
+/// Σ x, of a multiple of [`LANES`] numbers: one running sum per lane, then a fixed tree.
+#[inline(always)]
+pub(super) fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let (x, _) = S::as_simd_f32s(x);
+    simd.reduce_sum_f32s(x.iter().fold(simd.splat_f32s(0.0), |sum, x| simd.add_f32s(sum, *x)))
+}
+
+/// Σ x·y, of a multiple of [`LANES`] numbers, as [`sum`].
+#[inline(always)]
+pub(super) fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
+    let ((x, _), (y, _)) = (S::as_simd_f32s(x), S::as_simd_f32s(y));
+    let start = simd.splat_f32s(0.0);
+    simd.reduce_sum_f32s(x.iter().zip(y).fold(start, |sum, (x, y)| simd.mul_add_f32s(*x, *y, sum)))
+}
+
+/// The largest of a multiple of [`LANES`] numbers; whether NaN counts is not specified.
+#[inline(always)]
+pub(super) fn largest<S: Simd>(simd: S, x: &[f32]) -> f32 {
+    let (x, _) = S::as_simd_f32s(x);
+    simd.reduce_max_f32s(x.iter().fold(simd.splat_f32s(f32::NEG_INFINITY), |max, x| simd.max_f32s(max, *x)))
 }

@@ -1,6 +1,7 @@
 //! The host processor: one thread pool, SIMD chosen at run time, and the moves that every op needs.
 
 pub mod blocks;
+pub mod columns;
 pub mod convert;
 pub mod math;
 pub mod matmul;

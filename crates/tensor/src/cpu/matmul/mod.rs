@@ -35,7 +35,7 @@ mod tests;
 #[cfg(test)]
 mod tests_bf16;
 #[cfg(target_arch = "x86_64")]
-mod transpose;
+pub(in crate::cpu) mod transpose;
 mod view;
 mod widened;
 

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 /// Row i of the result is column i of `r`: 2 x 2, 4 x 4, then 8 x 8 and 16 x 16 by 128-bit lanes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn transpose_16(r: [__m512; 16]) -> [__m512; 16] {
+pub(in crate::cpu) fn transpose_16(r: [__m512; 16]) -> [__m512; 16] {
     let mut pairs = r;
     for i in (0..16).step_by(2) {
         pairs[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
