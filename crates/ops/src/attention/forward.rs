@@ -8,7 +8,7 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, hide, masked_sum, with_gapless_rows};
+use super::panel::{Intervals, KEYS, Rows, Scratch, exponential, finite, for_tasks, hide, masked_sum, with_gapless_rows};
 use super::tile::{LANES, Product, ROWS, largest, sum};
 
 /// Fewer pairs of batch row and key head than this are cut along time, too. (Not the number of threads: but since a
@@ -213,14 +213,14 @@ impl Running<'_> {
         let max = if old > block { old } else { block };
         // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives e^(-∞) = 0, as it should be.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-        s.iter_mut().for_each(|s| *s = math::exp(*s - shift));
+        s.iter_mut().for_each(|s| *s = exponential(*s - shift));
         self.max[r] = max;
         if old == max {
             // The common case once the first blocks are seen: the factor would be e⁰.
             self.total[r] += sum(simd, s);
             return;
         }
-        let rescale = math::exp(old - shift);
+        let rescale = exponential(old - shift);
         self.total[r] = self.total[r].mul_add(rescale, sum(simd, s));
         self.sums[r * padded..][..padded].iter_mut().for_each(|v| *v *= rescale);
     }

@@ -14,8 +14,9 @@
 //! that is seen, NaN and ∞ act as in softmax and product written out.
 //!
 //! Numerics: scores are never stored. Blocks of 64 keys, counted from key 0, are taken in order with a running maximum
-//! and sum; each sum is one chain of fused multiply-adds. So a query row has the same bits whichever other queries and
-//! later keys are in the call (a whole prefill, one in chunks, one token at a time) and however many threads run.
+//! and sum; a score that lies 87 or more below the maximum so far has probability 0; each sum is one chain of fused
+//! multiply-adds. So a query row has the same bits whichever other queries and later keys are in the call (a whole
+//! prefill, one in chunks, one token at a time) and however many threads run.
 //!
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, arXiv 1706.03762, §3.2.1; Dao, *FlashAttention-2*, 2023,
 //! arXiv 2307.08691, §3.1; Ainslie et al., *GQA*, 2023, arXiv 2305.13245.
