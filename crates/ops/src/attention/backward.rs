@@ -154,21 +154,26 @@ impl WithSimd for Task<'_, '_> {
             }
             if let Some((dk, dv)) = &mut dkv {
                 for j in 0..count {
-                    let scaled = dk_sum[j * padded..].iter().map(|v| v * factor + 0.0);
-                    dk.row(first + j, kv_head).iter_mut().zip(scaled).for_each(|(to, v)| *to = v);
-                    let sums = dv_sum[j * padded..].iter().map(|v| v + 0.0);
-                    dv.row(first + j, kv_head).iter_mut().zip(sums).for_each(|(to, v)| *to = v);
+                    write(&dk_sum[j * padded..], factor, dk.row(first + j, kv_head));
+                    write(&dv_sum[j * padded..], 1.0, dv.row(first + j, kv_head));
                 }
             }
         }
         if let Some(dq) = &mut dq {
             for r in 0..n {
                 let (i, h) = at(r);
-                let scaled = dq_sum[r * padded..].iter().map(|v| v * factor + 0.0);
-                dq.row(i, h).iter_mut().zip(scaled).for_each(|(to, v)| *to = v);
+                write(&dq_sum[r * padded..], factor, dq.row(i, h));
             }
         }
         Ok(())
+    }
+}
+
+/// Writes the start of a row of sums times a factor. + 0 makes every zero positive: masked rows add +0 or -0.
+#[inline(always)]
+fn write(sums: &[f32], factor: f32, to: &mut [f32]) {
+    for (to, sum) in to.iter_mut().zip(sums) {
+        *to = sum * factor + 0.0;
     }
 }
 
@@ -274,14 +279,19 @@ impl Backward<'_> {
         let factor = self.op.factor(d) as f32;
         for (r, (p, ds)) in tile.zip(p.as_chunks_mut().0.iter_mut().zip(ds.as_chunks_mut().0)) {
             let (seen, lse, delta) = (rows.seen.in_block(r, keys.first), rows.lse[r], rows.delta[r]);
-            p.iter_mut().for_each(|p| *p = exponential(*p * factor - lse));
+            for p in p.iter_mut() {
+                *p = exponential(*p * factor - lse);
+            }
             if self.op.dropout.is_some() {
                 let (i, h) = at(r);
                 self.op.drop_out(self.sizes, (b, h, i), keys.first, ds);
-                ds.iter_mut().zip(p.iter()).for_each(|(ds, p)| *ds = p * (*ds - delta));
+            }
+            for (ds, p) in ds.iter_mut().zip(p.iter()) {
+                *ds = p * (*ds - delta);
+            }
+            if self.op.dropout.is_some() {
+                let (i, h) = at(r);
                 self.op.drop_out(self.sizes, (b, h, i), keys.first, p);
-            } else {
-                ds.iter_mut().zip(p.iter()).for_each(|(ds, p)| *ds = p * (*ds - delta));
             }
             hide(p, seen, 0.0);
             hide(ds, seen, 0.0);

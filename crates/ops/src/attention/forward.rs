@@ -206,14 +206,18 @@ impl Running<'_> {
         padded: usize,
         s: &mut [f32; KEYS],
     ) {
-        s.iter_mut().for_each(|s| *s *= factor);
+        for s in s.iter_mut() {
+            *s *= factor;
+        }
         hide(s, seen, f32::NEG_INFINITY);
         // Should NaN be lost here, it comes back through the exponentials, their sum and the division by it.
         let (old, block) = (self.max[r], largest(simd, s));
         let max = if old > block { old } else { block };
         // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives e^(-∞) = 0, as it should be.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
-        s.iter_mut().for_each(|s| *s = exponential(*s - shift));
+        for s in s.iter_mut() {
+            *s = exponential(*s - shift);
+        }
         self.max[r] = max;
         if old == max {
             // The common case once the first blocks are seen: the factor would be e⁰.
@@ -222,7 +226,9 @@ impl Running<'_> {
         }
         let rescale = exponential(old - shift);
         self.total[r] = self.total[r].mul_add(rescale, sum(simd, s));
-        self.sums[r * padded..][..padded].iter_mut().for_each(|v| *v *= rescale);
+        for v in &mut self.sums[r * padded..][..padded] {
+            *v *= rescale;
+        }
     }
 
     /// Writes row `r`'s output and returns its log-sum-exp.
@@ -235,7 +241,9 @@ impl Running<'_> {
         let total = self.total[r];
         let scale = 1.0 / total;
         // + 0 makes every zero positive: masked keys add +0 or -0, and how many there are depends on the call.
-        out.iter_mut().zip(&self.sums[r * padded..]).for_each(|(out, sum)| *out = *sum * scale + 0.0);
+        for (out, sum) in out.iter_mut().zip(&self.sums[r * padded..]) {
+            *out = *sum * scale + 0.0;
+        }
         // Scores of -∞ alone: softmax is 0/0, so NaN, here as in the output.
         if total == 0.0 { f32::NAN } else { self.max[r] + math::ln(total) }
     }

@@ -64,7 +64,9 @@ impl<'a> Rows<'a> {
     #[inline(always)]
     pub fn copy_columns(&self, b: usize, h: usize, first: usize, count: usize, out: &mut [f32]) -> Result<()> {
         if count < KEYS {
-            (0..self.width).for_each(|c| out[c * KEYS + count..(c + 1) * KEYS].fill(0.0));
+            for column in out.chunks_exact_mut(KEYS).take(self.width) {
+                column[count..].fill(0.0);
+            }
         }
         let from = &self.data[self.at(b, first, h)..];
         copy_columns(from, self.strides[1], (count, self.width), out, KEYS)
@@ -74,7 +76,10 @@ impl<'a> Rows<'a> {
 /// Whether no number is NaN or infinite. (As integers, so that the loop is SIMD code.)
 #[inline(always)]
 pub(super) fn finite(x: &[f32]) -> bool {
-    let largest = x.iter().fold(0, |largest: u32, v| largest.max(v.to_bits() & 0x7fff_ffff));
+    let mut largest = 0;
+    for v in x {
+        largest = largest.max(v.to_bits() & 0x7fff_ffff);
+    }
     largest < f32::INFINITY.to_bits()
 }
 
@@ -85,11 +90,14 @@ impl Intervals<'_> {
     /// The smallest interval that holds those of rows `from..to`; `None` if they see nothing.
     #[inline(always)]
     pub fn hull(&self, from: usize, to: usize) -> Option<(usize, usize)> {
-        let seeing = self.0[from..to].iter().filter(|(start, end)| start < end);
-        seeing.fold(None, |hull, &(start, end)| {
-            let (low, high) = hull.unwrap_or((start, end));
-            Some((low.min(start), high.max(end)))
-        })
+        let mut hull = None;
+        for &(start, end) in &self.0[from..to] {
+            if start < end {
+                let (low, high) = hull.unwrap_or((start, end));
+                hull = Some((low.min(start), high.max(end)));
+            }
+        }
+        hull
     }
 
     /// The part of row `r`'s interval in the block that starts at `first`, counted from there.

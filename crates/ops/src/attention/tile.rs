@@ -156,20 +156,31 @@ fn registers<S: Simd, const N: usize>(from: &[f32]) -> [S::f32s; N] {
 #[inline(always)]
 pub(super) fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
     let (x, _) = S::as_simd_f32s(x);
-    simd.reduce_sum_f32s(x.iter().fold(simd.splat_f32s(0.0), |sum, x| simd.add_f32s(sum, *x)))
+    let mut sum = simd.splat_f32s(0.0);
+    for x in x {
+        sum = simd.add_f32s(sum, *x);
+    }
+    simd.reduce_sum_f32s(sum)
 }
 
 /// Σ x·y, of a multiple of [`LANES`] numbers, as [`sum`].
 #[inline(always)]
 pub(super) fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
     let ((x, _), (y, _)) = (S::as_simd_f32s(x), S::as_simd_f32s(y));
-    let start = simd.splat_f32s(0.0);
-    simd.reduce_sum_f32s(x.iter().zip(y).fold(start, |sum, (x, y)| simd.mul_add_f32s(*x, *y, sum)))
+    let mut sum = simd.splat_f32s(0.0);
+    for (x, y) in x.iter().zip(y) {
+        sum = simd.mul_add_f32s(*x, *y, sum);
+    }
+    simd.reduce_sum_f32s(sum)
 }
 
 /// The largest of a multiple of [`LANES`] numbers; whether NaN counts is not specified.
 #[inline(always)]
 pub(super) fn largest<S: Simd>(simd: S, x: &[f32]) -> f32 {
     let (x, _) = S::as_simd_f32s(x);
-    simd.reduce_max_f32s(x.iter().fold(simd.splat_f32s(f32::NEG_INFINITY), |max, x| simd.max_f32s(max, *x)))
+    let mut max = simd.splat_f32s(f32::NEG_INFINITY);
+    for x in x {
+        max = simd.max_f32s(max, *x);
+    }
+    simd.reduce_max_f32s(max)
 }
