@@ -27,7 +27,7 @@ fn a_resumed_log_goes_on_where_the_first_ended() -> Checked {
     let records = log.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
     let steps: Vec<u64> =
         records.iter().filter(|r| r["train/loss"].is_number()).filter_map(|r| r["step"].as_u64()).collect();
-    assert_eq!(steps, (0..12).collect::<Vec<_>>());
+    assert_eq!(steps, (1..=12).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -42,7 +42,7 @@ fn steps_made_again_are_logged_once() -> Checked {
     let records = log.lines().map(serde_json::from_str).collect::<Result<Vec<serde_json::Value>, _>>()?;
     let steps: Vec<u64> =
         records.iter().filter(|r| r["train/loss"].is_number()).filter_map(|r| r["step"].as_u64()).collect();
-    assert_eq!(steps, (0..12).collect::<Vec<_>>());
+    assert_eq!(steps, (1..=12).collect::<Vec<_>>());
     Ok(())
 }
 

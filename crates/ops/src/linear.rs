@@ -243,11 +243,11 @@ impl Op for Linear {
     }
 }
 
-/// Rounding both operands to bf16 changes each product by at most 2⁻⁸ of itself: 2¹⁶ roundings of f32.
+/// Rounding to bf16 changes a number by at most 2⁻⁸ of itself, a product of two by 2⁻⁷ (and 2⁻¹⁶): 2¹⁷ roundings of f32.
 fn operand_roundings(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 0.0,
-        Precision::Bf16 => 65_536.0 * 1.01,
+        Precision::Bf16 => 131_072.0 * (1.0 + 1.0 / 512.0),
     }
 }
 

@@ -11,6 +11,7 @@ use warpsmith_tensor::cpu::{dispatch, for_rows, math};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::elementwise::{binary_shape, unary_shape};
+use crate::normalise::sum_in_f64;
 use crate::rows;
 
 /// The logarithm of the softmax along the last axis.
@@ -131,13 +132,14 @@ impl Op for LogSoftmaxBackward {
                 || {
                     for (i, out) in block.chunks_mut(n).enumerate() {
                         let (g, log_p) = (&g[(first + i) * n..][..n], &log_p[(first + i) * n..][..n]);
-                        let total = rows::sum_of(
+                        let total = sum_in_f64(
                             g,
                             #[inline(always)]
                             |g| g,
                         );
-                        let terms = out.iter_mut().zip(g.iter().zip(log_p));
-                        for (o, (g, l)) in terms { *o = g - math::exp(*l) * total; }
+                        for (o, (g, l)) in out.iter_mut().zip(g.iter().zip(log_p)) {
+                            *o = (*g as f64 - math::exp(*l) as f64 * total) as f32;
+                        }
                     }
                 },
             );
@@ -153,7 +155,7 @@ impl Op for LogSoftmaxBackward {
         Cost::new("2*N*s", "N*s", "4*N")
     }
 
-    /// |g| + p·Σ|g|: the difference may cancel.
+    /// |g| + p·Σ|g|: the difference may cancel. Σg is taken in f64, since it may overflow where p·Σg does not.
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
         let n = y[0].last().max(1);
         let mut scale = Array::zeros(y[0].shape);

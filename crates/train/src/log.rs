@@ -172,8 +172,7 @@ impl LogWriter {
             return Ok((LogWriter::create(path)?, Vec::new()));
         }
         let mut records = read_log(path)?;
-        // A step's record is numbered from 0 and written after it; an evaluation's counts the steps made before it.
-        records.retain(|record| record.step < step || (record.step == step && record.train_loss.is_none()));
+        records.retain(|record| record.step <= step);
         let text: String = records.iter().map(|record| record.to_json() + "\n").collect();
         write_atomic(path, |out| out.write_all(text.as_bytes()))?;
         Ok((LogWriter::open(path, text.len() as u64)?, records))

@@ -194,7 +194,9 @@ impl Run {
             }
             let report = self.trainer.step()?;
             watch(Event::Stepped(&report));
-            if report.step.is_multiple_of(config.log_interval.max(1)) {
+            // Records count the steps made, as evaluations do.
+            let made = report.step + 1;
+            if made == 1 || made.is_multiple_of(config.log_interval.max(1)) {
                 self.append(step_record(&report, &self.trainer, self.progress.seconds), watch)?;
             }
         };
@@ -282,7 +284,7 @@ impl Run {
 
 fn step_record(report: &StepReport, trainer: &Trainer, seconds: f64) -> Record {
     Record {
-        step: report.step,
+        step: report.step + 1,
         train_loss: Some(report.loss),
         lr: Some(report.lr),
         grad_norm: Some(report.grad_norm),

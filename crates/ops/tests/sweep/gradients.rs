@@ -126,7 +126,8 @@ fn sensitivity(
 /// The error of a gradient over what is allowed, which is per input, in the maximum norm:
 ///
 /// 8·(moved + u·‖g‖) + n·2⁻²⁴·‖g‖, with `moved` what one rounding of each number that goes in does to the exact
-/// gradient, u the unit roundoff of the dtype and n the elements of the largest tensor.
+/// gradient, u the unit roundoff of the dtype and n the elements of the largest tensor, or the roundings that the op itself
+/// declares if those are more (a product that rounds its operands to bf16 on purpose).
 ///
 /// Eight, since between the inputs and a gradient lie a saved output, the gradient coming in, the intermediate tensors
 /// of a composed vjp and the result, each rounded once to the dtype; n·2⁻²⁴, since a kernel sums no more than n terms in
@@ -144,7 +145,8 @@ fn share(sample: &Sample, float: DType, kinds: &[DType]) -> Result<f64> {
     let exact = gradients(sample, &x, &oracle, &weights)?;
     let got = gradients(sample, &x, kinds, &weights)?;
     let moved = sensitivity(sample, &x, &weights, float, &exact)?;
-    let n = x.iter().chain(&weights).map(|a| a.data.len()).max().unwrap_or(0) as f64;
+    let largest = x.iter().chain(&weights).map(|a| a.data.len()).max().unwrap_or(0) as f64;
+    let n = largest.max(sample.op.roundings(&metas(sample, kinds)));
     let mut worst = 0f64;
     for ((exact, got), moved) in exact.iter().zip(&got).zip(moved) {
         let (Some(exact), Some(got)) = (exact, got) else { continue };
