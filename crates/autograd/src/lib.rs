@@ -23,6 +23,6 @@ pub use cost::{Cost, Formula};
 pub use gradcheck::{GradcheckReport, gradcheck};
 pub use mode::{is_grad_enabled, no_grad, with_grad};
 pub use op::{Array, Backward, Differentiability, Meta, Op, Saves};
-pub use parameter::Parameter;
+pub use parameter::{Parameter, Taken};
 pub use recompute::recompute;
 pub use spec::{Input, Sample, Spec, Values};

@@ -71,7 +71,7 @@ impl Parameter {
         Ok(())
     }
 
-    /// Gives the value away, untraced, leaving an empty tensor until [`Parameter::restore`]: so that an update can
+    /// Gives the value away, untraced, leaving an empty tensor until [`Taken::put`]: so that an update can
     /// write over it in place. Nobody may read the parameter in between.
     pub fn take(&self) -> Result<Taken> {
         let mut cell = self.0.value.write().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
-//! y = x, and then y[o, index[k], j] += source[o, k, j], where the middle letter stands for one axis.
+//! y = x, and then `y[o, index[k], j] += source[o, k, j]`, where the middle letter stands for one axis.
 //!
-//! Derivative: ∂L/∂x = g and ∂L/∂source[o, k, j] = g[o, index[k], j]. Shapes: `(…, N, …)`, `(K,)` of i64, u32 or u8,
+//! Derivative: ∂L/∂x = g and `∂L/∂source[o, k, j] = g[o, index[k], j]`. Shapes: `(…, N, …)`, `(K,)` of i64, u32 or u8,
 //! `(…, K, …)` → `(…, N, …)`. Numerics: terms are added in the order of k: the sources of each slice are listed first,
 //! then each slice is summed by one thread.
 

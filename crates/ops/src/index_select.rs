@@ -1,6 +1,6 @@
-//! y[o, k, j] = x[o, index[k], j], where the middle letter stands for one axis: whole slices by their place.
+//! `y[o, k, j] = x[o, index[k], j]`, where the middle letter stands for one axis: whole slices by their place.
 //!
-//! Derivative: ∂L/∂x[o, i, j] = Σ g[o, k, j] over the k with index[k] = i. Shapes: `(…, N, …)`, `(K,)` of i64, u32 or
+//! Derivative: `∂L/∂x[o, i, j] = Σ g[o, k, j]` over the k with `index[k] = i`. Shapes: `(…, N, …)`, `(K,)` of i64, u32 or
 //! u8 → `(…, K, …)`. Numerics: exact; any dtype.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single};

@@ -1,4 +1,4 @@
-//! The axes in another order: axis i of y is axis order[i] of x.
+//! The axes in another order: axis i of y is axis `order[i]` of x.
 //!
 //! Derivative: ∂L/∂x is g with the axes put back. Shapes: `(…)` → `(…)`. Numerics: exact; any dtype; always a view.
 

@@ -2,7 +2,7 @@
 //!
 //! An update of n parameters in one call, with no gradient of its own. Shapes: n × [p, g, b], each three of one shape
 //! → n × [p, b], written over the inputs that nobody else holds; without momentum (μ = 0) there is no b: n × [p, g] →
-//! n × [p]. Numerics: the order of operations is that of PyTorch's `SGD` without dampening; b = 0 before the first
+//! `n × [p]`. Numerics: the order of operations is that of PyTorch's `SGD` without dampening; b = 0 before the first
 //! step is its first step, too. A NaN gradient makes its elements NaN. Apply it with gradients off.
 //! Source: Sutskever et al., *On the importance of initialization and momentum in deep learning*, ICML 2013, §2.
 

@@ -59,7 +59,7 @@ impl<'a, T> BatchMut<'a, T> {
     }
 }
 
-/// C[i] = A[i] B[i], or C[i] += A[i] B[i], for a whole batch; parallel over matrices and over blocks of each. The operands
+/// `C[i] = A[i] B[i]`, or `C[i] += A[i] B[i]`, for a whole batch; parallel over matrices and over blocks of each. The operands
 /// may overlap and repeat, as a broadcast batch does.
 ///
 /// # Errors
