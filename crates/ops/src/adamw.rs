@@ -10,7 +10,9 @@ use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample
 use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::{Result, Tensor};
 
-use crate::multi_tensor::{PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes};
+use crate::multi_tensor::{
+    PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes,
+};
 
 /// One step of AdamW on many parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]

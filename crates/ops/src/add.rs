@@ -27,16 +27,19 @@ impl Op for Add {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        binary_cpu(x, &y[0], 1, #[inline(always)] |a, b| a + b)
+        binary_cpu(
+            x,
+            &y[0],
+            1,
+            #[inline(always)]
+            |a, b| a + b,
+        )
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
         let (a, b) = (back.meta(0).shape, back.meta(1).shape);
         let grad = back.take_grad(0)?;
-        Ok(vec![
-            back.want(0, || sum_to(grad.clone(), &a))?,
-            back.want(1, || sum_to(grad.clone(), &b))?,
-        ])
+        Ok(vec![back.want(0, || sum_to(grad.clone(), &a))?, back.want(1, || sum_to(grad.clone(), &b))?])
     }
 
     fn cost(&self) -> Cost {

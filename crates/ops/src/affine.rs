@@ -32,7 +32,12 @@ impl Op for Affine {
 
     fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
         let (a, b) = (self.scale as f32, self.shift as f32);
-        unary_cpu(x, 1, #[inline(always)] |x| x.mul_add(a, b))
+        unary_cpu(
+            x,
+            1,
+            #[inline(always)]
+            |x| x.mul_add(a, b),
+        )
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
@@ -79,7 +84,8 @@ pub fn specs() -> Vec<Spec> {
         name: "affine",
         summary: "a·x + b",
         samples: || {
-            let affine = |scale, shift, dims: &[usize]| Sample::new(Affine { scale, shift }, [Input::any(dims)]);
+            let affine =
+                |scale, shift, dims: &[usize]| Sample::new(Affine { scale, shift }, [Input::any(dims)]);
             vec![
                 affine(0.3, -1.7, &[3, 5, 35]),
                 affine(1.0, 0.5, &[33]),

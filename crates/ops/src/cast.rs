@@ -45,7 +45,11 @@ impl Op for Cast {
     }
 
     fn differentiability(&self) -> Differentiability {
-        if self.to.is_float() { Differentiability::Differentiable } else { Differentiability::ByDefinitionNot }
+        if self.to.is_float() {
+            Differentiability::Differentiable
+        } else {
+            Differentiability::ByDefinitionNot
+        }
     }
 
     fn vjp(&self, back: Backward) -> Result<Vec<Option<Tensor>>> {

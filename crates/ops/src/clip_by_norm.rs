@@ -119,7 +119,11 @@ fn scale_all(x: &mut [Tensor], factor: f32) -> Result<()> {
     for_pieces(pieces, elements, |piece| {
         dispatch(
             #[inline(always)]
-            || { for g in piece.iter_mut() { *g *= factor; } },
+            || {
+                for g in piece.iter_mut() {
+                    *g *= factor;
+                }
+            },
         );
     });
     Ok(())

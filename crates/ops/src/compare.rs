@@ -106,8 +106,22 @@ impl Compare {
         let (a, b) = (Operand::new::<T>(&x[0], &shape)?, Operand::new::<T>(&x[1], &shape)?);
         let y = out.data_mut::<bool>()?;
         match self.relation {
-            Relation::Equal => zip(y, &a, &b, 1, #[inline(always)] |a, b| u8::from(a == b)),
-            Relation::NotEqual => zip(y, &a, &b, 1, #[inline(always)] |a, b| u8::from(a != b)),
+            Relation::Equal => zip(
+                y,
+                &a,
+                &b,
+                1,
+                #[inline(always)]
+                |a, b| u8::from(a == b),
+            ),
+            Relation::NotEqual => zip(
+                y,
+                &a,
+                &b,
+                1,
+                #[inline(always)]
+                |a, b| u8::from(a != b),
+            ),
             Relation::Less => less(y, &a, &b),
             Relation::Greater => less(y, &b, &a),
             Relation::LessEqual => less_equal(y, &a, &b),
@@ -118,11 +132,25 @@ impl Compare {
 }
 
 fn less<T: Pod + PartialOrd + Sync>(y: &mut [u8], a: &Operand<'_, T>, b: &Operand<'_, T>) {
-    zip(y, a, b, 1, #[inline(always)] |a, b| u8::from(a < b));
+    zip(
+        y,
+        a,
+        b,
+        1,
+        #[inline(always)]
+        |a, b| u8::from(a < b),
+    );
 }
 
 fn less_equal<T: Pod + PartialOrd + Sync>(y: &mut [u8], a: &Operand<'_, T>, b: &Operand<'_, T>) {
-    zip(y, a, b, 1, #[inline(always)] |a, b| u8::from(a <= b));
+    zip(
+        y,
+        a,
+        b,
+        1,
+        #[inline(always)]
+        |a, b| u8::from(a <= b),
+    );
 }
 
 methods! {
@@ -161,8 +189,13 @@ methods! {
 }
 
 fn samples(relation: Relation) -> Vec<Sample> {
-    let cases: [(&[usize], &[usize]); 5] =
-        [(&[3, 5, 7], &[3, 5, 7]), (&[4, 1, 33], &[3, 1]), (&[35], &[2, 35]), (&[1], &[]), (&[0, 3], &[1, 3])];
+    let cases: [(&[usize], &[usize]); 5] = [
+        (&[3, 5, 7], &[3, 5, 7]),
+        (&[4, 1, 33], &[3, 1]),
+        (&[35], &[2, 35]),
+        (&[1], &[]),
+        (&[0, 3], &[1, 3]),
+    ];
     let floats = cases.map(|(a, b)| Sample::new(Compare { relation }, [Input::any(a), Input::any(b)]));
     let index = |dims| Input::index(dims, 3);
     let whole = Sample::new(Compare { relation }, [index(&[3, 35]), index(&[35])]);

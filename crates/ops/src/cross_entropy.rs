@@ -288,7 +288,9 @@ impl Op for CrossEntropyBackward {
         self.forward.check(&x[0], &x[1])?;
         if x[2..4] != [per_row(&x[0]); 2] || x[4] != Meta::new(Shape::scalar(), x[0].dtype) {
             let message = "takes max and ln Σ of one number per row, and the gradient of one number";
-            return Err(Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype))));
+            return Err(
+                Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype)))
+            );
         }
         Ok(vec![x[0]])
     }
@@ -340,7 +342,9 @@ impl Op for CrossEntropyBackward {
                             Some(from) => {
                                 let x = &from[n * classes..][..classes];
                                 let row = row.iter_mut().zip(x);
-                                for (y, x) in row { *y = (probability(*x, max, log_sum) - rest) * weight; }
+                                for (y, x) in row {
+                                    *y = (probability(*x, max, log_sum) - rest) * weight;
+                                }
                             }
                             None => {
                                 for x in row.iter_mut() {
@@ -422,7 +426,10 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let smoothed = |op: CrossEntropy| CrossEntropy { label_smoothing: 0.1, ..op };
                 let sample = |op: CrossEntropy, dims: &[usize]| {
-                    Sample::new(op, [Input::any(dims), Input::integers(&dims[..dims.len() - 1], some_ignored(dims))])
+                    Sample::new(
+                        op,
+                        [Input::any(dims), Input::integers(&dims[..dims.len() - 1], some_ignored(dims))],
+                    )
                 };
                 vec![
                     sample(CrossEntropy::MEAN, &[3, 5, 70]),
@@ -430,7 +437,10 @@ pub fn specs() -> Vec<Spec> {
                     sample(CrossEntropy::SUM, &[2, 4, 7]),
                     sample(CrossEntropy::MEAN, &[4, 1]),
                     sample(CrossEntropy::MEAN, &[0, 5]),
-                    Sample::new(CrossEntropy::MEAN, [Input::any(&[2, 5]), Input::integers(&[2], vec![IGNORE_INDEX; 2])]),
+                    Sample::new(
+                        CrossEntropy::MEAN,
+                        [Input::any(&[2, 5]), Input::integers(&[2], vec![IGNORE_INDEX; 2])],
+                    ),
                 ]
             },
         },
@@ -442,8 +452,12 @@ pub fn specs() -> Vec<Spec> {
                     let outer = &dims[..dims.len() - 1];
                     let statistics = [Input::between(outer, 2.0, 4.0), Input::between(outer, 0.0, 3.0)];
                     let logits = Input::between(dims, -4.0, 4.0);
-                    let inputs = [logits, Input::integers(outer, some_ignored(dims))].into_iter().chain(statistics);
-                    Sample::new(CrossEntropyBackward { forward }, inputs.chain([Input::between(&[], -2.0, 2.0)]))
+                    let inputs =
+                        [logits, Input::integers(outer, some_ignored(dims))].into_iter().chain(statistics);
+                    Sample::new(
+                        CrossEntropyBackward { forward },
+                        inputs.chain([Input::between(&[], -2.0, 2.0)]),
+                    )
                 };
                 let smoothed = CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::SUM };
                 vec![

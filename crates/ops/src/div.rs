@@ -3,11 +3,14 @@
 //! Derivative: ∂L/∂a = g/b and ∂L/∂b = -g·y/b, each summed over the axes along which its operand was
 //! stretched. Shapes: `(…)`, `(…)` → their broadcast. Numerics: one rounding.
 
-use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single};
+use warpsmith_autograd::{
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
+};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::elementwise::{
-    binary_cpu, binary_reference, binary_shape, broadcast_shape, require_floats, sum_to, ternary_cpu, ternary_reference,
+    binary_cpu, binary_reference, binary_shape, broadcast_shape, require_floats, sum_to, ternary_cpu,
+    ternary_reference,
 };
 
 /// Elementwise quotient.
@@ -29,7 +32,13 @@ impl Op for Div {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        binary_cpu(x, &y[0], 4, #[inline(always)] |a, b| a / b)
+        binary_cpu(
+            x,
+            &y[0],
+            4,
+            #[inline(always)]
+            |a, b| a / b,
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -76,7 +85,13 @@ impl Op for DivBackward {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        ternary_cpu(&x, &y[0], 5, #[inline(always)] |g, y, b| -g * y / b)
+        ternary_cpu(
+            &x,
+            &y[0],
+            5,
+            #[inline(always)]
+            |g, y, b| -g * y / b,
+        )
     }
 
     fn differentiability(&self) -> Differentiability {

@@ -97,7 +97,9 @@ impl Dropout {
                 *f = if unit(word[i]) >= p { factor } else { 0.0 };
             }
         }
-        for (y, f) in y.iter_mut().zip(factors) { *y = if f == 0.0 { 0.0 } else { *y * f }; }
+        for (y, f) in y.iter_mut().zip(factors) {
+            *y = if f == 0.0 { 0.0 } else { *y * f };
+        }
     }
 }
 

@@ -169,7 +169,9 @@ impl Op for EmbeddingBackward {
                     for (i, sum) in block.chunks_mut(width).enumerate() {
                         sum.fill(0.0);
                         for &n in by_id.of(first + i) {
-                            for (sum, g) in sum.iter_mut().zip(&g[n * width..]) { *sum += g; }
+                            for (sum, g) in sum.iter_mut().zip(&g[n * width..]) {
+                                *sum += g;
+                            }
                         }
                     }
                 },

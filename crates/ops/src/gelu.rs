@@ -5,11 +5,15 @@
 //! Numerics: both are computed without 1 - tanh or 1 + erf, which have no correct digit for x ≪ 0.
 //! Source: Hendrycks and Gimpel, *Gaussian Error Linear Units*, 2016, arXiv 1606.08415, §2.
 
-use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single};
+use warpsmith_autograd::{
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
+};
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
-use crate::elementwise::{apply_over, binary_cpu, binary_reference, binary_shape, unary_cpu, unary_reference, unary_shape};
+use crate::elementwise::{
+    apply_over, binary_cpu, binary_reference, binary_shape, unary_cpu, unary_reference, unary_shape,
+};
 
 /// Which of the two formulas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +124,18 @@ impl Op for Gelu {
 
     fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
         match self.form {
-            Form::Exact => unary_cpu(x, 24, #[inline(always)] |x| value(Form::Exact, x)),
-            Form::Tanh => unary_cpu(x, 16, #[inline(always)] |x| value(Form::Tanh, x)),
+            Form::Exact => unary_cpu(
+                x,
+                24,
+                #[inline(always)]
+                |x| value(Form::Exact, x),
+            ),
+            Form::Tanh => unary_cpu(
+                x,
+                16,
+                #[inline(always)]
+                |x| value(Form::Tanh, x),
+            ),
         }
     }
 
@@ -173,8 +187,20 @@ impl Op for GeluBackward {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         match self.form {
-            Form::Exact => binary_cpu(x, &y[0], 30, #[inline(always)] |g, x| g * slope(Form::Exact, x)),
-            Form::Tanh => binary_cpu(x, &y[0], 20, #[inline(always)] |g, x| g * slope(Form::Tanh, x)),
+            Form::Exact => binary_cpu(
+                x,
+                &y[0],
+                30,
+                #[inline(always)]
+                |g, x| g * slope(Form::Exact, x),
+            ),
+            Form::Tanh => binary_cpu(
+                x,
+                &y[0],
+                20,
+                #[inline(always)]
+                |g, x| g * slope(Form::Tanh, x),
+            ),
         }
     }
 
@@ -220,7 +246,11 @@ pub fn specs() -> Vec<Spec> {
         Spec {
             name: "gelu",
             summary: "x·Φ(x), exact or by tanh",
-            samples: || [Form::Exact, Form::Tanh].map(|form| Sample::new(Gelu { form }, [Input::any(&[4, 33])])).into(),
+            samples: || {
+                [Form::Exact, Form::Tanh]
+                    .map(|form| Sample::new(Gelu { form }, [Input::any(&[4, 33])]))
+                    .into()
+            },
         },
         Spec {
             name: "gelu_backward",

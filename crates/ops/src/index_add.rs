@@ -76,7 +76,9 @@ impl Op for IndexAdd {
                         let (o, place) = ((first + r) / size, (first + r) % size);
                         for &k in &sources[place] {
                             let from = &source[(o * places.len() + k) * inner..][..inner];
-                            for (y, v) in y.iter_mut().zip(from) { *y += v; }
+                            for (y, v) in y.iter_mut().zip(from) {
+                                *y += v;
+                            }
                         }
                     }
                 },

@@ -150,9 +150,15 @@ fn normalise_row(x: &[f32], mean: f64, rstd: f64, weight: &[f32], bias: Option<&
     }
     match bias {
         Some(bias) => {
-            for (y, (w, b)) in y.iter_mut().zip(weight.iter().zip(bias)) { *y = y.mul_add(*w, *b); }
+            for (y, (w, b)) in y.iter_mut().zip(weight.iter().zip(bias)) {
+                *y = y.mul_add(*w, *b);
+            }
         }
-        None => { for (y, w) in y.iter_mut().zip(weight) { *y *= w; } }
+        None => {
+            for (y, w) in y.iter_mut().zip(weight) {
+                *y *= w;
+            }
+        }
     }
 }
 
@@ -171,7 +177,9 @@ impl Op for LayerNormBackward {
         let statistic = per_row(&x[1]);
         if x[0] != x[1] || x[3..] != [statistic; 2] {
             let message = "takes g and x of one shape, and μ and rstd of one number per row";
-            return Err(Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype))));
+            return Err(
+                Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype)))
+            );
         }
         Ok(vec![x[1], x[2], x[2]])
     }
@@ -263,7 +271,9 @@ fn backward_row(
 ) {
     // dx holds h until both means are known.
     let terms = g.iter().zip(x).zip(weight).zip(dx.iter_mut());
-    for (((g, _), w), h) in terms { *h = g * w; }
+    for (((g, _), w), h) in terms {
+        *h = g * w;
+    }
     let n = g.len() as f32;
     let mean_h = sum_of(
         dx,

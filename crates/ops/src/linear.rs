@@ -6,9 +6,11 @@
 
 use std::ops::Range;
 
-use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single, is_grad_enabled};
-use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
+use warpsmith_autograd::{
+    Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single, is_grad_enabled,
+};
 use warpsmith_tensor::cpu::dispatch;
+use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
 use warpsmith_tensor::{Error, Result, Shape, Tensor};
 
 use crate::elementwise::require_floats;
@@ -180,7 +182,8 @@ impl Op for Linear {
             None if nothing => Epilogue::default(),
             None => Epilogue::rows(&plain),
         };
-        let weight = x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
+        let weight =
+            x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
         product_into(self.precision, &input, &weight, &mut out, (m, n), epilogue)?;
         Ok([Some(out), pre].into_iter().flatten().collect())
     }
@@ -255,7 +258,9 @@ fn operand_roundings(precision: Precision) -> f64 {
 #[inline(always)]
 fn add_bias(bias: Option<&[f32]>, cols: Range<usize>, c: &mut [f32]) {
     if let Some(bias) = bias {
-        for (c, b) in c.iter_mut().zip(&bias[cols]) { *c += b; }
+        for (c, b) in c.iter_mut().zip(&bias[cols]) {
+            *c += b;
+        }
     }
 }
 
@@ -264,8 +269,16 @@ fn add_bias(bias: Option<&[f32]>, cols: Range<usize>, c: &mut [f32]) {
 fn activate(activation: Activation, c: &mut [f32]) {
     match activation {
         Activation::Identity => {}
-        Activation::Gelu(Form::Exact) => { for v in c.iter_mut() { *v = gelu::value(Form::Exact, *v); } }
-        Activation::Gelu(Form::Tanh) => { for v in c.iter_mut() { *v = gelu::value(Form::Tanh, *v); } }
+        Activation::Gelu(Form::Exact) => {
+            for v in c.iter_mut() {
+                *v = gelu::value(Form::Exact, *v);
+            }
+        }
+        Activation::Gelu(Form::Tanh) => {
+            for v in c.iter_mut() {
+                *v = gelu::value(Form::Tanh, *v);
+            }
+        }
     }
 }
 
@@ -371,13 +384,21 @@ pub fn specs() -> Vec<Spec> {
             name: "linear",
             summary: "f(x·W + b), f the identity or GELU",
             samples: || {
-                let op = |transposed, activation| Linear { transposed, activation, precision: Precision::F32, keep: true };
+                let op = |transposed, activation| Linear {
+                    transposed,
+                    activation,
+                    precision: Precision::F32,
+                    keep: true,
+                };
                 let x = || Input::any(&[3, 5, 33]);
                 let bias = || Input::any(&[17]);
                 vec![
                     Sample::new(op(false, Activation::Identity), [x(), Input::any(&[33, 17]), bias()]),
                     Sample::new(op(true, Activation::Identity), [x(), Input::any(&[17, 33])]),
-                    Sample::new(op(false, Activation::Gelu(Form::Exact)), [x(), Input::any(&[33, 17]), bias()]),
+                    Sample::new(
+                        op(false, Activation::Gelu(Form::Exact)),
+                        [x(), Input::any(&[33, 17]), bias()],
+                    ),
                     Sample::new(op(true, Activation::Gelu(Form::Tanh)), [x(), Input::any(&[17, 33]), bias()]),
                     Sample::new(
                         Linear { precision: Precision::Bf16, ..op(false, Activation::Identity) },
@@ -392,7 +413,9 @@ pub fn specs() -> Vec<Spec> {
             summary: "a product of two matrices in a given precision",
             samples: || {
                 [Precision::F32, Precision::Bf16]
-                    .map(|precision| Sample::new(Product { precision }, [Input::any(&[17, 33]), Input::any(&[33, 9])]))
+                    .map(|precision| {
+                        Sample::new(Product { precision }, [Input::any(&[17, 33]), Input::any(&[33, 9])])
+                    })
                     .into()
             },
         },

@@ -96,7 +96,9 @@ fn row(x: &[f32], y: &mut [f32]) {
         |x| math::exp(x - max),
     );
     let log_sum = math::ln(sum);
-    for (y, x) in y.iter_mut().zip(x) { *y = (x - max) - log_sum; }
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = (x - max) - log_sum;
+    }
 }
 
 /// The gradient of [`LogSoftmax`] from (g, y).
@@ -198,7 +200,8 @@ pub fn specs() -> Vec<Spec> {
             summary: "the gradient of log_softmax",
             samples: || {
                 let dims: [&[usize]; 4] = [&[3, 70], &[4, 1], &[2, 0], &[9]];
-                let sample = |d| Sample::new(LogSoftmaxBackward, [Input::any(d), Input::between(d, -9.0, 0.0)]);
+                let sample =
+                    |d| Sample::new(LogSoftmaxBackward, [Input::any(d), Input::between(d, -9.0, 0.0)]);
                 dims.map(sample).into()
             },
         },

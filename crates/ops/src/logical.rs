@@ -57,9 +57,30 @@ impl Op for Logical {
         let to = out.data_mut::<bool>()?;
         // A byte other than 0 is true, whichever it is.
         match self.connective {
-            Connective::Not => zip(to, &a, &b, 1, #[inline(always)] |a, _| u8::from(a == 0)),
-            Connective::And => zip(to, &a, &b, 1, #[inline(always)] |a, b| u8::from(a != 0 && b != 0)),
-            Connective::Or => zip(to, &a, &b, 1, #[inline(always)] |a, b| u8::from(a | b != 0)),
+            Connective::Not => zip(
+                to,
+                &a,
+                &b,
+                1,
+                #[inline(always)]
+                |a, _| u8::from(a == 0),
+            ),
+            Connective::And => zip(
+                to,
+                &a,
+                &b,
+                1,
+                #[inline(always)]
+                |a, b| u8::from(a != 0 && b != 0),
+            ),
+            Connective::Or => zip(
+                to,
+                &a,
+                &b,
+                1,
+                #[inline(always)]
+                |a, b| u8::from(a | b != 0),
+            ),
         }
         Ok(vec![out])
     }

@@ -79,7 +79,8 @@ impl Op for Matmul {
         }
         let batch = batch_shape(self.name(), x[0].shape(), x[1].shape())?;
         let (a, b) = (Matrices::new(&x[0], &batch)?, Matrices::new(&x[1], &batch)?);
-        let products = out.data_mut::<f32>()?.chunks_mut(m * n).zip(a.starts.positions().zip(b.starts.positions()));
+        let products =
+            out.data_mut::<f32>()?.chunks_mut(m * n).zip(a.starts.positions().zip(b.starts.positions()));
         for (c, (a_start, b_start)) in products {
             let c = MatMut::row_major(c, m, n).map_err(bug(self.name()))?;
             let product = kernel::matmul(a.at(a_start)?, b.at(b_start)?, c, Epilogue::default());
@@ -141,7 +142,8 @@ impl<'a> Matrices<'a> {
         let outer = x.rank() - 2;
         let (dims, strides) = (x.dims(), x.layout().strides());
         let len = x.storage_len();
-        let starts = Layout::new(Shape::new(&dims[..outer])?, &strides[..outer], x.layout().offset(), len + 1)?;
+        let starts =
+            Layout::new(Shape::new(&dims[..outer])?, &strides[..outer], x.layout().offset(), len + 1)?;
         Ok(Self {
             data: x.storage_data::<f32>()?,
             starts: starts.broadcast_to(batch)?,

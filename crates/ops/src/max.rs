@@ -128,8 +128,22 @@ pub(crate) fn search(
     places: Shape,
 ) -> Result<(Tensor, Tensor)> {
     match winner {
-        Winner::Larger => search_by(x, axis, values, places, #[inline(always)] |a, b| a > b),
-        Winner::Smaller => search_by(x, axis, values, places, #[inline(always)] |a, b| a < b),
+        Winner::Larger => search_by(
+            x,
+            axis,
+            values,
+            places,
+            #[inline(always)]
+            |a, b| a > b,
+        ),
+        Winner::Smaller => search_by(
+            x,
+            axis,
+            values,
+            places,
+            #[inline(always)]
+            |a, b| a < b,
+        ),
     }
 }
 

@@ -52,8 +52,20 @@ impl Op for Maximum {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         match self.winner {
-            Winner::Larger => binary_cpu(x, &y[0], 1, #[inline(always)] |a, b| if a > b || a.is_nan() { a } else { b }),
-            Winner::Smaller => binary_cpu(x, &y[0], 1, #[inline(always)] |a, b| if a < b || a.is_nan() { a } else { b }),
+            Winner::Larger => binary_cpu(
+                x,
+                &y[0],
+                1,
+                #[inline(always)]
+                |a, b| if a > b || a.is_nan() { a } else { b },
+            ),
+            Winner::Smaller => binary_cpu(
+                x,
+                &y[0],
+                1,
+                #[inline(always)]
+                |a, b| if a < b || a.is_nan() { a } else { b },
+            ),
         }
     }
 
@@ -118,8 +130,20 @@ impl Op for MaximumBackward {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         match self.winner {
-            Winner::Larger => ternary_cpu(&x, &y[0], 2, #[inline(always)] |g, own, other| share(g, own < other, own == other)),
-            Winner::Smaller => ternary_cpu(&x, &y[0], 2, #[inline(always)] |g, own, other| share(g, own > other, own == other)),
+            Winner::Larger => ternary_cpu(
+                &x,
+                &y[0],
+                2,
+                #[inline(always)]
+                |g, own, other| share(g, own < other, own == other),
+            ),
+            Winner::Smaller => ternary_cpu(
+                &x,
+                &y[0],
+                2,
+                #[inline(always)]
+                |g, own, other| share(g, own > other, own == other),
+            ),
         }
     }
 

@@ -27,7 +27,13 @@ impl Op for Mul {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        binary_cpu(x, &y[0], 1, #[inline(always)] |a, b| a * b)
+        binary_cpu(
+            x,
+            &y[0],
+            1,
+            #[inline(always)]
+            |a, b| a * b,
+        )
     }
 
     fn saves(&self) -> Saves {

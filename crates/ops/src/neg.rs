@@ -26,7 +26,12 @@ impl Op for Neg {
     }
 
     fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
-        unary_cpu(x, 1, #[inline(always)] |x| -x)
+        unary_cpu(
+            x,
+            1,
+            #[inline(always)]
+            |x| -x,
+        )
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

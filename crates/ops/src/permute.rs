@@ -96,7 +96,9 @@ pub fn specs() -> Vec<Spec> {
                 (&[1, 0], &[1, 1]),
                 (&[], &[]),
             ];
-            cases.map(|(order, dims)| Sample::new(Permute { order: order.to_vec() }, [Input::any(dims)])).into()
+            cases
+                .map(|(order, dims)| Sample::new(Permute { order: order.to_vec() }, [Input::any(dims)]))
+                .into()
         },
     }]
 }

@@ -39,7 +39,8 @@ impl Op for Reshape {
         }
         let copy = x[0].contiguous()?;
         let layout = copy.layout().reshape(&self.to)?;
-        let layout = layout.ok_or_else(|| Error::internal(self.name(), "a gapless tensor has every shape"))?;
+        let layout =
+            layout.ok_or_else(|| Error::internal(self.name(), "a gapless tensor has every shape"))?;
         Ok(vec![copy.view(layout)?])
     }
 

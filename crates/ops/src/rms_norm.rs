@@ -113,7 +113,9 @@ impl Op for RmsNormBackward {
         require_width(self.name(), &x[1].shape, &x[2..3])?;
         if x[0] != x[1] || x[3] != per_row(&x[1]) {
             let message = "takes g and x of one shape, and rstd of one number per row";
-            return Err(Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype))));
+            return Err(
+                Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype)))
+            );
         }
         Ok(vec![x[1], x[2]])
     }
@@ -183,7 +185,9 @@ impl Op for RmsNormBackward {
 #[inline(always)]
 fn backward_row(g: &[f32], x: &[f32], weight: &[f32], rstd: f32, dx: &mut [f32], dw: &mut [f32]) {
     // dx holds h until the mean is known.
-    for (h, (g, w)) in dx.iter_mut().zip(g.iter().zip(weight)) { *h = g * w; }
+    for (h, (g, w)) in dx.iter_mut().zip(g.iter().zip(weight)) {
+        *h = g * w;
+    }
     let sum = sum_of_pairs(
         dx,
         x,

@@ -10,7 +10,9 @@ use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample
 use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::{Error, Result, Tensor};
 
-use crate::multi_tensor::{PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes};
+use crate::multi_tensor::{
+    PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes,
+};
 
 /// One step of stochastic gradient descent on many parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -137,7 +139,9 @@ impl Sgd {
         let (lr, decay, momentum) = (self.lr as f32, self.weight_decay as f32, self.momentum as f32);
         let Piece { p, g, b } = piece;
         let Some(b) = b else {
-            for (p, g) in p.iter_mut().zip(g) { *p += -lr * (g + decay * *p); }
+            for (p, g) in p.iter_mut().zip(g) {
+                *p += -lr * (g + decay * *p);
+            }
             return;
         };
         for ((p, g), b) in p.iter_mut().zip(g).zip(b) {

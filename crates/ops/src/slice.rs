@@ -183,9 +183,7 @@ pub fn specs() -> Vec<Spec> {
         Spec {
             name: "slice",
             summary: "a run along one axis",
-            samples: || {
-                cases().into_iter().map(|(op, dims)| Sample::new(op, [Input::any(&dims)])).collect()
-            },
+            samples: || cases().into_iter().map(|(op, dims)| Sample::new(op, [Input::any(&dims)])).collect(),
         },
         Spec {
             name: "slice_backward",

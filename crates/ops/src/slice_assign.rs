@@ -42,8 +42,12 @@ impl Op for SliceAssign {
         let same = |a: usize| a == self.axis || whole.dims()[a] == part.dims()[a];
         let fits = whole.rank() == part.rank() && self.axis < whole.rank() && (0..whole.rank()).all(same);
         if !fits || x[0].dtype != x[1].dtype {
-            return Err(Error::shape(self.name(), &[], "the part must equal the whole in dtype and all other axes")
-                .operands(x.iter().map(|m| (m.shape, m.dtype))));
+            return Err(Error::shape(
+                self.name(),
+                &[],
+                "the part must equal the whole in dtype and all other axes",
+            )
+            .operands(x.iter().map(|m| (m.shape, m.dtype))));
         }
         if self.start + part.dims()[self.axis] > whole.dims()[self.axis] {
             let message = format!("{} from {} do not fit", part.dims()[self.axis], self.start);

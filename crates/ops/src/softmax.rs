@@ -3,7 +3,9 @@
 //! Derivative: ∂L/∂xᵢ = yᵢ·(gᵢ - Σⱼ gⱼyⱼ). Shapes: `(…, N)` → `(…, N)`. Numerics: the maximum is subtracted first, so
 //! nothing overflows; a row of -∞ alone has no largest element and gives NaN, as in PyTorch.
 
-use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single};
+use warpsmith_autograd::{
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
+};
 use warpsmith_tensor::cpu::{dispatch, for_rows, math};
 use warpsmith_tensor::{Result, Tensor};
 
@@ -26,7 +28,8 @@ impl Op for Softmax {
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
         let n = x[0].last().max(1);
         for (x, y) in x[0].data.chunks(n).zip(y[0].data.chunks_mut(n)) {
-            let max = x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b });
+            let max =
+                x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b });
             let total: f64 = x.iter().map(|v| (v - max).exp()).sum();
             y.iter_mut().zip(x).for_each(|(y, v)| *y = (v - max).exp() / total);
         }
@@ -82,9 +85,13 @@ impl Op for Softmax {
 #[inline(always)]
 fn row(x: &[f32], y: &mut [f32]) {
     let max = rows::max_of(x);
-    for (y, x) in y.iter_mut().zip(x) { *y = math::exp(x - max); }
+    for (y, x) in y.iter_mut().zip(x) {
+        *y = math::exp(x - max);
+    }
     let scale = 1.0 / rows::sum_of(y, |v| v);
-    for y in y.iter_mut() { *y *= scale; }
+    for y in y.iter_mut() {
+        *y *= scale;
+    }
 }
 
 /// The gradient of [`Softmax`] from (g, y).
@@ -121,7 +128,9 @@ impl Op for SoftmaxBackward {
                     for (i, out) in block.chunks_mut(n).enumerate() {
                         let (g, p) = (&g[(first + i) * n..][..n], &p[(first + i) * n..][..n]);
                         let dot = rows::dot(g, p);
-                        for (o, (g, p)) in out.iter_mut().zip(g.iter().zip(p)) { *o = p * (g - dot); }
+                        for (o, (g, p)) in out.iter_mut().zip(g.iter().zip(p)) {
+                            *o = p * (g - dot);
+                        }
                     }
                 },
             );
@@ -167,12 +176,21 @@ pub fn specs() -> Vec<Spec> {
         Spec {
             name: "softmax",
             summary: "softmax along the last axis",
-            samples: || [&[3, 5, 70][..], &[4, 1], &[2, 0], &[7]].map(|d| Sample::new(Softmax, [Input::any(d)])).into(),
+            samples: || {
+                [&[3, 5, 70][..], &[4, 1], &[2, 0], &[7]]
+                    .map(|d| Sample::new(Softmax, [Input::any(d)]))
+                    .into()
+            },
         },
         Spec {
             name: "softmax_backward",
             summary: "the gradient of softmax",
-            samples: || vec![Sample::new(SoftmaxBackward, [Input::any(&[3, 70]), Input::between(&[3, 70], 0.0, 0.05)])],
+            samples: || {
+                vec![Sample::new(
+                    SoftmaxBackward,
+                    [Input::any(&[3, 70]), Input::between(&[3, 70], 0.0, 0.05)],
+                )]
+            },
         },
     ]
 }

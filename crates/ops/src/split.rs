@@ -27,8 +27,12 @@ impl Op for Split {
         require_axis(self.name(), &x[0], self.axis)?;
         let total = self.sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(n));
         if self.sizes.is_empty() || total != Some(x[0].dims()[self.axis]) {
-            let message =
-                format!("pieces of {:?} are not the {} of axis {}", self.sizes, x[0].dims()[self.axis], self.axis);
+            let message = format!(
+                "pieces of {:?} are not the {} of axis {}",
+                self.sizes,
+                x[0].dims()[self.axis],
+                self.axis
+            );
             return Err(Error::shape(self.name(), &[x[0].shape], message));
         }
         let piece = |&n: &usize| Ok(Meta::new(x[0].shape.with_dim(self.axis, n)?, x[0].dtype));

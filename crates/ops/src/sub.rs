@@ -28,7 +28,13 @@ impl Op for Sub {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        binary_cpu(x, &y[0], 1, #[inline(always)] |a, b| a - b)
+        binary_cpu(
+            x,
+            &y[0],
+            1,
+            #[inline(always)]
+            |a, b| a - b,
+        )
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

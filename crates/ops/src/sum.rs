@@ -120,7 +120,9 @@ fn sum_columns(x: &[f32], out: &mut [f32]) {
             #[inline(always)]
             || {
                 for row in x.chunks_exact(width) {
-                    for (y, x) in block.iter_mut().zip(&row[first..]) { *y += x; }
+                    for (y, x) in block.iter_mut().zip(&row[first..]) {
+                        *y += x;
+                    }
                 }
             },
         );

@@ -69,11 +69,7 @@ impl Op for Where {
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
         let result = broadcast_shape(self.name(), x).map_or(0, |shape| shape.numel());
-        vec![
-            ("M", x[1].shape.numel() + x[2].shape.numel()),
-            ("S", x[1].dtype.size()),
-            ("R", result),
-        ]
+        vec![("M", x[1].shape.numel() + x[2].shape.numel()), ("S", x[1].dtype.size()), ("R", result)]
     }
 
     fn roundings(&self, _x: &[Meta]) -> f64 {
@@ -105,9 +101,8 @@ pub fn specs() -> Vec<Spec> {
                 [&[1], &[1], &[1]],
                 [&[0, 3], &[3], &[1]],
             ];
-            let sample = |[m, a, b]: [&[usize]; 3]| {
-                Sample::new(Where, [Input::mask(m), Input::any(a), Input::any(b)])
-            };
+            let sample =
+                |[m, a, b]: [&[usize]; 3]| Sample::new(Where, [Input::mask(m), Input::any(a), Input::any(b)]);
             cases.map(sample).into()
         },
     }]

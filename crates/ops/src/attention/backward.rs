@@ -8,7 +8,9 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{Intervals, KEYS, Rows, Scratch, exponential, finite, for_tasks, hide, masked_sum, with_gapless_rows};
+use super::panel::{
+    Intervals, KEYS, Rows, Scratch, exponential, finite, for_tasks, hide, masked_sum, with_gapless_rows,
+};
 use super::tile::{LANES, Product, ROWS, dot};
 
 /// Query rows whose probabilities are held at once.
@@ -80,7 +82,8 @@ impl Backward<'_> {
         // Four tasks per thread even out the unequal work under a causal mask.
         let cut = |n: usize| if whole { n } else { n.div_ceil((4 * threads).div_ceil(pairs.max(1))) };
         let (query_step, key_step) = (cut(queries), cut(keys).next_multiple_of(KEYS));
-        let dqs = split(dq, [batch, queries, heads, width], Order::TimeOutside, (query_step, self.sizes.group()))?;
+        let dqs =
+            split(dq, [batch, queries, heads, width], Order::TimeOutside, (query_step, self.sizes.group()))?;
         let dks = split(dk, [batch, keys, kv_heads, width], Order::TimeOutside, (key_step, 1))?;
         let dvs = split(dv, [batch, keys, kv_heads, width], Order::TimeOutside, (key_step, 1))?;
         let dkvs = dks.into_iter().zip(dvs);
@@ -119,7 +122,8 @@ impl WithSimd for Task<'_, '_> {
             (range.start.clamp(keys.start, keys.end), range.end.clamp(keys.start, keys.end))
         };
         let (rows, panel, block) = (n * padded, d * KEYS, KEYS * padded);
-        let lengths = [rows, rows, rows, n, n, panel, panel, block, block, block, QUERIES * KEYS, QUERIES * KEYS];
+        let lengths =
+            [rows, rows, rows, n, n, panel, panel, block, block, block, QUERIES * KEYS, QUERIES * KEYS];
         let (buffers, seen) = scratch.buffers(lengths, (0..n).map(seen));
         let [q, dout, dq_sum, lse, delta, k_columns, v_columns, k, dk_sum, dv_sum, p, ds] = buffers;
         for r in 0..n {
@@ -259,8 +263,7 @@ impl Backward<'_> {
         (p, ds): (&mut [f32], &mut [f32]),
     ) {
         let d = self.sizes.width;
-        let products =
-            [(rows.q, keys.k_columns, &mut p[low..]), (rows.dout, keys.v_columns, &mut ds[low..])];
+        let products = [(rows.q, keys.k_columns, &mut p[low..]), (rows.dout, keys.v_columns, &mut ds[low..])];
         for (a, b, c) in products {
             let product = Product {
                 a: &a[tile.start * keys.padded..],

@@ -8,7 +8,9 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{Intervals, KEYS, Rows, Scratch, exponential, finite, for_tasks, hide, masked_sum, with_gapless_rows};
+use super::panel::{
+    Intervals, KEYS, Rows, Scratch, exponential, finite, for_tasks, hide, masked_sum, with_gapless_rows,
+};
 use super::tile::{LANES, Product, ROWS, largest, sum};
 
 /// Fewer pairs of batch row and key head than this are cut along time, too. (Not the number of threads: but since a
@@ -36,8 +38,12 @@ pub(super) fn forward(
         Order::TimeOutside,
         step,
     )?;
-    let lses =
-        split(lse.data_mut::<f32>()?, [sizes.batch, sizes.queries, sizes.heads, 1], Order::HeadOutside, step)?;
+    let lses = split(
+        lse.data_mut::<f32>()?,
+        [sizes.batch, sizes.queries, sizes.heads, 1],
+        Order::HeadOutside,
+        step,
+    )?;
     let work = sizes.group() * step.0.min(sizes.queries) * sizes.keys * sizes.width;
     for_tasks(outs.into_iter().zip(lses).collect(), work, |(out, lse)| {
         Scratch::with(|scratch| Arch::new().dispatch(Task { forward: &forward, out, lse, scratch }))

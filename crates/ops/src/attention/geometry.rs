@@ -26,7 +26,8 @@ impl Sizes {
             Error::shape(op, &[*q, *k, *v], message)
                 .hint("q is (B, Tq, H, D), k and v are (B, Tk, Hkv, D), H a multiple of Hkv")
         };
-        let (&[batch, queries, heads, width], &[kv_batch, keys, kv_heads, kv_width]) = (q.dims(), k.dims()) else {
+        let (&[batch, queries, heads, width], &[kv_batch, keys, kv_heads, kv_width]) = (q.dims(), k.dims())
+        else {
             return Err(error("q, k and v have four axes each"));
         };
         if k != v {
@@ -77,7 +78,9 @@ impl Attention {
     /// Checks the attributes and the optional key lengths; `x` holds q, k, v and perhaps the lengths.
     pub(super) fn check(&self, op: &'static str, sizes: &Sizes, lengths: Option<&Meta>) -> Result<()> {
         if self.mask == Mask::SlidingWindow(0) {
-            return Err(Error::value(op, "a sliding window of 0 keys").hint("1 lets a query see its own key alone"));
+            return Err(
+                Error::value(op, "a sliding window of 0 keys").hint("1 lets a query see its own key alone")
+            );
         }
         if let Some(Dropout { p, .. }) = self.dropout
             && !(0.0..1.0).contains(&p)

@@ -30,7 +30,9 @@ mod reference;
 mod tests;
 mod tile;
 
-use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single};
+use warpsmith_autograd::{
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
+};
 use warpsmith_tensor::{DType, Error, Result, Seed, Tensor};
 
 use crate::elementwise::require_floats;
@@ -176,14 +178,19 @@ impl Op for AttentionBackward {
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         let [dout, q, k, v, out, lse, lengths @ ..] = x else {
-            return Err(Error::internal(self.name(), "takes dout, q, k, v, out, lse and perhaps key_lengths"));
+            return Err(Error::internal(
+                self.name(),
+                "takes dout, q, k, v, out, lse and perhaps key_lengths",
+            ));
         };
         require_floats(self.name(), &x[..5])?;
         let sizes = Sizes::new(self.name(), &q.shape, &k.shape, &v.shape)?;
         self.0.check(self.name(), &sizes, lengths.first())?;
         if dout != q || out != q || *lse != Meta::new(sizes.row_shape()?, statistic(q.dtype)) {
             let operands = x[..6].iter().map(|m| (m.shape, m.dtype));
-            return Err(Error::shape(self.name(), &[], "dout and out are as q, lse is (B, H, Tq)").operands(operands));
+            return Err(
+                Error::shape(self.name(), &[], "dout and out are as q, lse is (B, H, Tq)").operands(operands)
+            );
         }
         Ok(vec![*q, *k, *v])
     }
@@ -292,7 +299,10 @@ pub fn specs() -> Vec<Spec> {
                     .map(|(op, [b, tq, tk, h, hkv, d], lengths)| {
                         let input = |t, heads| Input::between(&[b, t, heads, d], -2.0, 2.0);
                         let lengths = lengths.map(|v| Input::integers(&[b], v));
-                        Sample::new(op, [input(tq, h), input(tk, hkv), input(tk, hkv)].into_iter().chain(lengths))
+                        Sample::new(
+                            op,
+                            [input(tq, h), input(tk, hkv), input(tk, hkv)].into_iter().chain(lengths),
+                        )
                     })
                     .collect()
             },

@@ -62,7 +62,14 @@ impl<'a> Rows<'a> {
 
     /// Copies `count` rows of one head from `first` on as columns: (D, [`KEYS`]), absent ones zero.
     #[inline(always)]
-    pub fn copy_columns(&self, b: usize, h: usize, first: usize, count: usize, out: &mut [f32]) -> Result<()> {
+    pub fn copy_columns(
+        &self,
+        b: usize,
+        h: usize,
+        first: usize,
+        count: usize,
+        out: &mut [f32],
+    ) -> Result<()> {
         if count < KEYS {
             for column in out.chunks_exact_mut(KEYS).take(self.width) {
                 column[count..].fill(0.0);
@@ -121,7 +128,11 @@ impl Intervals<'_> {
 const GRAIN: usize = 200_000;
 
 /// Runs all tasks, of `work` multiply-adds each, in parallel if worthwhile.
-pub(super) fn for_tasks<T: Send>(tasks: Vec<T>, work: usize, run: impl Fn(T) -> Result<()> + Sync + Send) -> Result<()> {
+pub(super) fn for_tasks<T: Send>(
+    tasks: Vec<T>,
+    work: usize,
+    run: impl Fn(T) -> Result<()> + Sync + Send,
+) -> Result<()> {
     let few = (GRAIN / work.max(1)).max(1);
     if tasks.len() <= few {
         tasks.into_iter().try_for_each(run)
@@ -175,10 +186,18 @@ impl Scratch {
 impl Attention {
     /// Multiplies a row of probabilities of one block of keys by the dropout mask.
     #[inline(always)]
-    pub(super) fn drop_out(&self, sizes: &Sizes, (b, h, i): (usize, usize, usize), first: usize, p: &mut [f32]) {
+    pub(super) fn drop_out(
+        &self,
+        sizes: &Sizes,
+        (b, h, i): (usize, usize, usize),
+        first: usize,
+        p: &mut [f32],
+    ) {
         if let Some(dropout) = self.dropout {
             let start = Dropout::row_start(sizes, b, h, i) + first as u64;
-            for (j, p) in p.iter_mut().enumerate() { *p *= dropout.factor(start + j as u64); }
+            for (j, p) in p.iter_mut().enumerate() {
+                *p *= dropout.factor(start + j as u64);
+            }
         }
     }
 }
@@ -215,6 +234,8 @@ pub(super) fn masked_sum(
 ) {
     for s in (0..steps).filter(|&s| sees(s)) {
         let (a, b) = (a(s), &b[s * c.len()..][..c.len()]);
-        for (c, b) in c.iter_mut().zip(b) { *c = a.mul_add(*b, *c); }
+        for (c, b) in c.iter_mut().zip(b) {
+            *c = a.mul_add(*b, *c);
+        }
     }
 }

@@ -40,7 +40,13 @@ struct Row {
 
 impl Attention {
     /// Calls `body` for every query row, in the order of (B, H, Tq).
-    fn rows(&self, sizes: &Sizes, x: &[Array], lengths: Option<&Array>, mut body: impl FnMut(Row)) -> Result<()> {
+    fn rows(
+        &self,
+        sizes: &Sizes,
+        x: &[Array],
+        lengths: Option<&Array>,
+        mut body: impl FnMut(Row),
+    ) -> Result<()> {
         let (q, k) = (&x[0], &x[1]);
         let (at_q, at_k) = (Index::of(q), Index::of(k));
         let lengths = key_lengths("attention", sizes, lengths.map(|a| a.data.iter().map(|&v| v as i64)))?;
@@ -144,7 +150,8 @@ pub(super) fn forward_scale(op: &Attention, x: &[Array], y: &[Array]) -> Vec<Arr
     let _ = op.forward_reference(&sizes, &inputs, &mut scale);
     let at = Index::of(&y[0]);
     for (row, &size) in scores.iter().enumerate() {
-        let (b, h, i) = (row / sizes.queries / sizes.heads, row / sizes.queries % sizes.heads, row % sizes.queries);
+        let (b, h, i) =
+            (row / sizes.queries / sizes.heads, row / sizes.queries % sizes.heads, row % sizes.queries);
         scale[0].data[at.row(b, i, h)..][..sizes.width].iter_mut().for_each(|s| *s *= 1.0 + size);
         scale[1].data[row] = 1.0 + size + y[1].data[row].abs();
     }

@@ -46,7 +46,11 @@ fn a_prefill_has_the_same_bits_whole_in_chunks_and_token_by_token() {
                     let end = (start + chunk).min(t);
                     let (k, v) = (times(&k, 0, end), times(&v, 0, end));
                     let part = times(&q, start, end).attention(&k, &v, &options).unwrap();
-                    assert_eq!(bits(&part), bits(&times(&whole, start, end)), "{mask:?} chunk {chunk} at {start}");
+                    assert_eq!(
+                        bits(&part),
+                        bits(&times(&whole, start, end)),
+                        "{mask:?} chunk {chunk} at {start}"
+                    );
                 }
             }
         }
@@ -198,7 +202,8 @@ fn what_does_not_fit_is_an_error_that_says_so() {
     assert!(error.to_string().contains("multiple of the heads of k"), "{error}");
     let window = AttentionOptions { mask: Mask::SlidingWindow(0), ..plain.clone() };
     assert_eq!(say([1, 2, 2, 1, 1, 4], &window).kind(), Kind::Value);
-    let dropout = AttentionOptions { dropout: Some(Dropout { p: 1.0, seed: Seed(0), stream: 0 }), ..plain.clone() };
+    let dropout =
+        AttentionOptions { dropout: Some(Dropout { p: 1.0, seed: Seed(0), stream: 0 }), ..plain.clone() };
     assert_eq!(say([1, 2, 2, 1, 1, 4], &dropout).kind(), Kind::Value);
     for (lengths, kind) in [(&[2i64, 3][..], Kind::Index), (&[2, -1], Kind::Index), (&[2], Kind::Shape)] {
         let lengths = Tensor::from_slice(lengths, &[lengths.len()], &Device::Cpu).unwrap();
