@@ -1,0 +1,17 @@
+//! A `libcuda` that runs PTX on the CPU.
+//!
+//! [`Program::parse`] reads what `nvcc` or NVRTC wrote, [`Memory`] holds what the kernels work on, and [`run`]
+//! executes one launch, a warp at a time. A kernel that breaks a rule of the machine is a [`Fault`] that names the
+//! kernel, block, thread, PTX line and, if the PTX carries line information, the line of the CUDA source.
+
+mod counts;
+mod fault;
+mod launch;
+mod memory;
+mod program;
+
+pub use counts::Counts;
+pub use fault::{Fault, FaultKind, SourceLine};
+pub use launch::{Checks, Launch, Options, Schedule, run};
+pub use memory::{Memory, MemoryError};
+pub use program::{Entry, Global, Param, ParseError, Program, Space};
