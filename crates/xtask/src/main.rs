@@ -4,6 +4,7 @@
 //! second on a fresh clone.
 #![forbid(unsafe_code)]
 
+mod kernels;
 mod tidy;
 
 use std::process::ExitCode;
@@ -17,6 +18,11 @@ struct Chore {
 
 /// Every chore there is; `help` prints this list.
 const CHORES: &[Chore] = &[
+    Chore {
+        name: "kernels",
+        about: "compile the CUDA sources into kernels/built; with --check, hold what is committed to them",
+        run: kernels::run,
+    },
     Chore { name: "tidy", about: "check the rules of the tree that no compiler checks", run: tidy::run },
     Chore { name: "help", about: "print this list", run: help },
 ];
@@ -37,7 +43,7 @@ fn main() -> ExitCode {
 fn help(_: &[String]) -> ExitCode {
     println!("Chores of this repository.\n\nUsage: cargo xtask <chore>\n\nChores:");
     for chore in CHORES {
-        println!("  {:<6}{}", chore.name, chore.about);
+        println!("  {:<9}{}", chore.name, chore.about);
     }
     println!("\nRules of tidy (exceptions, each with its reason, are in crates/xtask/src/tidy/allow.rs):");
     for rule in tidy::RULES {

@@ -1,0 +1,125 @@
+//! `cargo xtask kernels`: CUDA sources to committed PTX, and the table of what that PTX needs of each GPU.
+//!
+//! Needs `python3` with pip, and on the first run the package index; no GPU and no installed toolkit.
+
+mod build;
+mod pins;
+mod resources;
+mod toolchain;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+
+use pins::Pins;
+use toolchain::Toolchain;
+
+/// What stops a run, as a sentence.
+type Failure = String;
+
+/// Where everything lies, relative to the root of the repository.
+struct Places {
+    /// The crate of the kernels.
+    kernels: PathBuf,
+    /// The installed compilers.
+    toolchain: PathBuf,
+    /// The script that drives NVRTC.
+    script: PathBuf,
+}
+
+impl Places {
+    fn around_current_folder() -> Result<Self, Failure> {
+        let here = env::current_dir().map_err(|error| format!("no current folder: {error}"))?;
+        let root = here.ancestors().find(|folder| folder.join("kernels/toolchain.toml").exists());
+        let root =
+            root.ok_or("run it inside the repository: no folder above holds kernels/toolchain.toml")?;
+        Ok(Self {
+            kernels: root.join("kernels"),
+            toolchain: root.join("target/kernels-toolchain"),
+            script: root.join("crates/xtask/src/kernels/nvrtc.py"),
+        })
+    }
+}
+
+/// `kernels [--check] [module..]`: builds the PTX, or holds the committed one to the sources.
+pub fn run(arguments: &[String]) -> ExitCode {
+    let is_check = arguments.iter().any(|a| a == "--check");
+    let modules: Vec<String> = arguments.iter().filter(|a| !a.starts_with("--")).cloned().collect();
+    if let Some(odd) = arguments.iter().find(|a| a.starts_with("--") && *a != "--check") {
+        eprintln!("xtask kernels: no option is called `{odd}`; it takes --check and names of modules");
+        return ExitCode::from(2);
+    }
+    match all(is_check, modules) {
+        Ok(report) => {
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("xtask kernels: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn all(is_check: bool, modules: Vec<String>) -> Result<String, Failure> {
+    let places = Places::around_current_folder()?;
+    let pins = Pins::read(&places.kernels.join("toolchain.toml"))?;
+    let known = names_of(&places.kernels, "cu")?;
+    if let Some(odd) = modules.iter().find(|name| !known.contains(name)) {
+        return Err(format!("there is no kernels/{odd}.cu"));
+    }
+    let is_partial = !modules.is_empty();
+    let modules = if is_partial { modules } else { known.clone() };
+    let tools = Toolchain::install(&places.toolchain, &pins)?;
+
+    let built = build::compile(&places, &pins, &tools, &modules)?;
+    for (module, ptx) in &built {
+        build::within_limits(module, ptx, &pins)?;
+    }
+    let folder = places.kernels.join("built");
+    if is_check {
+        build::same_as_committed(&folder, &built)?;
+        orphans(&folder, &known)?;
+    } else {
+        for (module, ptx) in &built {
+            write(&folder.join(format!("{module}.ptx")), ptx)?;
+        }
+    }
+
+    let measured = resources::measure(&tools, &pins, &folder, &modules)?;
+    resources::no_spills(&measured, &pins)?;
+    let table = folder.join("resources.toml");
+    let committed = fs::read_to_string(&table).unwrap_or_default();
+    if is_check {
+        resources::same_as_committed(&measured, &committed, is_partial)?;
+    } else {
+        let merged = resources::merge(&committed, &measured, is_partial);
+        write(&table, &resources::render(&merged, &pins))?;
+    }
+    let (entries, ways) = (measured.len(), pins.architectures().len());
+    let verb = if is_check { "checked" } else { "built" };
+    Ok(format!("kernels: {verb} {} modules, {entries} entries for {ways} architectures", modules.len()))
+}
+
+/// Names, without the extension, of the files of a folder that have it; sorted.
+fn names_of(folder: &Path, extension: &str) -> Result<Vec<String>, Failure> {
+    let files = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let paths = files.flatten().map(|file| file.path());
+    let matching = paths.filter(|path| path.extension().is_some_and(|own| own == extension));
+    let mut names: Vec<String> =
+        matching.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    Ok(names)
+}
+
+/// PTX that is left of a source that is gone.
+fn orphans(folder: &Path, known: &[String]) -> Result<(), Failure> {
+    match names_of(folder, "ptx")?.into_iter().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!("built/{name}.ptx has no source: delete it")),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}

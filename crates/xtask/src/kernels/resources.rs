@@ -1,0 +1,188 @@
+//! What each entry needs of each GPU, as its assembler reports it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::toolchain::{Toolchain, run};
+use super::{Failure, Pins};
+
+/// One entry on one architecture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Need {
+    /// Registers per thread.
+    registers: u32,
+    /// Bytes of static shared memory per block.
+    shared: u32,
+    /// Bytes per thread that are kept in local memory: spills, and arrays that are indexed.
+    local: u32,
+}
+
+/// Entries with their needs, one per architecture in the order of the pins.
+pub type Table = BTreeMap<String, Vec<Need>>;
+
+/// Assembles every module for every architecture.
+pub fn measure(tools: &Toolchain, pins: &Pins, built: &Path, modules: &[String]) -> Result<Table, Failure> {
+    let ways = pins.architectures();
+    let jobs: Vec<(usize, &String)> =
+        modules.iter().flat_map(|module| (0..ways.len()).map(move |way| (way, module))).collect();
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(&(way, module)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut ptxas = Command::new(&tools.ptxas);
+                    ptxas.args(["--verbose", "--gpu-name", &format!("sm_{}", ways[way])]);
+                    ptxas.arg(built.join(format!("{module}.ptx"))).args(["--output-file", "/dev/null"]);
+                    let report = run(&mut ptxas).and_then(|text| parse(&text));
+                    let report =
+                        report.map_err(|failure| format!("{module} for sm_{}: {failure}", ways[way]));
+                    done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((way, report));
+                }
+            });
+        }
+    });
+    let mut table = Table::new();
+    for (way, report) in done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+        for (entry, need) in report? {
+            table.entry(entry).or_insert_with(|| vec![Need::default(); ways.len()])[way] = need;
+        }
+    }
+    Ok(table)
+}
+
+/// Reads the assembler's report.
+fn parse(text: &str) -> Result<Vec<(String, Need)>, Failure> {
+    let mut found: Vec<(String, Need)> = Vec::new();
+    for line in text.lines() {
+        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
+            let name = rest.split('\'').next().unwrap_or("");
+            found.push((name.to_owned(), Need::default()));
+        }
+        let Some((_, need)) = found.last_mut() else { continue };
+        if line.contains("bytes stack frame") {
+            need.local = line.split(',').filter_map(number_before_bytes).sum();
+        }
+        if let Some((_, rest)) = line.split_once("Used ") {
+            need.registers = rest.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            let shared = rest.split(',').find(|part| part.contains("bytes smem"));
+            need.shared = shared.and_then(number_before_bytes).unwrap_or(0);
+        }
+    }
+    match found.iter().find(|(_, need)| need.registers == 0) {
+        None => Ok(found),
+        Some((name, _)) => Err(format!("the assembler reports no registers for {name}:\n{text}")),
+    }
+}
+
+/// N of ` N bytes ..`.
+fn number_before_bytes(text: &str) -> Option<u32> {
+    text.trim().split_once(" bytes").and_then(|(number, _)| number.parse().ok())
+}
+
+/// An error if an entry keeps anything in local memory that the pins do not excuse.
+pub fn no_spills(table: &Table, pins: &Pins) -> Result<(), Failure> {
+    let excused = |entry: &str| pins.section("local-memory").iter().any(|(own, _)| own == entry);
+    for (entry, needs) in table.iter().filter(|(entry, _)| !excused(entry)) {
+        if let Some(way) = needs.iter().position(|need| need.local > 0) {
+            return Err(format!(
+                "{entry} keeps {} bytes in local memory on sm_{}; \
+                 if it must, say why under [local-memory] in toolchain.toml",
+                needs[way].local,
+                pins.architectures()[way]
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn line(entry: &str, needs: &[Need]) -> String {
+    let list = |of: fn(&Need) -> u32| needs.iter().map(|n| of(n).to_string()).collect::<Vec<_>>().join(", ");
+    format!("{entry} = {{ registers = [{}], shared = [{}] }}", list(|n| n.registers), list(|n| n.shared))
+}
+
+/// The lines of a committed table, by entry.
+type Lines = BTreeMap<String, String>;
+
+fn lines(text: &str) -> Lines {
+    let entry = |line: &str| Some((line.split_once(" = ")?.0.to_owned(), line.to_owned()));
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect()
+}
+
+/// The committed lines with the measured ones in their place; the measured ones alone if everything was measured.
+pub fn merge(committed: &str, measured: &Table, is_partial: bool) -> Lines {
+    let mut merged = if is_partial { lines(committed) } else { Lines::new() };
+    merged.extend(measured.iter().map(|(entry, needs)| (entry.clone(), line(entry, needs))));
+    merged
+}
+
+/// The file.
+pub fn render(merged: &Lines, pins: &Pins) -> String {
+    let ways: Vec<String> = pins.architectures().iter().map(|way| format!("sm_{way}")).collect();
+    let head = format!(
+        "# Written by `cargo xtask kernels`: registers per thread and bytes of static shared memory per block\n\
+         # on {}, by {}.\n\n",
+        ways.join(", "),
+        pins.requirements("assemble").join(", ")
+    );
+    merged.values().fold(head, |text, line| text + line + "\n")
+}
+
+/// An error if what was measured is not what is committed.
+pub fn same_as_committed(measured: &Table, committed: &str, is_partial: bool) -> Result<(), Failure> {
+    let mut committed = lines(committed);
+    for (entry, needs) in measured {
+        let (now, before) = (line(entry, needs), committed.remove(entry));
+        if before.as_deref() != Some(&now) {
+            let before = before.unwrap_or_else(|| "nothing".to_owned());
+            return Err(format!("built/resources.toml says {before}\nbut measured is  {now}"));
+        }
+    }
+    match committed.keys().next() {
+        Some(entry) if !is_partial => Err(format!("built/resources.toml has {entry}, which no module has")),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORT: &str = "ptxas info    : Compiling entry function 'a_fwd_f32' for 'sm_80'
+ptxas info    : Function properties for a_fwd_f32
+    8 bytes stack frame, 4 bytes spill stores, 4 bytes spill loads
+ptxas info    : Used 20 registers, used 1 barriers, 8 bytes cumulative stack size, 128 bytes smem, 576 bytes cmem[0]";
+
+    #[test]
+    fn reports_are_read() {
+        let need = Need { registers: 20, shared: 128, local: 16 };
+        assert_eq!(parse(REPORT).unwrap(), [("a_fwd_f32".to_owned(), need)]);
+        assert!(parse("ptxas info : Compiling entry function 'a' for 'sm_80'").is_err());
+    }
+
+    #[test]
+    fn tables_survive_the_file_and_differences_are_found() {
+        let need = |registers| vec![Need { registers, ..Need::default() }];
+        let table = |registers| Table::from([("a".to_owned(), need(registers)), ("b".to_owned(), need(7))]);
+        let text = render(&merge("", &table(20), false), &Pins::default());
+        assert_eq!(same_as_committed(&table(20), &text, false), Ok(()));
+        assert!(same_as_committed(&table(21), &text, false).is_err());
+        let part = Table::from([("a".to_owned(), need(20))]);
+        assert_eq!(same_as_committed(&part, &text, true), Ok(()));
+        assert!(same_as_committed(&part, &text, false).is_err());
+        assert_eq!(merge(&text, &part, true).len(), 2);
+    }
+
+    #[test]
+    fn local_memory_is_refused() {
+        let (name, need) = parse(REPORT).unwrap().remove(0);
+        let table = Table::from([(name, vec![need])]);
+        let pins = |more: &str| Pins::parse(&format!("[resources]\narchitectures = \"80\"\n{more}")).unwrap();
+        assert!(no_spills(&table, &pins("")).is_err());
+        assert_eq!(no_spills(&table, &pins("[local-memory]\na_fwd_f32 = \"a reason\"")), Ok(()));
+    }
+}

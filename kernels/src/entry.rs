@@ -1,0 +1,88 @@
+//! Modules, their entries, and launches.
+
+/// One file of PTX.
+#[derive(Debug)]
+pub struct Module {
+    /// The name of the source without `.cu`.
+    pub name: &'static str,
+    /// The text that the driver compiles.
+    pub ptx: &'static str,
+}
+
+/// One `__global__` function. It takes one parameter, a struct by value.
+#[derive(Debug)]
+pub struct Entry {
+    /// Where it is.
+    pub module: &'static Module,
+    /// Its symbol: `<op>_<pass>_<dtype>`.
+    pub name: &'static str,
+    /// Bytes of its parameter.
+    pub param_bytes: usize,
+}
+
+impl Entry {
+    /// A launch with this parameter.
+    pub(crate) fn launch(&'static self, grid: [u32; 3], block: u32, params: &impl bytemuck::Pod) -> Launch {
+        let params = bytemuck::bytes_of(params).to_vec();
+        debug_assert_eq!(params.len(), self.param_bytes, "{}", self.name);
+        Launch { entry: self, grid, block: [block, 1, 1], shared_bytes: 0, params }
+    }
+}
+
+/// All that one kernel launch needs but the stream.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// What runs.
+    pub entry: &'static Entry,
+    /// Blocks in x, y, z. A 0 means that there is nothing to do: a [`Stream`] launches nothing.
+    pub grid: [u32; 3],
+    /// Threads of a block in x, y, z.
+    pub block: [u32; 3],
+    /// Dynamic shared memory in bytes.
+    pub shared_bytes: u32,
+    /// The parameter's bytes.
+    pub params: Vec<u8>,
+}
+
+impl Launch {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.grid.contains(&0)
+    }
+}
+
+/// Something that runs launches in order.
+pub trait Stream {
+    /// What may go wrong.
+    type Error;
+
+    /// Queues one launch; does nothing if [`Launch::is_empty`].
+    ///
+    /// # Errors
+    /// Whatever the driver says.
+    fn launch(&self, launch: &Launch) -> Result<(), Self::Error>;
+}
+
+/// The module of a kernel: its name and the PTX that is built from it.
+macro_rules! module {
+    ($name:literal) => {
+        static MODULE: $crate::Module =
+            $crate::Module { name: $name, ptx: include_str!(concat!("../built/", $name, ".ptx")) };
+    };
+}
+
+/// Tables of entries, one entry per float dtype in the order of [`crate::Float`], and `ENTRIES`, the list of tables.
+macro_rules! entries {
+    ($($table:ident: $args:ty = $($name:literal)|+;)*) => {
+        $(static $table: [$crate::Entry; [$($name),+].len()] = [$($crate::Entry {
+            module: &MODULE,
+            name: $name,
+            param_bytes: size_of::<$args>(),
+        }),+];)*
+
+        /// Every entry of this kernel.
+        pub static ENTRIES: &[&[$crate::Entry]] = &[$(&$table),*];
+    };
+}
+
+pub(crate) use {entries, module};

@@ -1,0 +1,35 @@
+//! Hand-written CUDA kernels and how to launch them, with no tensors and no driver: committed PTX, a table of its
+//! entries, and for each kernel a function from pointers and sizes to a [`Launch`].
+//!
+//! A kernel is one `.cu` file, its PTX in `built/` (written by `cargo xtask kernels`), and one module here. Whoever
+//! holds a driver implements [`Stream`]; pointers are device addresses as plain `u64`, so building a launch is safe
+//! and running it is where the promise about the addresses is made.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod entry;
+mod float;
+mod space;
+
+pub mod copy;
+
+pub use entry::{Entry, Launch, Module, Stream};
+pub use float::Float;
+pub use space::{Dims, MAX_DIMS, Operand, Space, dims};
+
+/// Declares the kernels' modules and derives [`entries`] from the list.
+macro_rules! kernels {
+    ($($module:ident,)*) => {
+        /// Every entry of every kernel, in the order of the list.
+        pub fn entries() -> Vec<&'static Entry> {
+            [$($module::ENTRIES),*].concat().into_iter().flatten().collect()
+        }
+    };
+}
+
+kernels! {
+    copy,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+// The index space of elementwise kernels: which elements of N operands stand at place i of the output.
+#pragma once
+#include "tile/vector.cuh"
+
+// Enumerators: a constexpr variable would be emitted into every module.
+enum { MAX_DIMS = 8, MAP_THREADS = 256 };
+
+// Dims from the innermost out, neighbours merged by the host where all operands allow it. Strides in elements, 0 along
+// a broadcast. `flat`: all operands are gapless in the same order and 16-byte aligned.
+template <int N>
+struct Space {
+    u64 elements;
+    u32 rank;
+    u32 flat;
+    u64 dims[MAX_DIMS];
+    i64 strides[N][MAX_DIMS];
+};
+
+// Offsets of the operands at place `i`. The compiler tests each 64-bit division for 32-bit operands, which are cheaper.
+template <int N>
+__device__ __forceinline__ void locate(const Space<N>& s, u64 i, i64 (&offset)[N]) {
+#pragma unroll
+    for (int k = 0; k < N; k++) offset[k] = 0;
+    if (s.rank == 0) return;
+#pragma unroll 1
+    for (u32 d = 0; d + 1 < s.rank; d++) {
+        u64 size = s.dims[d];
+        u64 rest = i / size;
+        i64 at = i64(i - rest * size);
+#pragma unroll
+        for (int k = 0; k < N; k++) offset[k] += at * s.strides[k][d];
+        i = rest;
+    }
+#pragma unroll
+    for (int k = 0; k < N; k++) offset[k] += i64(i) * s.strides[k][s.rank - 1];
+}
+
+// Calls vector(i) for each run of PER neighbours that a flat space has, else scalar(i, offsets) for each place.
+// A block covers MAP_THREADS·PER places of a flat space, else MAP_THREADS.
+template <int PER, int N, class V, class S>
+__device__ __forceinline__ void for_places(const Space<N>& s, V vector, S scalar) {
+    i64 offset[N];
+    u64 i = u64(blockIdx.x) * MAP_THREADS + threadIdx.x;
+    if (s.flat) {
+        i *= PER;
+        if (i + PER <= s.elements) {
+            vector(i);
+            return;
+        }
+#pragma unroll 1
+        for (; i < s.elements; i++) {
+#pragma unroll
+            for (int k = 0; k < N; k++) offset[k] = i64(i);
+            scalar(i, offset);
+        }
+    } else if (i < s.elements) {
+        locate(s, i, offset);
+        scalar(i, offset);
+    }
+}
