@@ -85,4 +85,23 @@ macro_rules! entries {
     };
 }
 
-pub(crate) use {entries, module};
+/// As [`entries`], for kernels built for every float dtype: `TABLE: Args = "<op>_<pass>";`.
+macro_rules! float_entries {
+    ($($table:ident: $args:ty = $name:literal;)*) => {
+        $(static $table: [$crate::Entry; 3] = {
+            const fn entry(name: &'static str) -> $crate::Entry {
+                $crate::Entry { module: &MODULE, name, param_bytes: size_of::<$args>() }
+            }
+            [
+                entry(concat!($name, "_f32")),
+                entry(concat!($name, "_f16")),
+                entry(concat!($name, "_bf16")),
+            ]
+        };)*
+
+        /// Every entry of this kernel.
+        pub static ENTRIES: &[&[$crate::Entry]] = &[$(&$table),*];
+    };
+}
+
+pub(crate) use {entries, float_entries, module};

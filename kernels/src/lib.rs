@@ -7,14 +7,26 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod dtype;
 mod entry;
 mod float;
+mod map;
 mod space;
 
+pub mod binary;
+pub mod cast;
+pub mod compare;
 pub mod copy;
+pub mod dropout;
+pub mod pow;
+pub mod select;
+pub mod unary;
+pub mod unary_backward;
 
+pub use dtype::Dtype;
 pub use entry::{Entry, Launch, Module, Stream};
 pub use float::Float;
+pub use map::Map;
 pub use space::{Dims, MAX_DIMS, Operand, Space, dims};
 
 /// Declares the kernels' modules and derives [`entries`] from the list.
@@ -28,7 +40,15 @@ macro_rules! kernels {
 }
 
 kernels! {
+    binary,
+    cast,
+    compare,
     copy,
+    dropout,
+    pow,
+    select,
+    unary,
+    unary_backward,
 }
 
 #[cfg(test)]

@@ -39,21 +39,22 @@ __device__ __forceinline__ void locate(const Space<N>& s, u64 i, i64 (&offset)[N
 // A block covers MAP_THREADS·PER places of a flat space, else MAP_THREADS.
 template <int PER, int N, class V, class S>
 __device__ __forceinline__ void for_places(const Space<N>& s, V vector, S scalar) {
-    i64 offset[N];
     u64 i = u64(blockIdx.x) * MAP_THREADS + threadIdx.x;
+    if (s.flat) i *= PER;
+    if (i >= s.elements) return;
+    u64 end = i + 1;
     if (s.flat) {
-        i *= PER;
-        if (i + PER <= s.elements) {
+        end = i + PER;
+        if (end <= s.elements) {
             vector(i);
             return;
         }
+        end = s.elements;
+    }
+    // A flat space has one axis: the places past its last whole run are located like any others.
 #pragma unroll 1
-        for (; i < s.elements; i++) {
-#pragma unroll
-            for (int k = 0; k < N; k++) offset[k] = i64(i);
-            scalar(i, offset);
-        }
-    } else if (i < s.elements) {
+    for (; i < end; i++) {
+        i64 offset[N];
         locate(s, i, offset);
         scalar(i, offset);
     }
