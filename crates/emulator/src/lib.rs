@@ -4,11 +4,13 @@
 //! executes one launch, a warp at a time. A kernel that breaks a rule of the machine is a [`Fault`] that names the
 //! kernel, block, thread, PTX line and, if the PTX carries line information, the line of the CUDA source.
 
+pub mod convert;
 mod counts;
 mod fault;
 mod launch;
 mod memory;
 mod program;
+pub mod tensor_core;
 
 pub use counts::Counts;
 pub use fault::{Fault, FaultKind, SourceLine};
