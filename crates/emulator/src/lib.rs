@@ -4,6 +4,7 @@
 //! executes one launch, a warp at a time. A kernel that breaks a rule of the machine is a [`Fault`] that names the
 //! kernel, block, thread, PTX line and, if the PTX carries line information, the line of the CUDA source.
 
+pub mod check;
 pub mod convert;
 mod counts;
 mod fault;
