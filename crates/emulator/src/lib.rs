@@ -7,6 +7,8 @@
 pub mod check;
 pub mod convert;
 mod counts;
+#[cfg(target_os = "linux")]
+mod driver;
 mod fault;
 mod launch;
 mod memory;
@@ -14,6 +16,8 @@ mod program;
 pub mod tensor_core;
 
 pub use counts::Counts;
+#[cfg(target_os = "linux")]
+pub use driver::{InstallError, install, last_fault};
 pub use fault::{Fault, FaultKind, SourceLine};
 pub use launch::{Checks, Launch, Options, Schedule, run};
 pub use memory::{Memory, MemoryError};
