@@ -186,10 +186,11 @@ pub(crate) fn get_function(function: Out<usize>, module: usize, name: Text) -> O
 }
 
 fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 8;
     match names {
         [] => "none".to_owned(),
-        [few @ ..] if few.len() <= 8 => few.join(", "),
-        [first @ .., _] => format!("{} and {} more", first[..8].join(", "), names.len() - 8),
+        few if few.len() <= SHOWN => few.join(", "),
+        many => format!("{} and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
     }
 }
 

@@ -60,7 +60,7 @@ fn images_that_cannot_run_are_refused() {
     let _context = context();
     // SAFETY: each image is a text, or longer than what is looked at.
     unsafe {
-        let elf = module::load_data(b"\x7fELF\x02\x01\x01\0".as_ptr().cast());
+        let elf = module::load_data(c"\x7fELF\x02\x01\x01".as_ptr().cast());
         refused(elf, CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU, &["machine code", "PTX"]);
         let null = module::load_data(std::ptr::null());
         refused(null, CUresult::CUDA_ERROR_INVALID_VALUE, &["image", "null"]);

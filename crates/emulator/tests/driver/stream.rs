@@ -25,8 +25,13 @@ fn events_time_what_lies_between_them() {
     refused(untimed.elapsed_ms(&second), CUresult::CUDA_ERROR_INVALID_HANDLE, &["first", "DISABLE_TIMING"]);
 }
 
+/// Appends the length of a list to it.
+///
+/// # Safety
+///
+/// `list` points to a `Mutex<Vec<u32>>` that is alive.
 unsafe extern "C" fn push(list: *mut c_void) {
-    // SAFETY: the test passes a list that outlives the stream's work.
+    // SAFETY: the caller promises as much.
     let list = unsafe { &*list.cast::<Mutex<Vec<u32>>>() };
     let mut list = list.lock().unwrap();
     let next = list.len() as u32;
