@@ -18,6 +18,7 @@ pub mod cast;
 pub mod compare;
 pub mod copy;
 pub mod dropout;
+pub mod matmul;
 pub mod pow;
 pub mod select;
 pub mod unary;
@@ -39,12 +40,17 @@ macro_rules! kernels {
     };
 }
 
+use matmul::{reduce as matmul_reduce, strided as matmul_f32};
+
 kernels! {
     binary,
     cast,
     compare,
     copy,
     dropout,
+    matmul,
+    matmul_f32,
+    matmul_reduce,
     pow,
     select,
     unary,

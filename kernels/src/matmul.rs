@@ -1,0 +1,163 @@
+//! C = f(A·B + bias) + residual + C, batched, in f32, f16 and bf16. See `matmul.cu`, `matmul_f32.cu`, `matmul_reduce.cu`.
+
+mod args;
+mod plan;
+pub(crate) mod reduce;
+pub(crate) mod strided;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::entry::{entries, module};
+use crate::{Float, Launch};
+use args::MatmulArgs;
+pub use plan::Plan;
+
+module!("matmul");
+
+entries! {
+    NN: MatmulArgs = "matmul_nn_f16" | "matmul_nn_bf16" | "matmul_nn_small_f16" | "matmul_nn_small_bf16";
+    NT: MatmulArgs = "matmul_nt_f16" | "matmul_nt_bf16" | "matmul_nt_small_f16" | "matmul_nt_small_bf16";
+    TN: MatmulArgs = "matmul_tn_f16" | "matmul_tn_bf16" | "matmul_tn_small_f16" | "matmul_tn_small_bf16";
+    TT: MatmulArgs = "matmul_tt_f16" | "matmul_tt_bf16" | "matmul_tt_small_f16" | "matmul_tt_small_bf16";
+}
+
+/// Batch dims, innermost first.
+pub const BATCH_DIMS: usize = 3;
+
+/// One operand: element (row, col) of batch index (i, j, k) lies `row·rows + col·cols + i·batch[0] + …` elements after
+/// the pointer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Matrix {
+    /// Its first element.
+    pub pointer: u64,
+    /// Elements from one row to the next.
+    pub row: i64,
+    /// Elements from one column to the next.
+    pub col: i64,
+    /// Elements from one batch index to the next; 0 repeats.
+    pub batch: [i64; BATCH_DIMS],
+}
+
+/// The function after a product.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Activation {
+    /// None.
+    #[default]
+    Identity = 0,
+    /// The tanh form of GELU.
+    GeluTanh = 1,
+    /// x·Φ(x).
+    Gelu = 2,
+    /// max(x, 0).
+    Relu = 3,
+    /// x·σ(x).
+    Silu = 4,
+    /// The product times the slope of [`Activation::GeluTanh`] at `pre`: the backward pass.
+    GeluTanhSlope = 5,
+    /// The product times the slope of [`Activation::Gelu`] at `pre`.
+    GeluSlope = 6,
+}
+
+/// A product. Optional pointers are 0 if there is nothing; what they point to has the dtype of C and, but for the bias,
+/// lies as C does.
+#[derive(Clone, Copy, Debug)]
+pub struct Matmul {
+    /// The dtype of A and B.
+    pub dtype: Float,
+    /// The dtype of C: that of A and B, or f32.
+    pub out: Float,
+    /// Rows of C.
+    pub m: u32,
+    /// Columns of C.
+    pub n: u32,
+    /// What is summed over; with 0 the product is 0.
+    pub k: u32,
+    /// How many products, innermost first.
+    pub batch: [u32; BATCH_DIMS],
+    /// (M, K)
+    pub a: Matrix,
+    /// (K, N)
+    pub b: Matrix,
+    /// (M, N), gapless rows.
+    pub c: u64,
+    /// Elements from one row of C to the next.
+    pub c_row: i64,
+    /// Elements from one C to the next.
+    pub c_batch: i64,
+    /// (N,), added to each row.
+    pub bias: u64,
+    /// Read by the slopes; otherwise where product + bias goes.
+    pub pre: u64,
+    /// Added after the activation; may be C.
+    pub residual: u64,
+    /// The function.
+    pub activation: Activation,
+    /// Whether what C held is added, too.
+    pub accumulate: bool,
+}
+
+/// An operand of 16-bit floats has stride 1 along neither axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnsupportedStrides {
+    /// "A" or "B".
+    pub operand: &'static str,
+    /// Its strides along rows and columns.
+    pub strides: [i64; 2],
+}
+
+impl fmt::Display for UnsupportedStrides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operand, strides } = self;
+        write!(
+            f,
+            "matmul of 16-bit floats needs stride 1 along an axis of {operand}, not {strides:?}: copy it first"
+        )
+    }
+}
+
+impl std::error::Error for UnsupportedStrides {}
+
+/// The launches of a product, in order: one, or two where K is split, which needs `workspace` of
+/// [`Plan::workspace_bytes`].
+///
+/// # Errors
+/// If strides do not fit.
+pub fn matmul(product: &Matmul, workspace: u64) -> Result<Vec<Launch>, UnsupportedStrides> {
+    let plan = Plan::of(product);
+    let mut args = MatmulArgs::new(product, &plan);
+    args.partial = workspace;
+    let first = if product.dtype == Float::F32 {
+        strided::launch(&args, plan.blocks())
+    } else {
+        let [a, b] = [
+            transposed(&product.a, product.m, product.k, "A")?,
+            transposed(&product.b, product.k, product.n, "B")?,
+        ];
+        let table = match (a, b) {
+            (false, false) => &NN,
+            (false, true) => &NT,
+            (true, false) => &TN,
+            (true, true) => &TT,
+        };
+        args.align(product, [a, b]);
+        let entry = &table[usize::from(product.dtype == Float::Bf16) + 2 * usize::from(plan.tile == 64)];
+        let mut launch = entry.launch([plan.blocks(), 1, 1], if plan.tile == 64 { 128 } else { 256 }, &args);
+        // STAGES·(BM + BN)·BK·2 of the source.
+        launch.shared_bytes = 3 * 2 * plan.tile * 32 * 2;
+        launch
+    };
+    let second = (plan.splits > 1).then(|| reduce::launch(product, &args));
+    Ok([Some(first), second].into_iter().flatten().collect())
+}
+
+/// Whether an operand lies with its columns gapless rather than its rows.
+fn transposed(x: &Matrix, rows: u32, cols: u32, operand: &'static str) -> Result<bool, UnsupportedStrides> {
+    match (x.row == 1 || rows <= 1, x.col == 1 || cols <= 1) {
+        (_, true) => Ok(false),
+        (true, false) => Ok(true),
+        (false, false) => Err(UnsupportedStrides { operand, strides: [x.row, x.col] }),
+    }
+}

@@ -1,0 +1,74 @@
+use super::*;
+
+/// C (M, N) = A (M, K)·B (K, N), A transposed or not.
+fn product(dtype: Float, [m, n, k]: [u32; 3], a_transposed: bool) -> Matmul {
+    let (a_row, a_col) = if a_transposed { (1, i64::from(m)) } else { (i64::from(k), 1) };
+    Matmul {
+        dtype,
+        out: dtype,
+        m,
+        n,
+        k,
+        batch: [1; 3],
+        a: Matrix { pointer: 0x1000, row: a_row, col: a_col, batch: [0; 3] },
+        b: Matrix { pointer: 0x2000, row: i64::from(n), col: 1, batch: [0; 3] },
+        c: 0x3000,
+        c_row: i64::from(n),
+        c_batch: i64::from(m) * i64::from(n),
+        bias: 0,
+        pre: 0,
+        residual: 0,
+        activation: Activation::Identity,
+        accumulate: false,
+    }
+}
+
+#[test]
+fn parts_of_k_cover_it_and_only_weight_gradients_have_several() {
+    for k in [0, 1, 31, 512, 1024, 1025, 5000, 65536] {
+        for shape in [[1, 1, k], [768, 768, k], [768, 3072, k], [50257, 768, k]] {
+            for transposed in [false, true] {
+                let plan = Plan::of(&product(Float::Bf16, shape, transposed));
+                assert!(u64::from(plan.splits) * u64::from(plan.k_per_split) >= u64::from(k));
+                assert!(plan.splits == 1 || (plan.splits - 1) * plan.k_per_split < k, "no part is empty");
+                assert!(plan.k_per_split.is_multiple_of(32));
+                assert!(transposed || plan.splits == 1);
+            }
+        }
+    }
+    assert!(Plan::of(&product(Float::Bf16, [768, 768, 65536], true)).splits > 4);
+}
+
+#[test]
+fn a_split_product_asks_for_its_partial_sums_and_launches_twice() {
+    let p = product(Float::F16, [64, 48, 4096], true);
+    let plan = Plan::of(&p);
+    assert_eq!(plan.workspace_bytes(), u64::from(plan.splits) * 64 * 48 * 4);
+    let launches = matmul(&p, 0x9000).unwrap();
+    let names: Vec<_> = launches.iter().map(|l| l.entry.name).collect();
+    assert_eq!(names, ["matmul_tn_small_f16", "matmul_reduce_f16"]);
+    assert_eq!(launches[0].grid, [plan.splits, 1, 1]);
+}
+
+#[test]
+fn entries_follow_layout_size_and_dtype() {
+    let name = |p: &Matmul| matmul(p, 0).unwrap()[0].entry.name;
+    let mut p = product(Float::Bf16, [4096, 4096, 64], false);
+    assert_eq!(name(&p), "matmul_nn_bf16");
+    (p.b.row, p.b.col) = (1, 64);
+    assert_eq!(name(&p), "matmul_nt_bf16");
+    p.dtype = Float::F32;
+    assert_eq!(name(&p), "matmul_strided_f32");
+    p.dtype = Float::F16;
+    p.b.col = 2;
+    p.b.row = 3;
+    let error = matmul(&p, 0).unwrap_err();
+    assert_eq!(error, UnsupportedStrides { operand: "B", strides: [3, 2] });
+    assert!(error.to_string().contains("copy it first"));
+}
+
+#[test]
+fn nothing_to_compute_is_an_empty_launch() {
+    assert!(matmul(&product(Float::Bf16, [0, 5, 3], false), 0).unwrap()[0].is_empty());
+    assert!(!matmul(&product(Float::Bf16, [2, 5, 0], false), 0).unwrap()[0].is_empty());
+}

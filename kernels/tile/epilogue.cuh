@@ -1,0 +1,146 @@
+// What happens to a product before it is stored, and the arguments that all matmul kernels share.
+#pragma once
+#include "tile/activation.cuh"
+#include "tile/vector.cuh"
+
+// The function after a product. The slopes multiply the product by f'(pre) instead.
+enum Activation : u32 { IDENTITY, GELU_TANH, GELU_EXACT, RELU, SILU, GELU_TANH_SLOPE, GELU_EXACT_SLOPE };
+
+__device__ __forceinline__ f32 activate(u32 activation, f32 v, f32 x) {
+    switch (activation) {
+        case GELU_TANH: return gelu::tanh(x);
+        case GELU_EXACT: return gelu::exact(x);
+        case RELU: return x < 0.0f ? 0.0f : x;
+        case SILU: return x * math::sigmoid(x);
+        case GELU_TANH_SLOPE: return v * gelu::tanh_slope(x);
+        case GELU_EXACT_SLOPE: return v * gelu::exact_slope(x);
+    }
+    return v;
+}
+
+enum { BATCH_DIMS = 3 };
+
+using Pair = Vector<f32, 2>;
+
+// C (M, N) = f(A (M, K) · B (K, N) + bias) + residual + C, per index of the batch dims. bias, pre, residual and C have
+// one dtype; pre and residual lie as C does; a null pointer leaves a step out. Strides are in elements.
+struct MatmulArgs {
+    u64 a, b, c;
+    u64 bias;      // (N,)
+    u64 pre;       // read by the slopes, else where the product plus bias goes
+    u64 residual;  // added after the activation
+    u64 partial;   // (splits, batch, M, N) f32 if splits > 1
+    i64 a_row, a_col, b_row, b_col, c_row, c_batch;
+    i64 a_batch[BATCH_DIMS], b_batch[BATCH_DIMS];
+    u32 batch[BATCH_DIMS];  // innermost first
+    u32 m, n, k;
+    u32 splits, k_per_split;  // a multiple of every BK
+    u32 activation;
+    u32 flags;
+};
+
+// C_ALIGNED: pairs of elements at even columns of C, bias, pre and residual can be accessed at once.
+enum MatmulFlags : u32 { ACCUMULATE = 1, OUT_F32 = 2, A_ALIGNED = 4, B_ALIGNED = 8, C_ALIGNED = 16 };
+
+// Two neighbours at `at` of an array of f32 or, without OUT_F32, T; the second only if it is `whole`.
+template <class T>
+__device__ __forceinline__ Pair load_pair(const MatmulArgs& a, u64 array, i64 at, bool whole) {
+    bool vector = whole && a.flags & C_ALIGNED;
+    if (a.flags & OUT_F32) {
+        const f32* from = reinterpret_cast<const f32*>(array) + at;
+        return vector ? load_vector<2>(from) : Pair{from[0], whole ? from[1] : 0.0f};
+    }
+    const T* from = reinterpret_cast<const T*>(array) + at;
+    Vector<T, 2> x = vector ? load_vector<2>(from) : Vector<T, 2>{from[0], whole ? from[1] : narrow<T>(0.0f)};
+    return {widen(x.at[0]), widen(x.at[1])};
+}
+
+template <class T>
+__device__ __forceinline__ void store_pair(const MatmulArgs& a, u64 array, i64 at, Pair v, bool whole) {
+    bool vector = whole && a.flags & C_ALIGNED;
+    if (a.flags & OUT_F32) {
+        f32* to = reinterpret_cast<f32*>(array) + at;
+        if (vector) return store_vector(to, v);
+        to[0] = v.at[0];
+        if (whole) to[1] = v.at[1];
+        return;
+    }
+    T* to = reinterpret_cast<T*>(array) + at;
+    Vector<T, 2> x{narrow<T>(v.at[0]), narrow<T>(v.at[1])};
+    if (vector) return store_vector(to, x);
+    to[0] = x.at[0];
+    if (whole) to[1] = x.at[1];
+}
+
+// Finishes two neighbours of the product at (row, col), and stores those in the matrix.
+template <class T>
+__device__ __forceinline__ void epilogue(const MatmulArgs& a, u32 batch, u32 row, u32 col, Pair v) {
+    bool whole = col + 1 < a.n;
+    i64 at = batch * a.c_batch + row * a.c_row + col;
+    auto add = [&](u64 array, i64 at) {
+        Pair x = load_pair<T>(a, array, at, whole);
+        v.at[0] += x.at[0];
+        v.at[1] += x.at[1];
+    };
+    if (a.bias) add(a.bias, col);
+    Pair x = v;
+    if (a.activation >= GELU_TANH_SLOPE) {
+        x = load_pair<T>(a, a.pre, at, whole);
+    } else if (a.pre) {
+        store_pair<T>(a, a.pre, at, v, whole);
+    }
+    // Not unrolled: the functions are long, and each kernel has them inline.
+#pragma unroll 1
+    for (int i = 0; i < 2; i++) {
+        f32 y = activate(a.activation, v.at[0], x.at[0]);
+        v = {v.at[1], y};
+        x = {x.at[1], x.at[0]};
+    }
+    if (a.residual) add(a.residual, at);
+    if (a.flags & ACCUMULATE) add(a.c, at);
+    store_pair<T>(a, a.c, at, v, whole);
+}
+
+// Where block `index` works: tiles run down groups of eight rows of tiles, so that blocks in flight share operands in L2.
+struct TileAt {
+    u32 row, col, batch, split;  // tiles
+};
+
+__device__ __forceinline__ TileAt locate_tile(const MatmulArgs& a, u32 index, u32 bm, u32 bn) {
+    u32 rows = (a.m + bm - 1) / bm, cols = (a.n + bn - 1) / bn;
+    u32 tile = index % (rows * cols), rest = index / (rows * cols);
+    u32 group = tile / (8 * cols), height = min(rows - group * 8, 8u), inside = tile % (8 * cols);
+    u32 batches = a.batch[0] * a.batch[1] * a.batch[2];
+    return {group * 8 + inside % height, inside / height, rest % batches, rest / batches};
+}
+
+// The element offset of a batch index.
+__device__ __forceinline__ i64 batch_offset(const MatmulArgs& a, u32 index, const i64 (&strides)[BATCH_DIMS]) {
+    i64 offset = 0;
+#pragma unroll
+    for (int d = 0; d < BATCH_DIMS; d++) {
+        offset += index % a.batch[d] * strides[d];
+        index /= a.batch[d];
+    }
+    return offset;
+}
+
+// Stores rows of f32 that lie in shared memory, PITCH apart: through the epilogue, or as they are if K is split.
+template <int ROWS, int COLS, int PITCH, int THREADS, class T>
+__device__ __forceinline__ void finish_rows(const MatmulArgs& a, const TileAt& at, const f32* rows, u32 row, u32 col) {
+#pragma unroll 1
+    for (int i = threadIdx.x; i < ROWS * COLS / 2; i += THREADS) {
+        u32 r = i / (COLS / 2), c = i % (COLS / 2) * 2;
+        if (row + r >= a.m || col + c >= a.n) continue;
+        Pair v = load_vector<2>(rows + r * PITCH + c);
+        if (a.splits > 1) {
+            u32 batches = a.batch[0] * a.batch[1] * a.batch[2];
+            u64 line = (u64(at.split) * batches + at.batch) * a.m + row + r;
+            f32* to = reinterpret_cast<f32*>(a.partial) + line * a.n + col + c;
+            to[0] = v.at[0];
+            if (col + c + 1 < a.n) to[1] = v.at[1];
+        } else {
+            epilogue<T>(a, at.batch, row + r, col + c, v);
+        }
+    }
+}
