@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, OnceLock};
 
-use warpsmith_tensor::{DType, Device, Error, Kind, Result, Tensor};
+use warpsmith_tensor::{DType, Device, Error, Kind, Result, Shape, Tensor};
 
 use crate::tape::{Edge, Node, NodeKind, Saved};
 use crate::{Array, Differentiability, Meta, Op, is_grad_enabled};
@@ -66,7 +66,10 @@ fn refused(op: &'static str) -> Error {
 fn execute(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
     let device = inputs.first().map_or(Device::Cpu, Tensor::device);
     if let Some(other) = inputs.iter().map(Tensor::device).find(|d| *d != device) {
-        return Err(Error::new(Kind::Device, op.name(), format!("inputs lie on {device} and on {other}")));
+        let message = format!("inputs lie on {device} and on {other}");
+        return Err(Error::new(Kind::Device, op.name(), message)
+            .operands(operands(metas))
+            .hint("bring them together with to_device"));
     }
     if tracing() {
         let shown: Vec<String> = metas.iter().map(|m| format!("{} {}", m.shape, m.dtype)).collect();
@@ -75,7 +78,7 @@ fn execute(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta])
     let inputs: Vec<Tensor> = inputs.into_iter().map(Tensor::untraced).collect();
     let outputs = match device {
         Device::Cpu => execute_cpu(op, inputs, metas, promised)?,
-        _ => op.cuda(inputs, promised)?,
+        _ => execute_cuda(op, inputs, metas, promised)?,
     };
     let kept =
         outputs.len() == promised.len() && outputs.iter().zip(promised).all(|(t, m)| Meta::from(t) == *m);
@@ -89,6 +92,21 @@ fn execute(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta])
 fn tracing() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     *ON.get_or_init(|| std::env::var_os("WARPSMITH_TRACE").is_some_and(|v| v == "1"))
+}
+
+/// On a GPU every float but f64 goes to the kernels as it is.
+fn execute_cuda(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
+    if metas.iter().any(|m| m.dtype == DType::F64) {
+        let message = "f64 is the oracle's type and is computed on the CPU alone";
+        return Err(Error::dtype(op.name(), message)
+            .operands(operands(metas))
+            .hint("convert with to_dtype, or move it with to_device"));
+    }
+    op.cuda(inputs, promised).map_err(|error| error.or_operands(operands(metas)))
+}
+
+fn operands(metas: &[Meta]) -> impl Iterator<Item = (Shape, DType)> {
+    metas.iter().map(|m| (m.shape, m.dtype))
 }
 
 /// On the CPU the dtype chooses: f64 runs the oracle, 16-bit floats run the f32 path between two conversions.

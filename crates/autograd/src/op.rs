@@ -126,9 +126,11 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     /// Float inputs are f32 unless [`Op::takes_half`]: the engine widens 16-bit floats before and rounds after.
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>>;
 
-    /// The CUDA path: chooses an entry of the kernel table and fills its launch.
+    /// The CUDA path: chooses an entry of the kernel table and fills its launch. Floats are f32, bf16 or f16, as they
+    /// come; inputs may be views, and one whose storage nobody else holds may be written over.
     fn cuda(&self, _x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
-        Err(Error::new(warpsmith_tensor::Kind::Device, self.name(), "has no CUDA kernel yet"))
+        let error = Error::new(warpsmith_tensor::Kind::Device, self.name(), "has no CUDA kernel yet");
+        Err(error.hint("use --device cpu"))
     }
 
     /// Whether [`Op::cpu`] takes bf16 and f16 inputs as they are (moves of data do; arithmetic does not).

@@ -91,6 +91,11 @@ impl Error {
         self
     }
 
+    /// As [`Error::operands`], if the error names none yet: for callers that know what a launch was given.
+    pub fn or_operands(self, operands: impl IntoIterator<Item = (Shape, DType)>) -> Self {
+        if self.0.operands.is_empty() { self.operands(operands) } else { self }
+    }
+
     /// Adds a sentence that says what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());

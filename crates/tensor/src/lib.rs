@@ -5,6 +5,8 @@
 //! can see the storage. So no tensor ever changes under its reader, and an update in place costs nothing when
 //! nobody reads.
 //!
+//! A tensor lies on the CPU or, with the feature `cuda` (on by default), on a GPU: see [`Device`].
+//!
 //! There is no maths in this crate beyond what moves numbers about (copy, convert, accumulate); ops live in
 //! `warpsmith-ops`, one file each.
 #![warn(missing_docs)]
@@ -12,6 +14,8 @@
 pub mod arena;
 mod buffer;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod device;
 mod dtype;
 mod error;
@@ -19,7 +23,9 @@ mod layout;
 pub mod rng;
 mod scope;
 mod shape;
+mod storage;
 mod tensor;
+mod transfer;
 
 pub use buffer::CpuBuffer;
 pub use device::Device;

@@ -4,15 +4,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{CpuBuffer, DType, Device, Element, Error, Kind, Layout, Result, Rng, Shape, cpu};
+use crate::storage::Storage;
+use crate::{DType, Device, Element, Error, Layout, Result, Rng, Shape, cpu};
 
 /// Where a tensor came from, for autograd alone to read: this crate only carries it.
 pub type Trace = Arc<dyn Any + Send + Sync>;
-
-#[derive(Clone)]
-enum Storage {
-    Cpu(Arc<CpuBuffer>),
-}
 
 /// An array of numbers with a shape: a value, cheap to clone, safe to share.
 ///
@@ -46,11 +42,11 @@ impl Tensor {
             let message = format!("{} values for a shape of {} elements", values.len(), shape.numel());
             return Err(Error::shape("from_slice", &[shape], message));
         }
-        let mut tensor = Self::empty(shape, T::DTYPE, device)?;
+        let mut tensor = Self::empty(shape, T::DTYPE, &Device::Cpu)?;
         for (to, &from) in tensor.data_mut::<T>()?.iter_mut().zip(values) {
             *to = from.to_repr();
         }
-        Ok(tensor)
+        tensor.to_device(device)
     }
 
     /// A tensor of one number, with no axes.
@@ -60,21 +56,20 @@ impl Tensor {
 
     /// A tensor whose numbers are whatever the memory held: for ops, which then write every one of them.
     pub fn empty(shape: Shape, dtype: DType, device: &Device) -> Result<Self> {
-        match device {
-            Device::Cpu => Ok(Self::from_buffer(CpuBuffer::recycled(dtype, shape.numel())?, shape)),
-        }
+        Ok(Self::from_storage(Storage::empty(dtype, shape.numel(), device)?, shape, dtype))
     }
 
     /// A tensor of zeros.
     pub fn zeros(shape: Shape, dtype: DType, device: &Device) -> Result<Self> {
-        match device {
-            Device::Cpu => Ok(Self::from_buffer(CpuBuffer::zeros(dtype, shape.numel())?, shape)),
-        }
+        Ok(Self::from_storage(Storage::zeros(dtype, shape.numel(), device)?, shape, dtype))
     }
 
     /// A tensor of one number repeated, rounded to `dtype`.
     pub fn full(shape: Shape, value: f64, dtype: DType, device: &Device) -> Result<Self> {
-        Self::from_f64(&vec![value; shape.numel()], shape, dtype, device)
+        if device.is_cpu() {
+            return Self::from_f64(&vec![value; shape.numel()], shape, dtype, device);
+        }
+        Self::filled_on_device(shape, value, dtype, device)
     }
 
     /// A tensor of `values`, each rounded to `dtype` (nearest even).
@@ -83,9 +78,9 @@ impl Tensor {
             let message = format!("{} values for a shape of {} elements", values.len(), shape.numel());
             return Err(Error::shape("from_f64", &[shape], message));
         }
-        let mut tensor = Self::empty(shape, dtype, device)?;
+        let mut tensor = Self::empty(shape, dtype, &Device::Cpu)?;
         cpu::convert::from_f64(values, &mut tensor)?;
-        Ok(tensor)
+        tensor.to_device(device)
     }
 
     /// Standard normal numbers in f32, from the next stream of `rng`.
@@ -100,14 +95,12 @@ impl Tensor {
         Self::from_vec(rng.uniform(shape.numel()), dims, device)
     }
 
-    fn from_buffer(buffer: CpuBuffer, shape: Shape) -> Self {
-        let dtype = buffer.dtype();
-        Self {
-            storage: Storage::Cpu(Arc::new(buffer)),
-            layout: Layout::contiguous(shape),
-            dtype,
-            trace: None,
-        }
+    pub(crate) fn from_storage(storage: Storage, shape: Shape, dtype: DType) -> Self {
+        Self { storage, layout: Layout::contiguous(shape), dtype, trace: None }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The shape.
@@ -137,9 +130,11 @@ impl Tensor {
 
     /// The device.
     pub fn device(&self) -> Device {
-        match self.storage {
-            Storage::Cpu(_) => Device::Cpu,
-        }
+        self.storage.device()
+    }
+
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        matches!(self.storage, Storage::Cpu(_))
     }
 
     /// Shape, strides and offset.
@@ -164,14 +159,12 @@ impl Tensor {
 
     /// How many elements the storage under this view holds.
     pub fn storage_len(&self) -> usize {
-        let Storage::Cpu(buffer) = &self.storage;
-        buffer.len()
+        self.storage.len(self.dtype)
     }
 
     /// Whether both are views of one storage.
     pub fn shares_storage(&self, other: &Self) -> bool {
-        let (Storage::Cpu(a), Storage::Cpu(b)) = (&self.storage, &other.storage);
-        Arc::ptr_eq(a, b)
+        self.storage.is_same(&other.storage)
     }
 
     /// This tensor if it is row-major without gaps, else a copy that is. Untraced.
@@ -179,14 +172,15 @@ impl Tensor {
         if self.is_contiguous() {
             return Ok(self.detach());
         }
-        let mut out = Self::empty(*self.shape(), self.dtype, &self.device())?;
-        cpu::strided::copy(self, &mut out)?;
-        Ok(out)
+        self.copy()
     }
 
     /// A row-major copy in storage of its own. Untraced.
     pub fn copy(&self) -> Result<Self> {
-        let mut out = Self::empty(*self.shape(), self.dtype, &self.device())?;
+        if !self.is_on_cpu() {
+            return self.copy_on_device();
+        }
+        let mut out = Self::empty(*self.shape(), self.dtype, &Device::Cpu)?;
         cpu::strided::copy(self, &mut out)?;
         Ok(out)
     }
@@ -208,8 +202,7 @@ impl Tensor {
 
     /// The whole storage under this view, to be indexed by its layout.
     pub fn storage_data<T: Element>(&self) -> Result<&[T::Repr]> {
-        let Storage::Cpu(buffer) = &self.storage;
-        buffer.as_slice::<T>().ok_or_else(|| {
+        self.storage.host("data")?.as_slice::<T>().ok_or_else(|| {
             Error::dtype("data", format!("asked for {}, the tensor holds {}", T::DTYPE, self.dtype))
         })
     }
@@ -220,10 +213,11 @@ impl Tensor {
             let message = format!("asked for {}, the tensor holds {}", T::DTYPE, self.dtype);
             return Err(Error::dtype("data_mut", message));
         }
+        // A tensor on a GPU is told so before it is copied for nothing.
+        self.storage.host("data_mut")?;
         self.make_unique()?;
         let (start, count) = (self.layout.offset(), self.numel());
-        let Storage::Cpu(buffer) = &mut self.storage;
-        match Arc::get_mut(buffer).and_then(|b| b.as_mut_slice::<T>()) {
+        match self.storage.host_mut("data_mut")?.and_then(|b| b.as_mut_slice::<T>()) {
             _ if count == 0 => Ok(&mut []),
             Some(data) => Ok(&mut data[start..start + count]),
             None => Err(Error::internal("data_mut", "a fresh copy is shared")),
@@ -232,12 +226,10 @@ impl Tensor {
 
     /// Whether writing to this tensor would need no copy.
     pub fn is_unique(&mut self) -> bool {
-        let contiguous = self.is_contiguous();
-        let Storage::Cpu(buffer) = &mut self.storage;
-        contiguous && Arc::get_mut(buffer).is_some()
+        self.is_contiguous() && self.storage.is_unique()
     }
 
-    fn make_unique(&mut self) -> Result<()> {
+    pub(crate) fn make_unique(&mut self) -> Result<()> {
         if !self.is_unique() {
             let trace = self.trace.take();
             *self = self.copy()?;
@@ -248,13 +240,14 @@ impl Tensor {
 
     /// The elements in row-major order, whatever the layout.
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        let storage = self.storage_data::<T>()?;
-        Ok(self.layout.positions().map(|at| T::from_repr(storage[at])).collect())
+        let host = self.on_host()?;
+        let storage = host.storage_data::<T>()?;
+        Ok(host.layout.positions().map(|at| T::from_repr(storage[at])).collect())
     }
 
     /// The elements in row-major order as f64, whatever the dtype and layout.
     pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
-        cpu::convert::to_f64(self)
+        cpu::convert::to_f64(&self.on_host()?)
     }
 
     /// The one number of a tensor of one element, as f64.
@@ -270,17 +263,12 @@ impl Tensor {
         if dtype == self.dtype {
             return Ok(self.detach());
         }
-        let mut out = Self::empty(*self.shape(), dtype, &self.device())?;
+        if !self.is_on_cpu() {
+            return self.convert_on_device(dtype);
+        }
+        let mut out = Self::empty(*self.shape(), dtype, &Device::Cpu)?;
         cpu::convert::convert(self, &mut out)?;
         Ok(out)
-    }
-
-    /// A copy on another device; the tensor itself if it is there. Untraced.
-    pub fn to_device(&self, device: &Device) -> Result<Self> {
-        if *device == self.device() {
-            return Ok(self.detach());
-        }
-        Err(Error::new(Kind::Device, "to_device", format!("no way from {} to {device}", self.device())))
     }
 
     /// Adds `other` to this tensor in place (a copy is made first if somebody else sees the storage).
@@ -290,6 +278,9 @@ impl Tensor {
         if self.shape() != other.shape() || self.dtype != other.dtype {
             return Err(Error::internal("accumulate", "operands differ")
                 .operands([(*self.shape(), self.dtype), (*other.shape(), other.dtype)]));
+        }
+        if !self.is_on_cpu() {
+            return self.accumulate_on_device(other);
         }
         cpu::strided::accumulate(self, other)
     }
@@ -321,7 +312,8 @@ impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 12;
         write!(f, "Tensor {} {} {}", self.shape(), self.dtype, self.device())?;
-        let values = self.to_f64_vec().map_err(|_| fmt::Error)?;
+        // While a graph is recorded a GPU's numbers cannot be read; printing must not fail for that.
+        let Ok(values) = self.to_f64_vec() else { return f.write_str(" […]") };
         let shown: Vec<String> = values.iter().take(SHOWN).map(|v| format!("{v:.4}")).collect();
         write!(f, " [{}{}]", shown.join(", "), if values.len() > SHOWN { ", …" } else { "" })
     }

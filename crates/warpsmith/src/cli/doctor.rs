@@ -28,8 +28,21 @@ struct Findings {
     memory_free_mib: Option<u64>,
     nvidia_driver: Option<String>,
     libcuda: Option<String>,
+    cuda_version: Option<String>,
+    gpus: Vec<Gpu>,
     cuda_device: bool,
+    cuda_missing: Option<String>,
     advice: Vec<String>,
+}
+
+/// One GPU.
+#[derive(Serialize)]
+struct Gpu {
+    name: String,
+    compute_capability: String,
+    memory_mib: u64,
+    multiprocessors: u32,
+    usable: bool,
 }
 
 /// `warpsmith doctor`.
@@ -47,8 +60,19 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     println!("memory    {} in all, {} free", mib(findings.memory_total_mib), mib(findings.memory_free_mib));
     println!("driver    {}", or_none(&findings.nvidia_driver));
     println!("libcuda   {}", or_none(&findings.libcuda));
-    println!("works     --device cpu");
-    println!("missing   --device cuda");
+    if let Some(version) = &findings.cuda_version {
+        println!("CUDA      {version}, offered by the driver");
+    }
+    for (i, gpu) in findings.gpus.iter().enumerate() {
+        let Gpu { name, compute_capability, memory_mib, multiprocessors, .. } = gpu;
+        println!(
+            "cuda:{i}    {name}: compute capability {compute_capability}, {multiprocessors} processors, {memory_mib} MiB"
+        );
+    }
+    match &findings.cuda_missing {
+        None => println!("works     --device cpu, --device cuda"),
+        Some(reason) => println!("works     --device cpu\nmissing   --device cuda: {reason}"),
+    }
     findings.advice.iter().for_each(|advice| println!("advice    {advice}"));
     Ok(())
 }
@@ -62,12 +86,10 @@ fn examine() -> Findings {
             "this processor has no fused multiply-add that the engine uses: training will be slow".into(),
         );
     }
-    advice.push(match nvidia_driver {
-        Some(_) => {
-            "an NVIDIA driver answers, but this build has no CUDA kernels yet: it runs on the CPU".into()
-        }
-        None => "no NVIDIA driver is loaded: everything runs on the CPU".to_string(),
-    });
+    let (cuda_version, gpus, cuda_missing) = cuda();
+    if let (warpsmith::tensor::Device::Cpu, Some(reason)) = warpsmith::tensor::Device::best_and_why() {
+        advice.push(format!("--device auto is the CPU here: {reason}"));
+    }
     Findings {
         version: env!("CARGO_PKG_VERSION"),
         architecture: std::env::consts::ARCH,
@@ -79,9 +101,40 @@ fn examine() -> Findings {
         memory_free_mib: meminfo("MemAvailable:"),
         nvidia_driver,
         libcuda: libcuda(),
-        cuda_device: false,
+        cuda_version,
+        gpus,
+        cuda_device: cuda_missing.is_none(),
+        cuda_missing,
         advice,
     }
+}
+
+/// What the driver offers, its GPUs, and why `--device cuda` does not work, if it does not.
+#[cfg(feature = "cuda")]
+fn cuda() -> (Option<String>, Vec<Gpu>, Option<String>) {
+    let found = match warpsmith::tensor::cuda::inventory() {
+        Ok(found) => found,
+        Err(reason) => return (None, Vec::new(), Some(reason.to_string())),
+    };
+    let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
+    let row = |gpu: &warpsmith::tensor::cuda::Gpu| Gpu {
+        name: gpu.name.clone(),
+        compute_capability: version(gpu.capability),
+        memory_mib: gpu.memory >> 20,
+        multiprocessors: gpu.multiprocessors,
+        usable: gpu.shortcoming().is_none(),
+    };
+    let missing = match found.gpus.first() {
+        None => Some("the driver sees no GPU".into()),
+        Some(gpu) => gpu.shortcoming(),
+    };
+    (Some(version(found.cuda_version)), found.gpus.iter().map(row).collect(), missing)
+}
+
+/// Nothing: this build has no CUDA device.
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> (Option<String>, Vec<Gpu>, Option<String>) {
+    (None, Vec::new(), Some("this program was built without the feature `cuda`".into()))
 }
 
 /// Instruction sets that the CPU kernels use, of those that this processor has.

@@ -4,13 +4,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::text::Corpus;
 use warpsmith::train::evaluate_text;
 
-use super::{Failure, generate};
+use super::{Failure, device, generate};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("eval")
         .about("Loss, perplexity and bits per byte of a text under a model")
         .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(device::arg())
         .arg(
             Arg::new("data")
                 .long("data")

@@ -9,7 +9,7 @@ use warpsmith::tensor::Seed;
 use warpsmith::train::ModelFolder;
 use warpsmith::{Generate, train};
 
-use super::Failure;
+use super::{Failure, device};
 
 /// The flags, named as Hugging Face's `generate` names them.
 pub fn command() -> Command {
@@ -21,6 +21,7 @@ pub fn command() -> Command {
         .about("Writes on from a prompt")
         .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
         .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(device::arg())
         .arg(
             Arg::new("prompt")
                 .long("prompt")
@@ -118,7 +119,6 @@ fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
 /// The model folder that `--model` names.
 pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
     let dir = args.get_one::<String>("model").map_or("", String::as_str);
-    let opened: train::Result<ModelFolder> =
-        ModelFolder::open(Path::new(dir), &warpsmith::tensor::Device::best()?);
+    let opened: train::Result<ModelFolder> = ModelFolder::open(Path::new(dir), &device::of(args)?);
     Ok(opened?)
 }

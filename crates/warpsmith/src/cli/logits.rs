@@ -9,13 +9,14 @@ use warpsmith::model::to_safetensors;
 use warpsmith::tensor::{DType, Layout, Shape, Tensor};
 use warpsmith::train::atomic::write_atomic;
 
-use super::{Failure, generate};
+use super::{Failure, device, generate};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("logits")
         .about("Writes the logits of given ids: f32 [T, V] under the key `logits`")
         .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(device::arg())
         .arg(Arg::new("ids").long("ids").value_name("1,2,3").required(true).help("Token ids."))
         .arg(
             Arg::new("out")

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Arg, ArgMatches, Command};
 use warpsmith::text::{Corpus, Dataset, Task, TokenizerSpec};
 use warpsmith::train::atomic::find_latest;
-use warpsmith::train::config::{DeviceKind, IGNORED, InitFrom, Kind, TaskKind};
+use warpsmith::train::config::{IGNORED, InitFrom, Kind, TaskKind};
 use warpsmith::train::{Ending, Outcome, Run, TrainConfig, TrainData, Trainer, checkpoint};
 
-use super::Failure;
 use super::progress::Progress;
+use super::{Failure, device};
 
 /// The flags, derived from the table of settings.
 pub fn command() -> Command {
@@ -161,11 +161,7 @@ fn text_data(corpus: &Corpus, config: &TrainConfig, resumes: bool) -> Result<Tra
 }
 
 fn trainer(config: TrainConfig, data: TrainData) -> Result<Trainer, Failure> {
-    let device = match config.device {
-        DeviceKind::Auto => warpsmith::tensor::Device::best()?,
-        DeviceKind::Cpu => warpsmith::tensor::Device::Cpu,
-        DeviceKind::Cuda => warpsmith::tensor::Device::cuda(0)?,
-    };
+    let device = device::choose(config.device)?;
     Ok(Trainer::new(config, data, &device)?)
 }
 

@@ -1,0 +1,102 @@
+//! A recorded piece of work: one launch in place of hundreds.
+
+use super::driver::{self, GraphHandle};
+use super::stream::Stream;
+use crate::Result;
+
+/// Recorded work of a device, to be launched again and again: the same kernels on the same addresses.
+///
+/// It keeps the memory that it uses: what it took while recording, and what was live then, even if every tensor there
+/// is dropped. So tensors from outside may be read inside, and what was made inside may be read after a launch.
+pub struct Graph {
+    stream: Stream,
+    handle: GraphHandle,
+    memory: Kept,
+}
+
+/// The pool of the graph, and what was live when it was recorded; given back when dropped.
+struct Kept {
+    stream: Stream,
+    pool: u32,
+    pins: Vec<u64>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.stream.context.arena.dissolve(self.pool, &self.pins);
+    }
+}
+
+/// A recording in progress. However it ends, the stream goes back to doing what it is told.
+struct Recording<'a>(&'a Stream);
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.0.context.arena.end_pool();
+        self.0.context.stop_recording();
+    }
+}
+
+impl Graph {
+    pub(super) fn record<T>(stream: &Stream, work: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
+        let context = &stream.context;
+        context.enter("capture")?;
+        context.start_recording()?;
+        let recording = Recording(stream);
+        let (pool, pins) = context.arena.begin_pool();
+        let memory = Kept { stream: stream.clone(), pool, pins };
+        context.run("capture", || driver::begin_capture(context.stream))?;
+        let ending = Ending(stream);
+        let made = work();
+        let graph = ending.end();
+        drop(recording);
+        // The error of `work` says why the recording is useless; what the driver then thinks of it says less.
+        let made = made?;
+        let handle = context.run("capture", || graph)?;
+        Ok((Self { stream: stream.clone(), handle, memory }, made))
+    }
+
+    /// Queues the recorded work.
+    ///
+    /// # Errors
+    /// If the driver refuses.
+    pub fn launch(&self) -> Result<()> {
+        let context = &self.stream.context;
+        context.enter_unrecorded("graph")?;
+        context.run("graph", || driver::launch_graph(self.handle, context.stream))
+    }
+
+    /// How many blocks of memory from outside the recording it keeps.
+    pub fn pinned_blocks(&self) -> usize {
+        self.memory.pins.len()
+    }
+}
+
+impl Drop for Graph {
+    /// Waits for launches in flight: their memory goes to others next. Never fails, there is nobody to tell.
+    fn drop(&mut self) {
+        if self.stream.context.enter("graph").is_ok() {
+            let _ = driver::synchronize(self.stream.context.stream);
+        }
+        let _ = driver::destroy_graph(self.handle);
+    }
+}
+
+/// Ends the driver's recording, also if the work panics.
+struct Ending<'a>(&'a Stream);
+
+impl Ending<'_> {
+    fn end(self) -> driver::Outcome<GraphHandle> {
+        let stream = self.0;
+        std::mem::forget(self);
+        driver::end_capture(stream.context.stream)
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if let Ok(graph) = driver::end_capture(self.0.context.stream) {
+            let _ = driver::destroy_graph(graph);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The CUDA device: the only module of the project that names `cudarc`.
+//!
+//! From the bottom up: `driver` (the driver's calls), `probe` (is it there?), `gpu` (what is there), `blocks` and
+//! `arena` (memory), `modules` (PTX), `context` (all that one process holds on one GPU), `stream`, `graph`, `event`.
+//!
+//! Everything a device does goes through one stream, in order. So memory that was given back may be handed out at
+//! once, and no event is needed between ops.
+//!
+//! Switches: `WARPSMITH_TRACE=1` prints launches. `WARPSMITH_LAUNCH_BLOCKING=1` waits for each launch, so that a fault
+//! names its kernel. `WARPSMITH_ARENA=off` makes each block an allocation of its own, for memory-checking tools.
+
+mod arena;
+mod blocks;
+mod buffer;
+mod context;
+mod driver;
+mod event;
+mod gpu;
+mod graph;
+mod modules;
+mod probe;
+mod stream;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use arena::DeviceUsage;
+pub use buffer::DeviceBuffer;
+pub use driver::Attributes;
+pub use event::Event;
+pub use gpu::{Gpu, Inventory, inventory};
+pub use graph::Graph;
+pub use stream::Stream;
+
+use context::Context;
+
+use crate::Result;
+
+/// A GPU in use. Cloning is cheap; two are equal if they are the same GPU in the same state of life.
+#[derive(Clone, PartialEq)]
+pub struct CudaDevice {
+    stream: Stream,
+}
+
+impl Eq for CudaDevice {}
+
+impl CudaDevice {
+    /// GPU number `ordinal`.
+    ///
+    /// # Errors
+    /// Without a driver, with one that is too old, without that GPU or with one that is too old: says which, and what
+    /// to do.
+    pub fn new(ordinal: usize) -> Result<Self> {
+        Ok(Self { stream: Stream { context: Context::of(ordinal)? } })
+    }
+
+    /// What the GPU is.
+    pub fn gpu(&self) -> &Gpu {
+        &self.stream.context.gpu
+    }
+
+    /// The queue that all work of this device goes through.
+    pub fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What the device's arena holds.
+    pub fn usage(&self) -> DeviceUsage {
+        self.stream.context.arena.usage()
+    }
+
+    /// Starts measuring the peak anew from what is live now.
+    pub fn reset_peak(&self) {
+        self.stream.context.arena.reset_peak();
+    }
+
+    /// Gives memory that nothing uses back to the driver.
+    ///
+    /// # Errors
+    /// If the device is lost.
+    pub fn trim(&self) -> Result<()> {
+        self.stream.context.enter("trim")?;
+        self.stream.context.arena.trim();
+        Ok(())
+    }
+
+    pub(crate) fn of(stream: &Stream) -> Self {
+        Self { stream: Stream { context: Arc::clone(&stream.context) } }
+    }
+}
+
+impl fmt::Display for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{}", self.gpu().ordinal)
+    }
+}
+
+impl fmt::Debug for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

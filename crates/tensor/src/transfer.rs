@@ -1,0 +1,177 @@
+//! Tensors between host and device, and what the device does to them by itself: copy, fill, convert, add.
+
+use warpsmith_kernels::binary::{self, Binary};
+use warpsmith_kernels::cast::{self, Cast};
+use warpsmith_kernels::copy::{self, Copy};
+use warpsmith_kernels::{Dtype, Float, Map, Operand, dims};
+
+use crate::storage::Storage;
+use crate::{DType, Device, Error, Layout, Result, Shape, Tensor};
+
+impl Tensor {
+    /// A copy on another device; the tensor itself if it is there. Untraced.
+    ///
+    /// To the host it waits for all work queued before; to a GPU it does not.
+    ///
+    /// # Errors
+    /// If the memory cannot be had, while a graph is being recorded, or if work queued before has failed.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let from = self.device();
+        if *device == from {
+            return Ok(self.detach());
+        }
+        if !from.is_cpu() {
+            return self.on_host()?.to_device(device);
+        }
+        let row_major = self.contiguous()?;
+        let start = row_major.layout().offset() * self.dtype().size();
+        let len = self.numel() * self.dtype().size();
+        let bytes = row_major.storage().host("to_device")?.bytes();
+        // An empty view may sit at any offset.
+        let bytes = if len == 0 { &[] } else { &bytes[start..start + len] };
+        let storage = Storage::upload(bytes, self.dtype(), self.numel(), device)?;
+        Ok(Self::from_storage(storage, *self.shape(), self.dtype()))
+    }
+
+    /// Where the first element lies in the memory of the GPU: for kernels that read this tensor by its layout.
+    ///
+    /// # Errors
+    /// If the tensor lies on the CPU.
+    pub fn device_address(&self) -> Result<u64> {
+        let start = self.storage().address("device_address")?;
+        let skipped = if self.numel() == 0 { 0 } else { self.layout().offset() * self.dtype().size() };
+        Ok(start + skipped as u64)
+    }
+
+    /// As [`Tensor::device_address`], for kernels that write this tensor, which is row-major without gaps then: copied
+    /// first if the storage is shared or the view has gaps.
+    ///
+    /// # Errors
+    /// If the tensor lies on the CPU, or a copy was needed and could not be made.
+    pub fn device_address_mut(&mut self) -> Result<u64> {
+        self.storage().address("device_address_mut")?;
+        self.make_unique()?;
+        self.device_address()
+    }
+
+    /// The tensor as an operand of an elementwise kernel whose output has the shape `shape`, to which it is stretched.
+    ///
+    /// # Errors
+    /// If the tensor lies on the CPU or does not stretch.
+    pub fn operand(&self, shape: &Shape) -> Result<Operand> {
+        let stretched = self.layout().broadcast_to(shape)?;
+        Ok(Operand::strided(self.device_address()?, stretched.strides()))
+    }
+
+    /// The tensor as the output of an elementwise kernel: see [`Tensor::device_address_mut`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn operand_mut(&mut self) -> Result<Operand> {
+        let address = self.device_address_mut()?;
+        Ok(Operand::contiguous(address, dims(self.dims())))
+    }
+
+    /// The tensor on the host, as it is laid out: only the part of the storage that it reaches is copied.
+    pub(crate) fn on_host(&self) -> Result<Self> {
+        if self.is_on_cpu() {
+            return Ok(self.detach());
+        }
+        let (layout, offset) = (self.layout(), self.layout().offset());
+        let reach = |(&size, &stride): (&usize, &usize)| (size - 1) * stride;
+        let len = match self.numel() {
+            0 => 0,
+            _ => 1 + layout.shape().dims().iter().zip(layout.strides()).map(reach).sum::<usize>(),
+        };
+        let storage = self.storage().download(self.dtype(), if len == 0 { 0 } else { offset }, len)?;
+        let whole = Self::from_storage(storage, Shape::new(&[len])?, self.dtype());
+        whole.view(Layout::new(*layout.shape(), layout.strides(), 0, len)?)
+    }
+
+    /// One number repeated, on a GPU.
+    pub(crate) fn filled_on_device(shape: Shape, value: f64, dtype: DType, device: &Device) -> Result<Self> {
+        let one = Self::from_f64(&[value], Shape::scalar(), dtype, &Device::Cpu)?;
+        let bytes = one.storage().host("full")?.bytes();
+        if bytes.len() > 4 {
+            return Self::from_f64(&vec![value; shape.numel()], shape, dtype, device);
+        }
+        let mut pattern = [0; 4];
+        pattern[..bytes.len()].copy_from_slice(bytes);
+        let storage = Storage::filled(u32::from_le_bytes(pattern), dtype, shape.numel(), device)?;
+        Ok(Self::from_storage(storage, shape, dtype))
+    }
+
+    /// A row-major copy in memory of its own, on the same GPU.
+    pub(crate) fn copy_on_device(&self) -> Result<Self> {
+        let device = self.device();
+        let mut out = Self::empty(*self.shape(), self.dtype(), &device)?;
+        if self.is_contiguous() {
+            out.storage().copy_from(self.device_address()?, self.numel() * self.dtype().size())?;
+            return Ok(out);
+        }
+        let (y, x) = (out.operand_mut()?, self.operand(self.shape())?);
+        let dtype = self.dtype().on_device("copy")?;
+        device.launch(&copy::copy(&Copy { dtype, dims: dims(self.dims()), y, x }))?;
+        Ok(out)
+    }
+
+    /// A copy in another dtype, on the same GPU. An integer that does not fit is no error there: nobody waits for it.
+    pub(crate) fn convert_on_device(&self, dtype: DType) -> Result<Self> {
+        let device = self.device();
+        let (from, to) = (self.dtype().on_device("to_dtype")?, dtype.on_device("to_dtype")?);
+        let mut out = Self::empty(*self.shape(), dtype, &device)?;
+        let (y, x) = (out.operand_mut()?, self.operand(self.shape())?);
+        device.launch(&cast::cast(&Cast { from, to, dims: dims(self.dims()), y, x }))?;
+        Ok(out)
+    }
+
+    /// `self += other`, on the same GPU.
+    pub(crate) fn accumulate_on_device(&mut self, other: &Self) -> Result<()> {
+        let (device, shape) = (self.device(), *self.shape());
+        let dtype = self.dtype().float_on_device("accumulate")?;
+        let (x, y) = (other.operand(&shape)?, self.operand_mut()?);
+        let map = Map { dtype, dims: dims(shape.dims()), y, x: [y, x] };
+        device.launch(&binary::forward(Binary::Add, &map))
+    }
+}
+
+impl DType {
+    /// The dtype as kernels know it.
+    ///
+    /// # Errors
+    /// For f64, in the name of `op`.
+    pub fn on_device(self, op: &'static str) -> Result<Dtype> {
+        Ok(match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::BF16 => Dtype::Bf16,
+            Self::I64 => Dtype::I64,
+            Self::U32 => Dtype::U32,
+            Self::U8 => Dtype::U8,
+            Self::Bool => Dtype::Bool,
+            Self::F64 => return Err(self.has_no_kernel(op)),
+        })
+    }
+
+    /// The dtype as kernels of floats know it.
+    ///
+    /// # Errors
+    /// For f64 and for integers, in the name of `op`.
+    pub fn float_on_device(self, op: &'static str) -> Result<Float> {
+        Ok(match self {
+            Self::F32 => Float::F32,
+            Self::F16 => Float::F16,
+            Self::BF16 => Float::Bf16,
+            _ => return Err(self.has_no_kernel(op)),
+        })
+    }
+
+    fn has_no_kernel(self, op: &'static str) -> Error {
+        let error = Error::dtype(op, format!("a GPU has no kernel of it for {self}"));
+        if self == Self::F64 {
+            error.hint("f64 is the oracle's type: it is computed on the CPU alone")
+        } else {
+            error
+        }
+    }
+}
