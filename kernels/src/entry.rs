@@ -21,11 +21,21 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A launch with this parameter.
+    /// A launch of blocks of one axis with this parameter.
     pub(crate) fn launch(&'static self, grid: [u32; 3], block: u32, params: &impl bytemuck::Pod) -> Launch {
+        self.launch_in(grid, [block, 1, 1], params)
+    }
+
+    /// A launch with this parameter.
+    pub(crate) fn launch_in(
+        &'static self,
+        grid: [u32; 3],
+        block: [u32; 3],
+        params: &impl bytemuck::Pod,
+    ) -> Launch {
         let params = bytemuck::bytes_of(params).to_vec();
         debug_assert_eq!(params.len(), self.param_bytes, "{}", self.name);
-        Launch { entry: self, grid, block: [block, 1, 1], shared_bytes: 0, params }
+        Launch { entry: self, grid, block, shared_bytes: 0, params }
     }
 }
 
@@ -85,9 +95,12 @@ macro_rules! entries {
     };
 }
 
-/// As [`entries`], for kernels built for every float dtype: `TABLE: Args = "<op>_<pass>";`.
+/// As [`entries`], for kernels built for every float dtype: `TABLE: Args = "<op>_<pass>";`. Behind `@also`, tables as there.
 macro_rules! float_entries {
-    ($($table:ident: $args:ty = $name:literal;)*) => {
+    (
+        $($table:ident: $args:ty = $name:literal;)*
+        $(@also $($other:ident: $other_args:ty = $($other_name:literal)|+;)*)?
+    ) => {
         $(static $table: [$crate::Entry; 3] = {
             const fn entry(name: &'static str) -> $crate::Entry {
                 $crate::Entry { module: &MODULE, name, param_bytes: size_of::<$args>() }
@@ -98,9 +111,14 @@ macro_rules! float_entries {
                 entry(concat!($name, "_bf16")),
             ]
         };)*
+        $($(static $other: [$crate::Entry; [$($other_name),+].len()] = [$($crate::Entry {
+            module: &MODULE,
+            name: $other_name,
+            param_bytes: size_of::<$other_args>(),
+        }),+];)*)?
 
         /// Every entry of this kernel.
-        pub static ENTRIES: &[&[$crate::Entry]] = &[$(&$table),*];
+        pub static ENTRIES: &[&[$crate::Entry]] = &[$(&$table,)* $($(&$other,)*)?];
     };
 }
 

@@ -11,16 +11,27 @@ mod dtype;
 mod entry;
 mod float;
 mod map;
+mod rows;
 mod space;
 
 pub mod binary;
 pub mod cast;
+pub mod columns;
 pub mod compare;
 pub mod copy;
+pub mod cross_entropy;
 pub mod dropout;
+pub mod index;
+pub mod index_add;
 pub mod matmul;
+pub mod normalise;
+pub mod optimise;
 pub mod pow;
+pub mod reduce;
+pub mod rope;
 pub mod select;
+pub mod softmax;
+pub mod swiglu;
 pub mod unary;
 pub mod unary_backward;
 
@@ -53,6 +64,16 @@ kernels! {
     matmul_reduce,
     pow,
     select,
+    columns,
+    normalise,
+    reduce,
+    softmax,
+    cross_entropy,
+    index,
+    index_add,
+    rope,
+    swiglu,
+    optimise,
     unary,
     unary_backward,
 }

@@ -1,0 +1,161 @@
+// Computes: in one launch over many tensors: AdamW, m ← m + lerp·(g - m), v ← β₂v + square·g², p ← p·keep -
+//   step·m/(√v/root + ε); SGD, g' = g + λp, b ← μb + g', p ← p - η·b (or g' + μb with Nesterov; without b if μ = 0); the
+//   partial sums of Σ g², the norm √Σ g² and the factor min(1, c/(norm + 10⁻⁶)), and g ← factor·g.
+// Reads/Writes: g once; p and the moments once each way; a 16-bit copy of p once if wanted. Gapless.
+// Plan: a block per piece of 8192 elements; its tensor is found by bisection in a table on the device.
+// Traffic: AdamW 28 bytes an element with f32 g (26 with a 16-bit g, and 2 more for the copy): the roof is memory.
+// Shared memory: 128 bytes static in the sums.
+// Ordering: pieces are apart. Pieces' sums are added in their order by one block.
+// Numerics: p and moments in f32, the order of operations is PyTorch's; squares add up in f64. The numbers of the step and
+//   the factor come from device memory, so that a captured step can be replayed with others. A NaN gradient makes the
+//   norm and the factor NaN, an infinite one the norm infinite and the factor 0.
+// Limits: fewer than 2³¹ pieces.
+// Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101. Pascanu et al., 2013, §3.2.
+#include "tile/row.cuh"
+
+enum { PIECE = 8192, PIECE_THREADS = 256 };
+
+// One tensor of the table.
+struct Tensor {
+    u64 p, g, m, v;   // p, m, v: f32; for SGD m is the velocity, 0 without momentum
+    u64 copy;         // of p in the dtype of g; 0: none
+    u64 elements;
+    u64 first_piece;  // pieces of all tensors before it
+};
+
+struct OptimiseArgs {
+    u64 tensors;  // Tensor[count]
+    u64 numbers;  // f32, see the entries
+    u64 factor;   // f32, gradients are multiplied by it; 0: 1
+    u64 partial;  // f64 per piece
+    u32 count, is_nesterov;
+};
+
+struct NormArgs {
+    u64 partial;  // f64 per piece
+    u64 norm;     // one f32
+    u64 factor;   // one f32
+    u64 pieces;
+    u64 max_norm;  // the bits of an f64
+};
+
+// The tensor of this block's piece: the last that starts at or before it.
+__device__ __forceinline__ Tensor tensor_of_piece(const OptimiseArgs& a) {
+    const Tensor* tensors = reinterpret_cast<const Tensor*>(a.tensors);
+    u32 low = 0, high = a.count;
+    while (high - low > 1) {
+        u32 middle = (low + high) / 2;
+        if (tensors[middle].first_piece <= blockIdx.x) low = middle;
+        else high = middle;
+    }
+    return tensors[low];
+}
+
+// Calls f(i) for this thread's elements of the piece; neighbours take neighbours.
+template <class F>
+__device__ __forceinline__ void for_piece(const Tensor& t, F f) {
+    u64 first = (blockIdx.x - t.first_piece) * PIECE;
+    u64 end = min(first + PIECE, (u64)t.elements);
+    for (u64 i = first + threadIdx.x; i < end; i += PIECE_THREADS) f(i);
+}
+
+template <class T>
+struct Step {
+    const T* g;
+    f32* p;
+    f32* m;
+    f32* v;
+    T* copy;
+    f32 factor;
+
+    __device__ __forceinline__ Step(const OptimiseArgs& a, const Tensor& t)
+        : g(reinterpret_cast<const T*>(t.g)), p(reinterpret_cast<f32*>(t.p)), m(reinterpret_cast<f32*>(t.m)),
+          v(reinterpret_cast<f32*>(t.v)), copy(reinterpret_cast<T*>(t.copy)),
+          factor(a.factor ? *reinterpret_cast<const f32*>(a.factor) : 1.0f) {}
+
+    __device__ __forceinline__ f32 gradient(u64 i) const {
+        f32 x = widen(g[i]);
+        return factor == 1.0f ? x : x * factor;
+    }
+
+    __device__ __forceinline__ void write(u64 i, f32 x) const {
+        p[i] = x;
+        if (copy) copy[i] = narrow<T>(x);
+    }
+};
+
+// numbers: keep, lerp, β₂, square, root, ε, step.
+template <class T>
+__device__ __forceinline__ void adamw(const OptimiseArgs& a) {
+    Tensor t = tensor_of_piece(a);
+    Step<T> s(a, t);
+    const f32* c = reinterpret_cast<const f32*>(a.numbers);
+    f32 keep = c[0], lerp = c[1], beta2 = c[2], square = c[3], root = c[4], eps = c[5], step = c[6];
+    for_piece(t, [&](u64 i) {
+        f32 g = s.gradient(i), m = s.m[i];
+        m = fmaf(lerp, g - m, m);
+        f32 v = s.v[i] * beta2 + square * g * g;
+        s.m[i] = m;
+        s.v[i] = v;
+        s.write(i, s.p[i] * keep - step * m / (__fsqrt_rn(v) / root + eps));
+    });
+}
+
+// numbers: η, μ, λ.
+template <class T>
+__device__ __forceinline__ void sgd(const OptimiseArgs& a) {
+    Tensor t = tensor_of_piece(a);
+    Step<T> s(a, t);
+    const f32* c = reinterpret_cast<const f32*>(a.numbers);
+    f32 rate = c[0], momentum = c[1], decay = c[2];
+    for_piece(t, [&](u64 i) {
+        f32 p = s.p[i], g = s.gradient(i) + decay * p, d = g;
+        if (s.m) {
+            f32 b = s.m[i] * momentum + g;
+            s.m[i] = b;
+            d = a.is_nesterov ? g + momentum * b : b;
+        }
+        s.write(i, p - rate * d);
+    });
+}
+
+template <class T>
+__device__ __forceinline__ void norm_partial(const OptimiseArgs& a) {
+    Tensor t = tensor_of_piece(a);
+    const T* g = reinterpret_cast<const T*>(t.g);
+    f64 total = 0.0;
+    for_piece(t, [&](u64 i) {
+        f64 x = widen(g[i]);
+        total += x * x;
+    });
+    total = sum(total);
+    if (threadIdx.x == 0) reinterpret_cast<f64*>(a.partial)[blockIdx.x] = total;
+}
+
+template <class T>
+__device__ __forceinline__ void scale(const OptimiseArgs& a) {
+    Tensor t = tensor_of_piece(a);
+    T* g = reinterpret_cast<T*>(t.g);
+    f32 factor = *reinterpret_cast<const f32*>(a.factor);
+    if (factor == 1.0f) return;
+    for_piece(t, [&](u64 i) { g[i] = narrow<T>(widen(g[i]) * factor); });
+}
+
+KERNEL(clip_by_norm_total_f64, PIECE_THREADS, NormArgs) {
+    const f64* partial = reinterpret_cast<const f64*>(a.partial);
+    f64 total = 0.0;
+    for (u64 i = threadIdx.x; i < a.pieces; i += PIECE_THREADS) total += partial[i];
+    f64 norm = __dsqrt_rn(sum(total));
+    f64 factor = __longlong_as_double(i64(a.max_norm)) / (norm + 1e-6);
+    if (threadIdx.x != 0) return;
+    *reinterpret_cast<f32*>(a.norm) = f32(norm);
+    // Not a minimum, which would drop a NaN.
+    *reinterpret_cast<f32*>(a.factor) = factor >= 1.0 ? 1.0f : f32(factor);
+}
+
+#define ENTRIES(T) \
+    KERNEL(adamw_step_##T, PIECE_THREADS, OptimiseArgs) { adamw<T>(a); } \
+    KERNEL(sgd_step_##T, PIECE_THREADS, OptimiseArgs) { sgd<T>(a); } \
+    KERNEL(clip_by_norm_partial_##T, PIECE_THREADS, OptimiseArgs) { norm_partial<T>(a); } \
+    KERNEL(clip_by_norm_scale_##T, PIECE_THREADS, OptimiseArgs) { scale<T>(a); }
+FLOATS(ENTRIES)
