@@ -32,23 +32,26 @@ const CUBIC: f64 = 0.044_715;
 #[inline(always)]
 pub fn value(form: Form, x: f32) -> f32 {
     match form {
-        Form::Exact => x * math::normal_cdf(x),
+        Form::Exact => x * math::normal(x).0,
         Form::Tanh => x * math::sigmoid(SLOPE as f32 * x * (CUBIC as f32 * x).mul_add(x, 1.0)),
     }
 }
 
-/// dy/dx in f32. Call inside `dispatch`.
+/// y and dy/dx in f32, which share their exponential. Call inside `dispatch`.
 #[inline(always)]
-pub fn slope(form: Form, x: f32) -> f32 {
+pub fn value_and_slope(form: Form, x: f32) -> (f32, f32) {
     // Beyond ±64 the slope is 0 or 1, and its terms are 0·∞.
-    let x = x.clamp(-64.0, 64.0);
+    let near = x.clamp(-64.0, 64.0);
     match form {
-        Form::Exact => x.mul_add(math::normal_pdf(x), math::normal_cdf(x)),
+        Form::Exact => {
+            let (cdf, pdf) = math::normal(x);
+            (x * cdf, near.mul_add(pdf, cdf))
+        }
         Form::Tanh => {
-            let square = x * x;
-            let s = math::sigmoid(SLOPE as f32 * x * (CUBIC as f32).mul_add(square, 1.0));
+            let square = near * near;
+            let s = math::sigmoid(SLOPE as f32 * near * (CUBIC as f32).mul_add(square, 1.0));
             let inner = SLOPE as f32 * (3.0 * CUBIC as f32).mul_add(square, 1.0);
-            (x * s * (1.0 - s)).mul_add(inner, s)
+            (x * s, (near * s * (1.0 - s)).mul_add(inner, s))
         }
     }
 }
@@ -71,7 +74,8 @@ fn erfc(x: f64) -> f64 {
     if x < 0.0 { 2.0 - tail } else { tail }
 }
 
-fn reference_parts(form: Form, x: f64) -> (f64, f64) {
+/// y and dy/dx in f64: the oracle's formulas.
+pub fn reference_parts(form: Form, x: f64) -> (f64, f64) {
     // As in f32: the slope has its limit where its terms are 0·∞.
     let near = x.clamp(-64.0, 64.0);
     match form {
@@ -85,11 +89,6 @@ fn reference_parts(form: Form, x: f64) -> (f64, f64) {
             (x * s, s + near * s * (1.0 - s) * SLOPE * (1.0 + 3.0 * CUBIC * near * near))
         }
     }
-}
-
-/// y in f64: the oracle's formula.
-pub fn exact(form: Form, x: f64) -> f64 {
-    reference_parts(form, x).0
 }
 
 /// |t| of the e^t in the formula, up to where e^t leaves the range of f32: rounding errors of t are multiplied by it.
@@ -192,14 +191,14 @@ impl Op for GeluBackward {
                 &y[0],
                 30,
                 #[inline(always)]
-                |g, x| g * slope(Form::Exact, x),
+                |g, x| g * value_and_slope(Form::Exact, x).1,
             ),
             Form::Tanh => binary_cpu(
                 x,
                 &y[0],
                 20,
                 #[inline(always)]
-                |g, x| g * slope(Form::Tanh, x),
+                |g, x| g * value_and_slope(Form::Tanh, x).1,
             ),
         }
     }

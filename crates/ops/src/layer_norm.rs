@@ -145,8 +145,18 @@ fn mean_and_rstd(x: &[f32], eps: f64) -> (f64, f64) {
 /// y = w·(x - μ)·rstd + b. Call inside `dispatch`.
 #[inline(always)]
 fn normalise_row(x: &[f32], mean: f64, rstd: f64, weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = ((x as f64 - mean) * rstd) as f32;
+    // x - μ in f32 loses only what any rounding loses if μ comes in two parts. Spreads near the ends of the range of
+    // f32, where a difference may overflow or rstd be subnormal, take f64.
+    if (1e-30..1e30).contains(&rstd) {
+        let (high, scale) = (mean as f32, rstd as f32);
+        let low = (mean - high as f64) as f32;
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = ((x - high) - low) * scale;
+        }
+    } else {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = ((x as f64 - mean) * rstd) as f32;
+        }
     }
     match bias {
         Some(bias) => {

@@ -1,7 +1,8 @@
 //! y = f(x·W + b): a matrix product whose last pass adds the bias and applies the activation f.
 //!
 //! Derivative, with p = x·W + b and d = g·f'(p): ∂L/∂x = d·Wᵀ, ∂L/∂W = xᵀ·d, ∂L/∂b = Σ d over the rows.
-//! Shapes: `(…, K)`, W `(K, N)` or, transposed, `(N, K)`, b `(N,)` → `(…, N)`. p is kept for the backward pass.
+//! Shapes: `(…, K)`, W `(K, N)` or, transposed, `(N, K)`, b `(N,)` → `(…, N)`. Hidden output: f'(p), `(…, N)`, which costs
+//! little beside f(p), and leaves one product to the backward pass.
 //! Numerics: as [`crate::matmul`]; in bf16 precision the operands of the products are rounded to bf16 and sums stay f32.
 
 use std::ops::Range;
@@ -13,9 +14,10 @@ use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
 use warpsmith_tensor::{Error, Result, Shape, Tensor};
 
-use crate::elementwise::require_floats;
-use crate::gelu::{self, Form, GeluBackward};
+use crate::elementwise::{apply_over, require_floats};
+use crate::gelu::{self, Form};
 use crate::matmul::bug;
+use crate::mul::Mul;
 use crate::sum::Sum;
 
 /// The function after the product.
@@ -46,7 +48,7 @@ pub struct Linear {
     pub activation: Activation,
     /// The precision of the products, forward and backward.
     pub precision: Precision,
-    /// Whether p is kept for the backward pass.
+    /// Whether f'(p) is kept for the backward pass.
     pub keep: bool,
 }
 
@@ -134,11 +136,12 @@ impl Op for Linear {
                 row.iter_mut().enumerate().for_each(|(col, v)| *v = x.get(2).map_or(0.0, |b| b.data[col]));
             });
         }
-        if self.keeps() {
-            y[1].data = y[0].data.clone();
-        }
         if let Activation::Gelu(form) = self.activation {
-            y[0].data.iter_mut().for_each(|v| *v = gelu::exact(form, *v));
+            let parts: Vec<_> = y[0].data.iter().map(|&p| gelu::reference_parts(form, p)).collect();
+            y[0].data = parts.iter().map(|p| p.0).collect();
+            if self.keeps() {
+                y[1].data = parts.iter().map(|p| p.1).collect();
+            }
         }
         Ok(())
     }
@@ -148,7 +151,7 @@ impl Op for Linear {
         let input = rows_of(&x[0])?;
         let (m, n) = (input.dims()[0], y[0].shape.last());
         let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
-        let mut pre = match self.keeps() {
+        let mut slope = match self.keeps() {
             true => Some(Tensor::empty(y[1].shape, y[1].dtype, &device)?),
             false => None,
         };
@@ -163,20 +166,19 @@ impl Op for Linear {
                 },
             );
         };
-        let keeping = |_: usize, cols: Range<usize>, c: &mut [f32], p: &mut [f32]| {
+        let keeping = |_: usize, cols: Range<usize>, c: &mut [f32], slope: &mut [f32]| {
             dispatch(
                 #[inline(always)]
                 || {
                     add_bias(bias, cols, c);
-                    p.copy_from_slice(c);
-                    activate(self.activation, c);
+                    activate_with_slope(self.activation, c, slope);
                 },
             );
         };
         let nothing = bias.is_none() && self.activation == Activation::Identity;
-        let epilogue = match &mut pre {
-            Some(pre) => {
-                let second = MatMut::row_major(pre.data_mut::<f32>()?, m, n).map_err(bug(self.name()))?;
+        let epilogue = match &mut slope {
+            Some(slope) => {
+                let second = MatMut::row_major(slope.data_mut::<f32>()?, m, n).map_err(bug(self.name()))?;
                 Epilogue::rows_with(second, &keeping)
             }
             None if nothing => Epilogue::default(),
@@ -185,7 +187,7 @@ impl Op for Linear {
         let weight =
             x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
         product_into(self.precision, &input, &weight, &mut out, (m, n), epilogue)?;
-        Ok([Some(out), pre].into_iter().flatten().collect())
+        Ok([Some(out), slope].into_iter().flatten().collect())
     }
 
     fn saves(&self) -> Saves {
@@ -203,9 +205,8 @@ impl Op for Linear {
         let grad = back.take_grad(0)?;
         let d = match self.activation {
             Activation::Identity => grad.contiguous()?,
-            Activation::Gelu(form) => apply_single(GeluBackward { form }, &[&grad, &back.output(1)?])?,
+            Activation::Gelu(_) => apply_over(Mul, vec![grad, back.output(1)?])?,
         };
-        drop(grad);
         let [dx, dw] = self.operand_grads(&back, &d)?;
         let mut grads = vec![dx, dw];
         if back.input_count() == 3 {
@@ -217,7 +218,7 @@ impl Op for Linear {
 
     fn cost(&self) -> Cost {
         match self.keeps() {
-            true => Cost::new("(M*K + K*N + b)*s", "2*M*N*s", "2*M*N*K + 9*M*N"),
+            true => Cost::new("(M*K + K*N + b)*s", "2*M*N*s", "2*M*N*K + 12*M*N"),
             false => Cost::new("(M*K + K*N + b)*s", "M*N*s", "2*M*N*K"),
         }
     }
@@ -227,17 +228,19 @@ impl Op for Linear {
         vec![("M", m), ("K", k), ("N", n), ("b", if x.len() == 3 { n } else { 0 })]
     }
 
-    /// Σ|xᵢ·wᵢ| + |b|; no activation here is steeper than 1.13.
+    /// Σ|xᵢ·wᵢ| + |b|; no activation here is steeper than 1.13, and no slope steeper than 0.8. A slope has errors of its
+    /// own, as many roundings as any product has here, of two terms that together stay below 2.
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
         let sizes = |a: &Array| Array { shape: a.shape, data: a.data.iter().map(|v| v.abs()).collect() };
         let plain = Self { activation: Activation::Identity, ..*self };
         let mut scale = vec![Array::zeros(y[0].shape)];
         // The same product of the same shapes: it cannot fail where the first did not.
         let _ = plain.reference(&x.iter().map(sizes).collect::<Vec<_>>(), &mut scale);
-        scale[0].data.iter_mut().for_each(|v| *v *= 1.13);
         if self.keeps() {
-            scale.push(scale[0].clone());
+            let slope = scale[0].data.iter().map(|v| 0.8 * v + 2.0).collect();
+            scale.push(Array { shape: scale[0].shape, data: slope });
         }
+        scale[0].data.iter_mut().for_each(|v| *v *= 1.13);
         scale
     }
 
@@ -277,6 +280,24 @@ fn activate(activation: Activation, c: &mut [f32]) {
         Activation::Gelu(Form::Tanh) => {
             for v in c.iter_mut() {
                 *v = gelu::value(Form::Tanh, *v);
+            }
+        }
+    }
+}
+
+/// f and f' over a piece of a row. Call inside `dispatch`.
+#[inline(always)]
+fn activate_with_slope(activation: Activation, c: &mut [f32], slope: &mut [f32]) {
+    match activation {
+        Activation::Identity => slope.fill(1.0),
+        Activation::Gelu(Form::Exact) => {
+            for (v, s) in c.iter_mut().zip(slope) {
+                (*v, *s) = gelu::value_and_slope(Form::Exact, *v);
+            }
+        }
+        Activation::Gelu(Form::Tanh) => {
+            for (v, s) in c.iter_mut().zip(slope) {
+                (*v, *s) = gelu::value_and_slope(Form::Tanh, *v);
             }
         }
     }

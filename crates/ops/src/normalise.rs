@@ -8,21 +8,20 @@ use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 /// How many partial sums run side by side.
 const LANES: usize = 32;
 
+/// Partial sums in f64. So many that the compiler leaves them in memory and makes their loop SIMD code; fewer it unrolls
+/// into scalars.
+const LANES_F64: usize = 128;
+
 /// Σ f(xᵢ) in f64, in an order that depends on the length alone. Call inside `dispatch`.
 #[inline(always)]
 pub(crate) fn sum_in_f64(x: &[f32], f: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0f64; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
+    let mut lanes = [0f64; LANES_F64];
+    for chunk in x.chunks(LANES_F64) {
         for (lane, &x) in lanes.iter_mut().zip(chunk) {
             *lane += f(x as f64);
         }
     }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane += f(x as f64);
-    }
-    let mut width = LANES / 2;
+    let mut width = LANES_F64 / 2;
     while width > 0 {
         for i in 0..width {
             lanes[i] += lanes[i + width];
@@ -35,14 +34,14 @@ pub(crate) fn sum_in_f64(x: &[f32], f: impl Fn(f64) -> f64) -> f64 {
 /// Σ f(xᵢ, yᵢ) in f32, in an order that depends on the length alone. Call inside `dispatch`.
 #[inline(always)]
 pub(crate) fn sum_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    let ((chunks_x, rest_x), (chunks_y, rest_y)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut lanes = [0f32; LANES];
-    let done = x.len() / LANES * LANES;
-    for (x, y) in x.chunks_exact(LANES).zip(y.chunks_exact(LANES)) {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane += f(x, y);
+    for (x, y) in chunks_x.iter().zip(chunks_y) {
+        for i in 0..LANES {
+            lanes[i] += f(x[i], y[i]);
         }
     }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(&x[done..]).zip(&y[done..]) {
+    for ((lane, &x), &y) in lanes.iter_mut().zip(rest_x).zip(rest_y) {
         *lane += f(x, y);
     }
     let mut width = LANES / 2;

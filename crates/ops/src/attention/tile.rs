@@ -122,10 +122,10 @@ fn tile<S: Simd, const R: usize, const REGISTERS: usize, const TRANSPOSED: bool>
             }
         }
     } else {
-        let rows: [&[f32]; R] = std::array::from_fn(
-            #[inline(always)]
-            |r| &p.a[(row + r) * p.a_row..][..p.steps],
-        );
+        let mut rows: [&[f32]; R] = [&[]; R];
+        for r in 0..R {
+            rows[r] = &p.a[(row + r) * p.a_row..][..p.steps];
+        }
         for k in 0..p.steps {
             let b = registers::<S, REGISTERS>(&p.b[k * p.b_row + col..][..width]);
             for r in 0..R {
@@ -145,11 +145,7 @@ fn tile<S: Simd, const R: usize, const REGISTERS: usize, const TRANSPOSED: bool>
 /// A slice of `N` registers.
 #[inline(always)]
 fn registers<S: Simd, const N: usize>(from: &[f32]) -> [S::f32s; N] {
-    let (from, _) = S::as_simd_f32s(from);
-    std::array::from_fn(
-        #[inline(always)]
-        |n| from[n],
-    )
+    S::as_simd_f32s(from).0.as_chunks().0[0]
 }
 
 /// Σ x, of a multiple of [`LANES`] numbers: one running sum per lane, then a fixed tree.

@@ -9,13 +9,13 @@ use std::ops::Range;
 
 use half::bf16;
 
+use super::amx;
 use super::avx512::{LANES, lanes};
 use super::engine::{Engine, Lhs, Rhs, Tile};
 use super::pairs::PairSource;
 use super::scratch::Scratch;
-use super::transpose::transpose_16;
 use super::view::{Out, View};
-use super::{gemv, gemv_bf16, pack};
+use super::{gemv, gemv_bf16, pack_pairs};
 
 /// Products of bf16 pairs from a source of bf16 or f32.
 pub(super) struct Avx512Bf16<S>(PhantomData<S>);
@@ -32,9 +32,7 @@ pub(super) fn available() -> bool {
 /// On processors with matrix tiles (AMX) it is not: there `vdpbf16ps` was measured at a quarter of the rate of an f32
 /// multiply-add, so at half its useful work, and on those without at the same rate, so at twice.
 pub(super) fn fast() -> bool {
-    /// AMX-BF16 in the flags of leaf 7 (Intel SDM, CPUID, EDX).
-    const AMX_BF16: u32 = 1 << 22;
-    available() && __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & AMX_BF16 == 0
+    available() && !amx::present()
 }
 
 type TileFn = unsafe fn(&Tile<bf16>);
@@ -75,26 +73,12 @@ impl<S: PairSource> Engine for Avx512Bf16<S> {
 
     unsafe fn pack_a(a: View<S>, rows: usize, k: usize, out: *mut bf16) -> Lhs<bf16> {
         // SAFETY: the caller's promise.
-        unsafe {
-            if a.col_stride == 1 {
-                pack_rows_of_a(a, rows, k, out)
-            } else {
-                pack::pack_a(a, (rows, k), 2, out, S::to_bf16)
-            }
-        }
+        unsafe { pack_pairs::pack_a(a, (rows, k), Self::K_STEP, out) }
     }
 
     unsafe fn pack_b(b: View<S>, k: usize, cols: usize, nv: usize, out: *mut bf16) {
         // SAFETY: the caller's promise, which includes the instruction set.
-        unsafe {
-            if b.col_stride == 1 {
-                pack_rows(b, k, cols, nv * LANES, out);
-            } else if b.row_stride == 1 {
-                pack_columns(b, k, cols, nv * LANES, out);
-            } else {
-                pack::pack_b(b, (k, cols), nv * LANES, 2, out, S::to_bf16);
-            }
-        }
+        unsafe { pack_pairs::pack_b(b, (k, cols), nv * LANES, Self::K_STEP, out) }
     }
 
     unsafe fn few_rows(
@@ -186,74 +170,4 @@ unsafe fn steps<const MR: usize, const NV: usize, const U: usize>(
 pub(super) fn as_bf16(x: __m512i) -> __m512bh {
     // SAFETY: both are 512 bits without invalid values.
     unsafe { std::mem::transmute(x) }
-}
-
-/// Packs rows of A that are contiguous, whole cache lines apart.
-///
-/// # Safety
-/// As [`Engine::pack_a`] with `a.col_stride == 1`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_rows_of_a<S: PairSource>(a: View<S>, rows: usize, k: usize, out: *mut bf16) -> Lhs<bf16> {
-    let row = k.next_multiple_of(32);
-    for i in 0..rows {
-        for p in (0..k).step_by(32) {
-            // SAFETY: the load is masked to the k values; the row of `out` is long enough for k rounded up to pairs.
-            unsafe {
-                let n = (k - p).min(32);
-                let values = S::load(a.ptr.add(i * a.row_stride + p), n);
-                let mask = ((1u64 << n.next_multiple_of(2)) - 1) as __mmask32;
-                _mm512_mask_storeu_epi16(out.add(i * row + p).cast(), mask, values);
-            }
-        }
-    }
-    Lhs::strided(out, row, 2)
-}
-
-/// Packs a panel whose rows are contiguous: two rows woven into pairs.
-///
-/// # Safety
-/// As [`Engine::pack_b`] with `b.col_stride == 1`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_rows<S: PairSource>(b: View<S>, k: usize, cols: usize, width: usize, out: *mut bf16) {
-    for p in (0..k).step_by(2) {
-        for j in (0..width).step_by(LANES) {
-            let n = cols.saturating_sub(j);
-            // SAFETY: loads are masked to columns that exist, and the second row is read only if there is one.
-            unsafe {
-                let from = b.ptr.wrapping_add(p * b.row_stride + j);
-                let first = S::load_low(from, n);
-                let second = if p + 1 < k {
-                    S::load_low(from.wrapping_add(b.row_stride), n)
-                } else {
-                    _mm512_setzero_si512()
-                };
-                let pairs = _mm512_or_si512(first, _mm512_slli_epi32::<16>(second));
-                _mm512_store_si512(out.add(p * width + j * 2).cast(), pairs);
-            }
-        }
-    }
-}
-
-/// Packs a panel whose columns are contiguous: 16 columns of 16 pairs, turned as 32-bit values.
-///
-/// # Safety
-/// As [`Engine::pack_b`] with `b.row_stride == 1`.
-#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn pack_columns<S: PairSource>(b: View<S>, k: usize, cols: usize, width: usize, out: *mut bf16) {
-    for j in (0..width).step_by(LANES) {
-        for p in (0..k).step_by(2 * LANES) {
-            let mut block = [_mm512_setzero_ps(); 16];
-            // SAFETY: absent columns are not read and absent steps are masked off; the panel has k steps, rounded up to pairs.
-            unsafe {
-                for i in 0..cols.saturating_sub(j).min(LANES) {
-                    let from = b.ptr.wrapping_add((j + i) * b.col_stride + p);
-                    block[i] = _mm512_castsi512_ps(S::load(from, k - p));
-                }
-                let block = transpose_16(block);
-                for i in 0..(k - p).div_ceil(2).min(LANES) {
-                    _mm512_store_ps(out.add((p + 2 * i) * width + j * 2).cast(), block[i]);
-                }
-            }
-        }
-    }
 }

@@ -11,12 +11,10 @@ use super::epilogue::Last;
 use super::scratch::Scratch;
 use super::view::{Out, View};
 
-/// Longest k block, in tile steps: a panel of B passes through the first-level cache once per tile.
-const KC: usize = 512;
-/// Widest block of B: KC x NC values fill about half of a 2 MiB second-level cache.
+/// Widest block of B: 512 x NC f32 values fill about half of a 2 MiB second-level cache.
 const NC: usize = 512;
 /// Rows of B packed at a time, a multiple of every `K_STEP`.
-const ROWS_AT_ONCE: usize = 16;
+const ROWS_AT_ONCE: usize = 32;
 /// Rows of A packed at a time.
 const MC: usize = 192;
 
@@ -122,11 +120,11 @@ impl<E: Engine> Product<'_, E> {
     /// As [`Self::run`].
     unsafe fn run_columns(&self, rows: Range<usize>, cols: Range<usize>, scratch: &mut Scratch) {
         let width = cols.len().next_multiple_of(E::LANES);
-        let depth = self.k.min(KC * E::K_STEP).next_multiple_of(E::K_STEP);
+        let depth = self.k.min(E::KC * E::K_STEP).next_multiple_of(E::K_STEP);
         let direct_a = E::direct_a(self.a, self.k).filter(|_| !self.pack_a_anyway(cols.len()));
         let a_len = if direct_a.is_some() { 0 } else { a_space(rows.len().min(MC), depth) };
         let (packed_a, packed_b) = scratch.buffers::<E::Packed>(a_len, width * depth);
-        for pc in pieces(self.k, KC * E::K_STEP, E::K_STEP) {
+        for pc in pieces(self.k, E::KC * E::K_STEP, E::K_STEP) {
             // SAFETY: the blocks lie in the matrices by the caller's word, and the buffers hold one block each.
             unsafe {
                 let right = self.right_block(pc.clone(), cols.clone(), rows.len(), packed_b);
@@ -211,7 +209,7 @@ impl<E: Engine> Product<'_, E> {
         let resume = pc.start > 0 || self.last.accumulate;
         let finished = pc.end == self.k && !self.last.is_none();
         // Tiles of packed rows must not straddle panels; rows read in place are cut as evenly as can be.
-        let unit = if lhs.panel == lhs.row * PANEL { 1 } else { E::MR };
+        let unit = if lhs.panel == lhs.row * PANEL { E::ROW_UNIT } else { E::MR };
         let panels = pieces(cols.len().div_ceil(E::LANES), E::NV, 1);
         for ir in pieces(rows.len(), E::MR, unit) {
             for panel in panels.clone() {

@@ -69,8 +69,12 @@ pub(super) trait Engine: Send + Sync + 'static {
     const MR: usize;
     /// Most vectors in a tile row.
     const NV: usize;
-    /// Products summed by one multiply-add: 1, or 2 for bf16 pairs.
+    /// Products summed by one multiply-add: 1, 2 for bf16 pairs, or 32 for matrix tiles.
     const K_STEP: usize;
+    /// Longest k block, in steps: a panel of B passes through the first-level cache once per tile.
+    const KC: usize = 512;
+    /// Tiles of rows read in place are cut to multiples of this.
+    const ROW_UNIT: usize = 1;
     /// Whether products of few rows may be streamed with AVX-512F.
     const STREAMS: bool = false;
 

@@ -10,6 +10,8 @@
 //! `rayon::scope` or `ThreadPool::install`.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -24,6 +26,8 @@ mod gemv;
 #[cfg(target_arch = "x86_64")]
 mod gemv_bf16;
 mod pack;
+#[cfg(target_arch = "x86_64")]
+mod pack_pairs;
 #[cfg(target_arch = "x86_64")]
 mod pairs;
 mod parallel;
@@ -110,8 +114,9 @@ fn dispatch_f32(
 
 /// C = A B of bf16 operands with f32 sums, on all threads of the current pool.
 ///
-/// On processors with AVX512-BF16 and no AMX the products are summed in pairs, k = 1 before k = 0, then 3 before 2, and so
-/// on, subnormal values counting as zero; elsewhere one by one as in [`matmul`]. Either order is the same for every shape.
+/// On processors with matrix tiles (AMX-BF16) the products of each 32 values of k add up in two chains, even and odd; on
+/// others with AVX512-BF16 in pairs, k = 1 before k = 0, then 3 before 2, and so on. Both count subnormal values as zero.
+/// Elsewhere products are summed one by one as in [`matmul`]. Each order is the same for every shape.
 ///
 /// # Errors
 /// As [`matmul`].
@@ -158,6 +163,10 @@ fn dispatch_bf16<S: Bf16Source>(
 ) -> Result<(), MatmulError> {
     // SAFETY: each engine runs only where its instruction set was found.
     unsafe {
+        #[cfg(target_arch = "x86_64")]
+        if amx::available() {
+            return run::<amx::Amx<S>>(a, b, c, epilogue, None);
+        }
         #[cfg(target_arch = "x86_64")]
         if avx512_bf16::fast() {
             return run::<avx512_bf16::Avx512Bf16<S>>(a, b, c, epilogue, None);

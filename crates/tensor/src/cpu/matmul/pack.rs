@@ -28,7 +28,7 @@ pub(super) unsafe fn pack_a<S: Copy, P: Copy + Default>(
             }
             return Lhs::strided(out, 1, step);
         }
-        let row = k.next_multiple_of(16);
+        let row = k.next_multiple_of(k_step.max(16));
         for i in 0..rows {
             let (from, to) = (a.ptr.add(i * a.row_stride), out.add(i * row));
             if a.col_stride == 1 {

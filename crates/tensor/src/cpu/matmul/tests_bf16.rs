@@ -15,28 +15,53 @@ fn values(len: usize, seed: u64) -> Vec<bf16> {
         .collect()
 }
 
-fn in_pairs() -> bool {
+/// In what order an engine adds up.
+#[derive(Clone, Copy)]
+enum Sums {
+    /// One product after the other.
+    Single,
+    /// The second of each pair before the first.
+    Pairs,
+    /// Of each 32 products the even from zero and the odd from zero, then both to the sum so far.
+    Tiles,
+}
+
+/// The order of this processor's engine.
+fn order() -> Sums {
     #[cfg(target_arch = "x86_64")]
-    return avx512_bf16::fast();
-    #[cfg(not(target_arch = "x86_64"))]
-    false
+    if amx::available() {
+        return Sums::Tiles;
+    } else if avx512_bf16::fast() {
+        return Sums::Pairs;
+    }
+    Sums::Single
 }
 
 /// The product as its definition says. Products of bf16 values are exact in f32, so fused or not is the same.
 fn chain(a: MatRef<'_, bf16>, b: MatRef<'_, bf16>, start: &[f32]) -> Vec<f32> {
-    chain_in(in_pairs(), a, b, start)
+    chain_in(order(), a, b, start)
 }
 
-fn chain_in(pairs: bool, a: MatRef<'_, bf16>, b: MatRef<'_, bf16>, start: &[f32]) -> Vec<f32> {
+fn chain_in(order: Sums, a: MatRef<'_, bf16>, b: MatRef<'_, bf16>, start: &[f32]) -> Vec<f32> {
     let ((m, k), (_, n)) = (a.shape(), b.shape());
     let mut c = start.to_vec();
-    let steps: Vec<usize> =
-        if pairs { (0..k.next_multiple_of(2)).map(|p| p ^ 1).collect() } else { (0..k).collect() };
     for i in 0..m {
         for j in 0..n {
-            for &p in &steps {
+            let product = |p: usize| {
                 let (x, y) = (a.get(i, p).unwrap_or_default(), b.get(p, j).unwrap_or_default());
-                c[i * n + j] += x.to_f32() * y.to_f32();
+                x.to_f32() * y.to_f32()
+            };
+            let c = &mut c[i * n + j];
+            match order {
+                Sums::Single => (0..k).for_each(|p| *c += product(p)),
+                Sums::Pairs => (0..k.next_multiple_of(2)).for_each(|p| *c += product(p ^ 1)),
+                Sums::Tiles => {
+                    for first in (0..k).step_by(32) {
+                        let every_second =
+                            |from: usize| (from..first + 32).step_by(2).fold(0.0, |sum, p| sum + product(p));
+                        *c += every_second(first) + every_second(first + 1);
+                    }
+                }
             }
         }
     }
@@ -65,7 +90,7 @@ const SHAPES: [(usize, usize, usize); 13] = [
 
 /// Every layout of every shape against the chain in pairs or one by one.
 fn check_layouts(
-    pairs: bool,
+    order: Sums,
     multiply: impl Fn(MatRef<'_, bf16>, MatRef<'_, bf16>, MatMut<'_, f32>) -> Result<(), MatmulError>,
 ) {
     for &(m, n, k) in &SHAPES {
@@ -74,7 +99,7 @@ fn check_layouts(
         let b = [(n, 1), (1, k), (n + 3, 1), (1, k + 1), (2 * n + 1, 2), (0, 1), (1, 0)];
         for a in a.map(|(row, col)| MatRef::new(&da, m, k, row, col).unwrap()) {
             for b in b.map(|(row, col)| MatRef::new(&db, k, n, row, col).unwrap()) {
-                let want = chain_in(pairs, a, b, &vec![0.0; m * n]);
+                let want = chain_in(order, a, b, &vec![0.0; m * n]);
                 let mut c = vec![f32::NAN; m * n];
                 multiply(a, b, MatMut::row_major(&mut c, m, n).unwrap()).unwrap();
                 assert_eq!(bits(&c), bits(&want), "({m}, {n}, {k}), {a:?} {b:?}");
@@ -85,13 +110,13 @@ fn check_layouts(
 
 #[test]
 fn every_element_is_one_chain_in_every_layout() {
-    check_layouts(in_pairs(), |a, b, c| matmul_bf16(a, b, c, Epilogue::default()));
+    check_layouts(order(), |a, b, c| matmul_bf16(a, b, c, Epilogue::default()));
 }
 
 #[test]
 fn the_portable_engine_is_one_chain_too() {
     // SAFETY: it needs no instruction set.
-    check_layouts(false, |a, b, c| unsafe {
+    check_layouts(Sums::Single, |a, b, c| unsafe {
         run::<widened::Widened<bf16, portable::Portable>>(a, b, c, Epilogue::default(), None)
     });
 }
@@ -101,7 +126,7 @@ fn the_portable_engine_is_one_chain_too() {
 fn the_engine_of_pairs_is_one_chain_of_pairs() {
     if avx512_bf16::available() {
         // SAFETY: the processor has the instruction set.
-        check_layouts(true, |a, b, c| unsafe {
+        check_layouts(Sums::Pairs, |a, b, c| unsafe {
             run::<avx512_bf16::Avx512Bf16<bf16>>(a, b, c, Epilogue::default(), None)
         });
     }
@@ -119,7 +144,7 @@ fn what_lies_behind_an_odd_row_is_no_part_of_its_last_pair() {
         let out = MatMut::row_major(&mut c, m, n).unwrap();
         // SAFETY: the processor has the instruction set.
         unsafe { run::<avx512_bf16::Avx512Bf16<bf16>>(a, b, out, Epilogue::default(), None) }.unwrap();
-        assert_eq!(bits(&c), bits(&chain_in(true, a, b, &vec![0.0; m * n])));
+        assert_eq!(bits(&c), bits(&chain_in(Sums::Pairs, a, b, &vec![0.0; m * n])));
     }
 }
 
