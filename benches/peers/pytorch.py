@@ -42,6 +42,7 @@ def works(compiled):
     for name, shape, B in (("char", CHAR, 12), ("baby", BABY, 8)):
         label = f"{shape.n_layer}L{shape.n_head}H{shape.n_embd} T{shape.block_size} B{B}"
         yield f"train_step_{name}_f32", label, "torch eager", lambda s=shape, b=B: training(s, b, False)
+        yield f"train_step_{name}_bf16", label, "torch autocast", lambda s=shape, b=B: training(s, b, False, bf16=True)
         if compiled:
             yield f"train_step_{name}_f32", label, "torch compile", lambda s=shape, b=B: training(s, b, True)
     yield "decode_gpt2_f32", "prompt 32, 64 new", "torch", lambda: decode(Gpt(GPT2).eval())
@@ -98,8 +99,8 @@ def adamw_step(**way):
     return optimizer.step
 
 
-def training(shape, B, compiled):
-    """Forward, backward, clip and AdamW on a new random batch each time."""
+def training(shape, B, compiled, bf16=False):
+    """Forward, backward, clip and AdamW on a new random batch each time; with `bf16`, what autocast puts in it."""
     model = Gpt(shape)
     if compiled:
         model.compile()
@@ -107,7 +108,8 @@ def training(shape, B, compiled):
 
     def step():
         ids = torch.randint(shape.vocab_size, (B, shape.block_size + 1))
-        _, norm = train_step(model, optimizer, ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            _, norm = train_step(model, optimizer, ids[:, :-1].contiguous(), ids[:, 1:].contiguous())
         return norm
 
     return step

@@ -8,6 +8,7 @@ use warpsmith::ops::attention::{AttentionOptions, Mask};
 use warpsmith::prelude::*;
 use warpsmith::tensor::Result;
 use warpsmith::text::Tokenizer;
+use warpsmith::train::config::Precision;
 use warpsmith::train::{TrainConfig, TrainData, Trainer};
 
 /// One call of a work.
@@ -42,13 +43,16 @@ pub fn works() -> Vec<Work> {
         (2048, 768, 3072),
         (2048, 768, 50257),
     ];
-    let product = |(m, k, n): (usize, usize, usize)| {
-        work("matmul_f32", format!("{m}x{k}x{n}"), move || {
-            let (a, b) = (randn(&[m, k])?, randn(&[k, n])?);
+    let product = |name, dtype, (m, k, n): (usize, usize, usize)| {
+        work(name, format!("{m}x{k}x{n}"), move || {
+            let (a, b) = (randn(&[m, k])?.to_dtype(dtype)?, randn(&[k, n])?.to_dtype(dtype)?);
             Ok(Box::new(move || a.matmul(&b).map(drop)))
         })
     };
-    let mut works: Vec<Work> = products.into_iter().map(product).collect();
+    let mut works = Vec::new();
+    for (name, dtype) in [("matmul_f32", DType::F32), ("matmul_bf16", DType::BF16)] {
+        works.extend(products.map(|shape| product(name, dtype, shape)));
+    }
     works.extend([
         work("softmax_fwd_f32", "4096x4096", || {
             let x = randn(&[4096, 4096])?;
@@ -60,12 +64,10 @@ pub fn works() -> Vec<Work> {
         work("attention_fwd_f32", "1x12x1024x64", || attention(false)),
         work("attention_fwd_bwd_f32", "1x12x1024x64", || attention(true)),
         work("adamw_f32", "10.75M", update),
-        work("train_step_char_f32", "4L4H128 T64 B12", || {
-            training(TrainConfig { bias: false, ..TrainConfig::quick() })
-        }),
-        work("train_step_baby_f32", "6L6H384 T256 B8", || {
-            training(TrainConfig { batch_size: 8, dropout: 0.0, ..TrainConfig::shakespeare_char() })
-        }),
+        work("train_step_char_f32", CHAR, || training(char_gpt())),
+        work("train_step_char_bf16", CHAR, || training(in_bf16(char_gpt()))),
+        work("train_step_baby_f32", BABY, || training(baby_gpt())),
+        work("train_step_baby_bf16", BABY, || training(in_bf16(baby_gpt()))),
         work("decode_gpt2_f32", "prompt 32, 64 new", decode),
     ]);
     works
@@ -126,6 +128,22 @@ fn update() -> Result<Call> {
 
 fn baby(vocab_size: usize) -> GptConfig {
     GptConfig { vocab_size, block_size: 256, n_layer: 6, n_head: 6, n_embd: 384, ..GptConfig::default() }
+}
+
+const CHAR: &str = "4L4H128 T64 B12";
+const BABY: &str = "6L6H384 T256 B8";
+
+fn char_gpt() -> TrainConfig {
+    TrainConfig { bias: false, ..TrainConfig::quick() }
+}
+
+fn baby_gpt() -> TrainConfig {
+    TrainConfig { batch_size: 8, dropout: 0.0, ..TrainConfig::shakespeare_char() }
+}
+
+/// The same with the operands of matrix products rounded to bf16.
+fn in_bf16(config: TrainConfig) -> TrainConfig {
+    TrainConfig { dtype: Precision::Bfloat16, ..config }
 }
 
 /// A training step on made-up text of 65 characters.

@@ -3,11 +3,12 @@
 //! Derivative: ∂L/∂A = G·Bᵀ, ∂L/∂B = Aᵀ·G, summed over batch axes that were stretched.
 //! Shapes: `(…, M, K)`, `(…, K, N)` → `(…, M, N)`. Transposed views are read in place: AᵀB and ABᵀ need no copy.
 //! Numerics: each element is one chain of fused multiply-adds over k = 0, 1, …, K-1, so that a row alone has the bits
-//! of the same row in a batch; see `warpsmith_tensor::cpu::matmul`.
+//! of the same row in a batch. bf16 operands are multiplied as they are and summed in f32, in an order that again depends on
+//! K alone. See `warpsmith_tensor::cpu::matmul`.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single};
 use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
-use warpsmith_tensor::{Error, Layout, Result, Shape, Tensor};
+use warpsmith_tensor::{DType, Element, Error, Layout, Result, Shape, Tensor};
 
 use crate::elementwise::{require_floats, sum_to};
 
@@ -72,21 +73,19 @@ impl Op for Matmul {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
-        let (m, _, n) = sizes(x[0].shape(), x[1].shape());
-        if m * n == 0 {
-            return Ok(vec![out]);
-        }
-        let batch = batch_shape(self.name(), x[0].shape(), x[1].shape())?;
-        let (a, b) = (Matrices::new(&x[0], &batch)?, Matrices::new(&x[1], &batch)?);
-        let products =
-            out.data_mut::<f32>()?.chunks_mut(m * n).zip(a.starts.positions().zip(b.starts.positions()));
-        for (c, (a_start, b_start)) in products {
-            let c = MatMut::row_major(c, m, n).map_err(bug(self.name()))?;
-            let product = kernel::matmul(a.at(a_start)?, b.at(b_start)?, c, Epilogue::default());
-            product.map_err(bug(self.name()))?;
-        }
-        Ok(vec![out])
+        let out = match y[0].dtype {
+            DType::BF16 => products(&x, y[0].shape, kernel::matmul_bf16)?,
+            DType::F16 => {
+                let x = x.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<Vec<_>>>()?;
+                products(&x, y[0].shape, kernel::matmul)?
+            }
+            _ => products(&x, y[0].shape, kernel::matmul)?,
+        };
+        Ok(vec![out.to_dtype(y[0].dtype)?])
+    }
+
+    fn takes_half(&self) -> bool {
+        true
     }
 
     fn saves(&self) -> Saves {
@@ -129,15 +128,41 @@ impl Op for Matmul {
     }
 }
 
+/// The products of all batch indices, of operands that hold `T`, in f32.
+fn products<T: Element<Repr = T> + Copy>(
+    x: &[Tensor],
+    shape: Shape,
+    multiply: impl Fn(
+        MatRef<'_, T>,
+        MatRef<'_, T>,
+        MatMut<'_, f32>,
+        Epilogue<'_>,
+    ) -> std::result::Result<(), kernel::MatmulError>,
+) -> Result<Tensor> {
+    let mut out = Tensor::empty(shape, DType::F32, &x[0].device())?;
+    let (m, _, n) = sizes(x[0].shape(), x[1].shape());
+    if m * n == 0 {
+        return Ok(out);
+    }
+    let batch = batch_shape("matmul", x[0].shape(), x[1].shape())?;
+    let (a, b) = (Matrices::<T>::new(&x[0], &batch)?, Matrices::<T>::new(&x[1], &batch)?);
+    let starts = a.starts.positions().zip(b.starts.positions());
+    for (c, (a_start, b_start)) in out.data_mut::<f32>()?.chunks_mut(m * n).zip(starts) {
+        let c = MatMut::row_major(c, m, n).map_err(bug("matmul"))?;
+        multiply(a.at(a_start)?, b.at(b_start)?, c, Epilogue::default()).map_err(bug("matmul"))?;
+    }
+    Ok(out)
+}
+
 /// A tensor as matrices of one layout, one per index of the batch axes.
-struct Matrices<'a> {
-    data: &'a [f32],
+struct Matrices<'a, T> {
+    data: &'a [T],
     starts: Layout,
     shape: [usize; 2],
     strides: [usize; 2],
 }
 
-impl<'a> Matrices<'a> {
+impl<'a, T: Element<Repr = T> + Copy> Matrices<'a, T> {
     fn new(x: &'a Tensor, batch: &Shape) -> Result<Self> {
         let outer = x.rank() - 2;
         let (dims, strides) = (x.dims(), x.layout().strides());
@@ -145,14 +170,14 @@ impl<'a> Matrices<'a> {
         let starts =
             Layout::new(Shape::new(&dims[..outer])?, &strides[..outer], x.layout().offset(), len + 1)?;
         Ok(Self {
-            data: x.storage_data::<f32>()?,
+            data: x.storage_data::<T>()?,
             starts: starts.broadcast_to(batch)?,
             shape: [dims[outer], dims[outer + 1]],
             strides: [strides[outer], strides[outer + 1]],
         })
     }
 
-    fn at(&self, start: usize) -> Result<MatRef<'a, f32>> {
+    fn at(&self, start: usize) -> Result<MatRef<'a, T>> {
         let ([rows, cols], [row, col]) = (self.shape, self.strides);
         MatRef::new(&self.data[start..], rows, cols, row, col).map_err(bug("matmul"))
     }

@@ -4,13 +4,12 @@
 use pulp::{Arch, Simd, WithSimd};
 use warpsmith_autograd::Meta;
 use warpsmith_tensor::cpu::blocks::{Block, Order, split};
+use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{
-    Intervals, KEYS, Rows, Scratch, exponential, finite, for_tasks, hide, masked_sum, with_gapless_rows,
-};
+use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, hide, masked_sum, with_gapless_rows};
 use super::tile::{LANES, Product, ROWS, dot};
 
 /// Query rows whose probabilities are held at once.
@@ -283,7 +282,7 @@ impl Backward<'_> {
         for (r, (p, ds)) in tile.zip(p.as_chunks_mut().0.iter_mut().zip(ds.as_chunks_mut().0)) {
             let (seen, lse, delta) = (rows.seen.in_block(r, keys.first), rows.lse[r], rows.delta[r]);
             for p in p.iter_mut() {
-                *p = exponential(*p * factor - lse);
+                *p = math::exp_or_zero(*p * factor - lse);
             }
             if self.op.dropout.is_some() {
                 let (i, h) = at(r);

@@ -8,9 +8,7 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{
-    Intervals, KEYS, Rows, Scratch, exponential, finite, for_tasks, hide, masked_sum, with_gapless_rows,
-};
+use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, hide, masked_sum, with_gapless_rows};
 use super::tile::{LANES, Product, ROWS, largest, sum};
 
 /// Fewer pairs of batch row and key head than this are cut along time, too. (Not the number of threads: but since a
@@ -222,7 +220,7 @@ impl Running<'_> {
         // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives e^(-∞) = 0, as it should be.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
         for s in s.iter_mut() {
-            *s = exponential(*s - shift);
+            *s = math::exp_or_zero(*s - shift);
         }
         self.max[r] = max;
         if old == max {
@@ -230,7 +228,7 @@ impl Running<'_> {
             self.total[r] += sum(simd, s);
             return;
         }
-        let rescale = exponential(old - shift);
+        let rescale = math::exp_or_zero(old - shift);
         self.total[r] = self.total[r].mul_add(rescale, sum(simd, s));
         for v in &mut self.sums[r * padded..][..padded] {
             *v *= rescale;

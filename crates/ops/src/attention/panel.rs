@@ -5,7 +5,6 @@ use std::cell::Cell;
 use rayon::prelude::*;
 use warpsmith_tensor::arena::Line;
 use warpsmith_tensor::cpu::columns::copy_columns;
-use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
 use super::geometry::Sizes;
@@ -200,16 +199,6 @@ impl Attention {
             }
         }
     }
-}
-
-/// eˣ of a score minus its maximum or log-sum-exp, where less than e⁻⁸⁷ counts as 0: results below the normal numbers
-/// cost the processor a hundred cycles each, and every masked score, at -∞, would be one.
-#[inline(always)]
-pub(super) fn exponential(x: f32) -> f32 {
-    const LOWEST: f32 = -87.0;
-    let tiny = x < LOWEST;
-    let y = math::exp(if tiny { LOWEST } else { x });
-    if tiny { 0.0 } else { y }
 }
 
 /// Puts `value` where a row sees no key of a block.
