@@ -14,6 +14,7 @@ mod map;
 mod rows;
 mod space;
 
+pub mod attention;
 pub mod binary;
 pub mod cast;
 pub mod columns;
@@ -51,9 +52,14 @@ macro_rules! kernels {
     };
 }
 
+use attention::{backward as attention_backward, delta as attention_delta, exact as attention_f32};
 use matmul::{reduce as matmul_reduce, strided as matmul_f32};
 
 kernels! {
+    attention,
+    attention_backward,
+    attention_delta,
+    attention_f32,
     binary,
     cast,
     compare,

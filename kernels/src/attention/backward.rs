@@ -1,0 +1,38 @@
+//! The gradients of 16-bit attention.
+
+use super::args::AttentionArgs;
+use super::{Attention, Shape, THREADS, by_dtype};
+use crate::entry::entries;
+use crate::{Entry, Launch};
+
+static MODULE: crate::Module =
+    crate::Module { name: "attention_backward", ptx: include_str!("../../built/attention_backward.ptx") };
+
+entries! {
+    KV_D64: AttentionArgs = "attention_bwd_kv_d64_f16" | "attention_bwd_kv_d64_bf16";
+    KV_D128: AttentionArgs = "attention_bwd_kv_d128_f16" | "attention_bwd_kv_d128_bf16";
+    KV_D256: AttentionArgs = "attention_bwd_kv_d256_f16" | "attention_bwd_kv_d256_bf16";
+    Q_D64: AttentionArgs = "attention_bwd_q_d64_f16" | "attention_bwd_q_d64_bf16";
+    Q_D128: AttentionArgs = "attention_bwd_q_d128_f16" | "attention_bwd_q_d128_bf16";
+    Q_D256: AttentionArgs = "attention_bwd_q_d256_f16" | "attention_bwd_q_d256_bf16";
+}
+
+/// The launches of dk and dv, and of dq.
+pub(super) fn launches(a: &Attention, shape: Shape, args: &AttentionArgs) -> [Launch; 2] {
+    // `OWN`, `TILE` and the blocks per tile of keys of the source.
+    let own = 64;
+    let (kv, q, tile, parts): (&'static [Entry], &'static [Entry], u32, u32) = match shape {
+        Shape::D64 => (&KV_D64, &Q_D64, 32, 1),
+        Shape::D128 => (&KV_D128, &Q_D128, 32, 1),
+        Shape::D256 => (&KV_D256, &Q_D256, 16, 2),
+    };
+    let launch = |table, blocks: u32| {
+        let mut launch = by_dtype(table, a.dtype).launch([blocks, 1, 1], THREADS, args);
+        launch.shared_bytes = (2 * own + 4 * tile) * shape.width() * 2;
+        launch
+    };
+    [
+        launch(kv, a.keys.div_ceil(own) * a.batch * a.kv_heads * parts),
+        launch(q, a.queries.div_ceil(own) * a.batch * a.heads),
+    ]
+}

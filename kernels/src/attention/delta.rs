@@ -1,0 +1,19 @@
+//! Σ dout·out of every row.
+
+use super::args::AttentionArgs;
+use super::{Attention, THREADS};
+use crate::Launch;
+use crate::entry::float_entries;
+
+static MODULE: crate::Module =
+    crate::Module { name: "attention_delta", ptx: include_str!("../../built/attention_delta.ptx") };
+
+float_entries! {
+    DELTA: AttentionArgs = "attention_delta";
+}
+
+/// One warp for each row.
+pub(super) fn launch(a: &Attention, args: &AttentionArgs) -> Launch {
+    let rows = u64::from(a.batch) * u64::from(a.heads) * u64::from(a.queries);
+    DELTA[a.dtype as usize].launch([rows.div_ceil(u64::from(THREADS / 32)) as u32, 1, 1], THREADS, args)
+}
