@@ -7,7 +7,7 @@ use warpsmith_model::{Gpt, GptConfig, Sampling};
 use warpsmith_ops::cross_entropy::CrossEntropy;
 use warpsmith_ops::linear;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Device, Rng, Seed, Tensor};
+use warpsmith_tensor::{Device, Rng, Seed, Tensor};
 
 use crate::config::{OptimizerKind, Precision};
 use crate::data::{TensorBatch, TrainData};
@@ -235,10 +235,5 @@ impl Trainer {
             .seed(self.config.seed);
         let written = self.model.generate_ids(&prompt, &sampling, tokenizer.eos())?;
         Ok(tokenizer.decode(&[prompt, written].concat())?)
-    }
-
-    /// Bytes that parameters and optimiser state take.
-    pub fn state_bytes(&self) -> usize {
-        self.model.parameter_count() * DType::F32.size() * 3
     }
 }
