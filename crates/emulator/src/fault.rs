@@ -59,7 +59,7 @@ pub struct Fault {
     /// The instruction as written; empty if none is to blame.
     pub instruction: String,
     /// The line of the CUDA source, if the PTX names it.
-    pub source: Option<SourceLine>,
+    pub source: Option<Box<SourceLine>>,
     /// What was expected, what came, and what to do.
     pub sentence: String,
 }

@@ -1,9 +1,10 @@
 //! One launch: what to run, over which grid, under which checks.
 
 use crate::counts::Counts;
-use crate::fault::{Fault, FaultKind};
+use crate::exec::grid::{refusal, run_blocks};
+use crate::fault::Fault;
 use crate::memory::Memory;
-use crate::program::Program;
+use crate::program::{Entry, Program};
 
 /// The order in which warps take turns and blocks are begun. A correct kernel gives the same bits under each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -77,31 +78,52 @@ pub struct Launch<'a> {
     pub options: &'a Options,
 }
 
+/// Most threads of a block, on every device.
+const MOST_THREADS: u64 = 1024;
+/// Most shared memory of a block, static and dynamic, of the devices that this one stands for.
+const MOST_SHARED: u64 = 227 << 10;
+/// Most blocks in y and z.
+const MOST_BLOCKS: u32 = 65_535;
+
 /// Runs a launch to its end.
 ///
 /// # Errors
 ///
 /// The first [`Fault`]; the memory then holds whatever the kernel had written until then.
-pub fn run(launch: &Launch<'_>, _memory: &mut Memory) -> Result<Counts, Fault> {
+pub fn run(launch: &Launch<'_>, memory: &mut Memory) -> Result<Counts, Fault> {
     let Some(entry) = launch.program.entries.get(launch.entry) else {
         let count = launch.program.entries.len();
         return Err(refusal("", format!("entry {} of a program with {count}", launch.entry)));
     };
-    Err(Fault {
-        kind: FaultKind::UnsupportedInstruction,
-        ..refusal(&entry.name, "no instruction runs yet".to_owned())
-    })
+    check(launch, entry).map_err(|sentence| refusal(&entry.name, sentence))?;
+    run_blocks(launch, entry, memory)
 }
 
-fn refusal(kernel: &str, sentence: String) -> Fault {
-    Fault {
-        kind: FaultKind::InvalidLaunch,
-        kernel: kernel.to_owned(),
-        block: [0; 3],
-        thread: [0; 3],
-        ptx_line: 0,
-        instruction: String::new(),
-        source: None,
-        sentence,
+fn check(launch: &Launch<'_>, entry: &Entry) -> Result<(), String> {
+    let threads: u64 = launch.block.iter().map(|&count| u64::from(count)).product();
+    let most = entry.max_threads.map_or(MOST_THREADS, |most| MOST_THREADS.min(most.into()));
+    let ([_, gy, gz], [bx, by, bz]) = (launch.grid, launch.block);
+    if launch.grid.contains(&0) || launch.block.contains(&0) {
+        return Err(format!("grid {:?} and block {:?}: no axis may be 0", launch.grid, launch.block));
     }
+    if gy > MOST_BLOCKS || gz > MOST_BLOCKS {
+        return Err(format!("grid {:?}: at most {MOST_BLOCKS} blocks in y and in z", launch.grid));
+    }
+    if threads > most || bz > 64 {
+        let block = format!("{bx} x {by} x {bz}");
+        return Err(format!("a block of {block} threads: at most {most} in all and 64 in z"));
+    }
+    let shared = u64::from(entry.code.dynamic_shared) + u64::from(launch.shared_bytes);
+    if shared > MOST_SHARED {
+        return Err(format!("{shared} bytes of shared memory: at most {MOST_SHARED}"));
+    }
+    if launch.params.len() != entry.param_bytes {
+        let (came, wanted) = (launch.params.len(), entry.param_bytes);
+        return Err(format!("{came} bytes of parameters, the kernel takes {wanted}"));
+    }
+    if launch.globals.len() != launch.program.globals.len() {
+        let (came, wanted) = (launch.globals.len(), launch.program.globals.len());
+        return Err(format!("addresses of {came} variables, the program has {wanted}"));
+    }
+    Ok(())
 }

@@ -5,14 +5,19 @@
 //! kernel, block, thread, PTX line and, if the PTX carries line information, the line of the CUDA source.
 
 pub mod check;
+mod code;
 pub mod convert;
 mod counts;
+mod decode;
 #[cfg(target_os = "linux")]
 mod driver;
+mod exec;
 mod fault;
+mod isa;
 mod launch;
 mod memory;
 mod program;
+mod ptx;
 pub mod tensor_core;
 
 pub use counts::Counts;

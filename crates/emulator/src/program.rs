@@ -1,6 +1,12 @@
 //! A program: what one PTX text declares.
 
+mod build;
+
 use std::fmt;
+use std::sync::Arc;
+
+use crate::code::Code;
+use crate::fault::SourceLine;
 
 /// Why a PTX text was refused. Its display is the log of the just-in-time compiler.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +84,7 @@ pub struct Entry {
     pub registers: u32,
     /// `.maxntid`: the most threads of a block that the kernel was compiled for.
     pub max_threads: Option<u32>,
+    pub(crate) code: Arc<Code>,
 }
 
 /// What one PTX text declares, decoded and ready to run.
@@ -92,6 +99,8 @@ pub struct Program {
     pub entries: Vec<Entry>,
     /// The variables in the order of the text.
     pub globals: Vec<Global>,
+    pub(crate) files: Vec<(u32, String)>,
+    pub(crate) text: Arc<str>,
 }
 
 impl Program {
@@ -101,13 +110,26 @@ impl Program {
     ///
     /// The first line that is not PTX, or is PTX that the emulator cannot run.
     pub fn parse(text: &str) -> Result<Program, ParseError> {
-        let line = text.lines().next().unwrap_or("").to_owned();
-        let sentence = "no directive is known yet".to_owned();
-        Err(ParseError { line: 1, text: line, sentence })
+        build::program(text).map_err(|mistake| {
+            let line = text.lines().nth(mistake.line.saturating_sub(1) as usize).unwrap_or("");
+            ParseError { line: mistake.line, text: line.to_owned(), sentence: mistake.sentence }
+        })
     }
 
     /// The index of the entry of that name in [`Program::entries`].
     pub fn entry(&self, name: &str) -> Option<usize> {
         self.entries.iter().position(|entry| entry.name == name)
+    }
+
+    /// A line of the text, from 1, without its margins.
+    pub(crate) fn line(&self, line: u32) -> &str {
+        let index = (line as usize).wrapping_sub(1);
+        self.text.lines().nth(index).map_or("", str::trim)
+    }
+
+    /// The line of the source behind a file number and a line.
+    pub(crate) fn source(&self, (file, line): (u32, u32)) -> Option<Box<SourceLine>> {
+        let path = self.files.iter().find(|(number, _)| *number == file).map(|(_, path)| path.clone())?;
+        (line != 0).then(|| Box::new(SourceLine { file: path, line }))
     }
 }

@@ -1,7 +1,5 @@
 //! One allocation: bytes that all blocks of a grid share, and which of them were ever written.
 
-#![allow(dead_code, reason = "the executor reads and writes through these")]
-
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// One allocation. Its bytes can be written through a shared reference, since blocks of a grid share it.

@@ -1,0 +1,14 @@
+//! Kernels that nvcc's compiler wrote, run and compared with what they should give; kernels that break a rule, and
+//! the fault that says so; texts that are not PTX.
+#![forbid(unsafe_code)]
+
+mod arithmetic;
+mod atomics;
+mod blocks;
+mod committed;
+mod faults;
+mod flow;
+mod machine;
+mod matrix;
+mod mutations;
+mod warps;
