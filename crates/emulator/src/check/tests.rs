@@ -132,6 +132,22 @@ fn a_tile_overwritten_before_all_have_read_it_is_reported() {
 }
 
 #[test]
+fn what_two_threads_read_neither_may_write() {
+    // The other reader is in the same warp, in another warp, in another block.
+    for (block, thread) in [(0, 1), (0, 33), (1, 0)] {
+        for last_writes in [false, true] {
+            let mut m = Machine::new();
+            silent(m.thread(0, 0, Global, Effect::READ, 0, 1));
+            silent(m.thread(block, thread, Global, Effect::READ, 0, 1));
+            let (block, thread) = if last_writes { (block, thread) } else { (0, 0) };
+            let write = m.thread(block, thread, Global, Effect::WRITE, 0, 2);
+            let conflict = reported(write, (1, Action::Read), (2, Action::Write));
+            assert_ne!(conflict.earlier, Party { line: 1, action: Action::Read, ..conflict.later });
+        }
+    }
+}
+
+#[test]
 fn a_warp_needs_its_own_barrier_between_lanes() {
     for with_barrier in [false, true] {
         let mut m = Machine::new();

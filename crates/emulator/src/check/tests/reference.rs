@@ -3,7 +3,7 @@
 use super::{ALL, Effect, Machine, Place};
 
 const THREADS: usize = 64;
-const WORDS: usize = 6;
+const WORDS: usize = 2;
 
 /// A full vector clock for each thread of one block, and every access to each word.
 struct Plain {
@@ -78,7 +78,7 @@ fn kernel(seed: u64, partial: bool) -> bool {
             }
             kind => {
                 // Few lanes and few words, so that they meet; mostly reads, so that many readers gather.
-                let thread = warp * 32 + random.below(4) as u32;
+                let thread = warp * 32 + random.below(3) as u32;
                 let word = random.below(WORDS as u64);
                 let writes = kind == 19;
                 let effect = if writes { Effect::WRITE } else { Effect::READ };
