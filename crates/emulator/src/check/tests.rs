@@ -306,6 +306,28 @@ fn release_and_acquire_need_no_fence_and_reach_as_far_as_their_scope() {
 }
 
 #[test]
+fn a_narrow_fence_or_acquire_does_not_reach_another_block() {
+    let (wide, narrow) = (Scope::Device, Scope::Block);
+    for (released, acquired, arrives) in [(wide, wide, true), (narrow, wide, false), (wide, narrow, false)] {
+        let mut m = Machine::new();
+        silent(m.thread(0, 0, Global, Effect::WRITE, 0, 1));
+        m.blocks[0].fence(0, 1, released);
+        silent(m.thread(0, 0, Global, Effect::UPDATE, 4, 2));
+        silent(m.thread(1, 0, Global, Effect::UPDATE, 4, 3));
+        m.blocks[1].fence(0, 1, acquired);
+        let read = m.thread(1, 0, Global, Effect::READ, 0, 4);
+        if arrives {
+            silent(read);
+        } else {
+            reported(read, (1, Action::Write), (4, Action::Read));
+        }
+        // Another thread of block 1 looks at the atomic of its own block, and no farther.
+        silent(m.thread(1, 1, Global, Effect::READ.strong(narrow).acquire(), 4, 5));
+        reported(m.thread(1, 1, Global, Effect::READ, 0, 6), (1, Action::Write), (6, Action::Read));
+    }
+}
+
+#[test]
 fn atomics_do_not_race_with_each_other_but_with_plain_accesses() {
     let mut m = Machine::new();
     for block in 0..2 {
