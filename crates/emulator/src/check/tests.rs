@@ -344,6 +344,16 @@ fn atomics_do_not_race_with_each_other_but_with_plain_accesses() {
     reported(m.thread(1, 0, Global, narrow, 8, 7), (6, Action::Atomic), (7, Action::Atomic));
 }
 
+/// A limit that the module names: of several atomics, the latest alone is kept.
+#[test]
+fn a_plain_access_is_compared_with_the_latest_atomic_alone() {
+    let mut m = Machine::new();
+    silent(m.thread(0, 0, Global, Effect::UPDATE, 0, 1));
+    silent(m.thread(0, 40, Global, Effect::UPDATE, 0, 2));
+    silent(m.thread(0, 40, Global, Effect::READ, 0, 3));
+    reported(m.thread(0, 0, Global, Effect::READ, 0, 4), (2, Action::Atomic), (4, Action::Read));
+}
+
 #[test]
 fn named_barriers_order_those_that_arrive_before_those_that_wait() {
     let mut m = Machine::new();
