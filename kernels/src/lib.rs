@@ -21,7 +21,9 @@ pub mod columns;
 pub mod compare;
 pub mod copy;
 pub mod cross_entropy;
+pub mod decode;
 pub mod dropout;
+pub mod gemv;
 pub mod index;
 pub mod index_add;
 pub mod matmul;
@@ -64,7 +66,9 @@ kernels! {
     cast,
     compare,
     copy,
+    decode,
     dropout,
+    gemv,
     matmul,
     matmul_f32,
     matmul_reduce,

@@ -1,6 +1,6 @@
 //! C = f(A·B + bias) + residual + C, batched, in f32, f16 and bf16. See `matmul.cu`, `matmul_f32.cu`, `matmul_reduce.cu`.
 
-mod args;
+pub(crate) mod args;
 mod plan;
 pub(crate) mod reduce;
 pub(crate) mod strided;
@@ -126,8 +126,15 @@ impl std::error::Error for UnsupportedStrides {}
 /// # Errors
 /// If strides do not fit.
 pub fn matmul(product: &Matmul, workspace: u64) -> Result<Vec<Launch>, UnsupportedStrides> {
-    let plan = Plan::of(product);
-    let mut args = MatmulArgs::new(product, &plan);
+    planned(product, &Plan::of(product), workspace)
+}
+
+/// As [`matmul`], with a plan of the caller's.
+///
+/// # Errors
+/// If strides do not fit.
+pub fn planned(product: &Matmul, plan: &Plan, workspace: u64) -> Result<Vec<Launch>, UnsupportedStrides> {
+    let mut args = MatmulArgs::new(product, plan);
     args.partial = workspace;
     let first = if product.dtype == Float::F32 {
         strided::launch(&args, plan.blocks())

@@ -85,6 +85,28 @@ impl MatmulArgs {
     }
 }
 
+impl MatmulArgs {
+    /// The whole product in one pass.
+    pub fn single(p: &Matmul) -> Self {
+        Self { splits: 1, k_per_split: p.k, ..Self::new(p, &Plan::of(p)) }
+    }
+
+    /// As [`Self::align`] for one product whose A has gapless rows, read 16 bytes at a time, and B gapless columns or
+    /// rows, read `per_access` elements at a time.
+    pub fn align_rows(&mut self, p: &Matmul, per_access: u64, along_k: bool) {
+        let size = p.dtype.size() as u64;
+        let fits = |pointer: u64, stride: i64, elements: u64| {
+            pointer.is_multiple_of(elements * size) && stride % elements as i64 == 0
+        };
+        if fits(p.a.pointer, p.a.row, 16 / size) {
+            self.flags |= A_ALIGNED;
+        }
+        if fits(p.b.pointer, if along_k { p.b.col } else { p.b.row }, per_access) {
+            self.flags |= B_ALIGNED;
+        }
+    }
+}
+
 /// Whether every gapless run of 16-bit elements starts at a multiple of 16 bytes.
 fn is_aligned(x: &Matrix, stride: i64) -> bool {
     x.pointer.is_multiple_of(16) && x.batch.iter().fold(stride, |all, s| all | s) % 8 == 0

@@ -30,14 +30,19 @@ impl Plan {
         let most = if p.a.row == 1 && p.a.col != 1 { u64::from(p.k / SHORTEST).max(1) } else { 1 };
         let wanted = |tile| (BLOCKS / tiles(tile).max(1)).clamp(1, most);
         let tile = if is_large && tiles(128) * wanted(128) >= BLOCKS / 4 { 128 } else { 64 };
-        let steps = p.k.div_ceil(32);
-        let k_per_split = u64::from(steps).div_ceil(wanted(tile)).max(1) as u32 * 32;
-        let splits = p.k.div_ceil(k_per_split).max(1);
+        Self::new(p, tile, wanted(tile) as u32)
+    }
+
+    /// With tiles of 64 or 128 rows and columns (f32 has 64 only) and K in at most so many parts.
+    pub fn new(p: &Matmul, tile: u32, splits: u32) -> Self {
+        let tile = if tile == 128 && p.dtype != Float::F32 { 128 } else { 64 };
+        let batches: u64 = p.batch.iter().map(|&b| u64::from(b)).product();
+        let k_per_split = p.k.div_ceil(32).div_ceil(splits.max(1)).max(1) * 32;
         Self {
             tile,
-            splits,
+            splits: p.k.div_ceil(k_per_split).max(1),
             k_per_split,
-            tiles: tiles(tile),
+            tiles: u64::from(p.m.div_ceil(tile)) * u64::from(p.n.div_ceil(tile)) * batches,
             partials: batches * u64::from(p.m) * u64::from(p.n),
         }
     }

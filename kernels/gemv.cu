@@ -1,0 +1,106 @@
+// Computes: C (M, N) = f(A (M, K) · B (K, N) + bias) + residual + C for M ≤ 8: the products of decoding. nt reads B from
+//   rows along K (a weight (N, K)), nn from rows along N (a weight (K, N)).
+// Reads/Writes: B once; A once per block, from the caches; bias, pre, residual and C once.
+// Plan: nt: a warp has two columns of C; lanes take eight neighbours of K at a time and are summed by exchanges. nn: a
+//   block has 64 columns, two per lane; its warps take rows of B in turn and are summed through shared memory.
+// Traffic: K·N elements of B for 2·M·K·N flops: the roof is memory.
+// Shared memory: nn: 8 warps · 64 columns · M · 4 bytes: 16 KiB at M 8.
+// Ordering: nn: one barrier between the warps' sums and their total.
+// Numerics: f32 sums; their order depends on K alone, so a row's bits do not depend on the other rows. They differ from
+//   matmul's, which adds in another order.
+// Limits: M ≤ 8, one product (no batch), K < 2³¹. Any alignment; 16-byte rows are fastest.
+// Source: own.
+#include "tile/eight.cuh"
+#include "tile/epilogue.cuh"
+
+enum { THREADS = 256, WARPS = 8 };
+
+// Lane m of a warp that holds the same sums in all lanes finishes row m.
+template <class T, int M>
+__device__ __forceinline__ void finish(const MatmulArgs& a, u32 col, const f32 (&sum)[M][2]) {
+    u32 row = threadIdx.x % 32;
+    Pair v{};
+#pragma unroll
+    for (int m = 0; m < M; m++)
+        if (m == row) v = {sum[m][0], sum[m][1]};
+    if (row < a.m && col < a.n) epilogue<T>(a, 0, row, col, v);
+}
+
+template <class T, int M>
+__device__ __forceinline__ void along_k(const MatmulArgs& a) {
+    u32 lane = threadIdx.x % 32, col = (blockIdx.x * WARPS + threadIdx.x / 32) * 2;
+    const T *x = reinterpret_cast<const T*>(a.a), *w = reinterpret_cast<const T*>(a.b);
+    f32 sum[M][2] = {};
+#pragma unroll 2
+    for (i32 k = lane * 8; k < i32(a.k); k += 32 * 8) {
+        f32 y[2][8];
+#pragma unroll
+        for (int n = 0; n < 2; n++)
+            load_eight(y[n], w + (col + n) * a.b_col + k, col + n < a.n ? a.k - k : 0, a.flags & B_ALIGNED);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            f32 left[8];
+            load_eight(left, x + m * a.a_row + k, m < a.m ? a.k - k : 0, a.flags & A_ALIGNED);
+#pragma unroll
+            for (int i = 0; i < 8; i++) {
+                sum[m][0] = fmaf(left[i], y[0][i], sum[m][0]);
+                sum[m][1] = fmaf(left[i], y[1][i], sum[m][1]);
+            }
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < M; m++)
+#pragma unroll
+        for (int step = 16; step > 0; step /= 2) {
+            sum[m][0] += __shfl_xor_sync(~0u, sum[m][0], step);
+            sum[m][1] += __shfl_xor_sync(~0u, sum[m][1], step);
+        }
+    finish<T>(a, col, sum);
+}
+
+template <class T, int M>
+__device__ __forceinline__ void along_n(const MatmulArgs& a) {
+    __shared__ Pair partial[WARPS][M][32];
+    u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, col = blockIdx.x * 64 + lane * 2;
+    const T *x = reinterpret_cast<const T*>(a.a), *w = reinterpret_cast<const T*>(a.b) + col;
+    f32 sum[M][2] = {};
+    bool vector = a.flags & B_ALIGNED && col + 1 < a.n;
+#pragma unroll 4
+    for (u32 k = warp; k < a.k; k += WARPS) {
+        const T* row = w + k * a.b_row;
+        Vector<T, 2> y{};
+        if (vector) {
+            y = load_vector<2>(row);
+        } else {
+            if (col < a.n) y.at[0] = row[0];
+            if (col + 1 < a.n) y.at[1] = row[1];
+        }
+        f32 first = widen(y.at[0]), second = widen(y.at[1]);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            f32 left = m < a.m ? widen(x[m * a.a_row + k]) : 0.0f;
+            sum[m][0] = fmaf(left, first, sum[m][0]);
+            sum[m][1] = fmaf(left, second, sum[m][1]);
+        }
+    }
+#pragma unroll
+    for (int m = 0; m < M; m++) partial[warp][m][lane] = {sum[m][0], sum[m][1]};
+    __syncthreads();
+#pragma unroll 1
+    for (u32 row = warp; row < a.m; row += WARPS) {
+        Pair total = partial[0][row][lane];
+#pragma unroll
+        for (int from = 1; from < WARPS; from++) {
+            total.at[0] += partial[from][row][lane].at[0];
+            total.at[1] += partial[from][row][lane].at[1];
+        }
+        if (col < a.n) epilogue<T>(a, 0, row, col, total);
+    }
+}
+
+#define ENTRY(T)                                                              \
+    KERNEL(gemv_nt_##T, THREADS, MatmulArgs) { along_k<T, 1>(a); }            \
+    KERNEL(gemv_nt_rows_##T, THREADS, MatmulArgs) { along_k<T, 8>(a); }       \
+    KERNEL(gemv_nn_##T, THREADS, MatmulArgs) { along_n<T, 1>(a); }            \
+    KERNEL(gemv_nn_rows_##T, THREADS, MatmulArgs) { along_n<T, 8>(a); }
+FLOATS(ENTRY)

@@ -1,0 +1,107 @@
+//! Products with at most eight rows, for decoding. See `gemv.cu`.
+
+use crate::Launch;
+use crate::entry::{float_entries, module};
+use crate::matmul::{Matmul, args::MatmulArgs};
+
+module!("gemv");
+
+float_entries! {
+    NT: MatmulArgs = "gemv_nt";
+    NT_ROWS: MatmulArgs = "gemv_nt_rows";
+    NN: MatmulArgs = "gemv_nn";
+    NN_ROWS: MatmulArgs = "gemv_nn_rows";
+}
+
+/// The most rows.
+pub const ROWS: u32 = 8;
+
+/// The launch of a product, or `None` if it has more than [`ROWS`] rows or several batch indices, or if A's columns or
+/// both axes of B have gaps.
+///
+/// The bits of a row do not depend on the other rows, but they are not those of [`crate::matmul::matmul`].
+pub fn gemv(p: &Matmul) -> Option<Launch> {
+    /// `THREADS` of the source.
+    const THREADS: u32 = 256;
+    let along_k = p.b.row == 1 || p.k <= 1;
+    let along_n = p.b.col == 1 || p.n <= 1;
+    if p.m > ROWS || p.batch.iter().any(|&b| b != 1) || (p.a.col != 1 && p.k > 1) || !(along_k || along_n) {
+        return None;
+    }
+    let mut args = MatmulArgs::single(p);
+    let per_access = 16 / p.dtype.size() as u64;
+    args.align_rows(p, if along_n { 2 } else { per_access }, !along_n);
+    let table = match (along_n, p.m > 1) {
+        (true, false) => &NN,
+        (true, true) => &NN_ROWS,
+        (false, false) => &NT,
+        (false, true) => &NT_ROWS,
+    };
+    // Columns of C per block.
+    let columns = if along_n { 64 } else { 16 };
+    let blocks = if p.m == 0 { 0 } else { p.n.div_ceil(columns) };
+    Some(table[p.dtype as usize].launch([blocks, 1, 1], THREADS, &args))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Float;
+    use crate::matmul::{Activation, Matrix};
+
+    fn product() -> Matmul {
+        Matmul {
+            dtype: Float::Bf16,
+            out: Float::Bf16,
+            m: 1,
+            n: 768,
+            k: 512,
+            batch: [1; 3],
+            a: Matrix { pointer: 0x1000, row: 512, col: 1, batch: [0; 3] },
+            b: Matrix { pointer: 0x2000, row: 768, col: 1, batch: [0; 3] },
+            c: 0x3000,
+            c_row: 768,
+            c_batch: 0,
+            bias: 0,
+            pre: 0,
+            residual: 0,
+            activation: Activation::Identity,
+            accumulate: false,
+        }
+    }
+
+    #[test]
+    fn entries_follow_layout_and_rows() {
+        let of = |p: &Matmul| gemv(p).map(|l| (l.entry.name, l.grid[0]));
+        assert_eq!(of(&product()), Some(("gemv_nn_bf16", 12)));
+        let transposed = Matrix { row: 1, col: 512, ..product().b };
+        assert_eq!(of(&Matmul { b: transposed, m: 3, ..product() }), Some(("gemv_nt_rows_bf16", 48)));
+        assert_eq!(of(&Matmul { m: 0, ..product() }), Some(("gemv_nn_bf16", 0)));
+    }
+
+    #[test]
+    fn what_it_cannot_do_is_refused() {
+        let odd = Matrix { row: 3, col: 2, ..product().b };
+        for p in [
+            Matmul { m: 9, ..product() },
+            Matmul { batch: [2, 1, 1], ..product() },
+            Matmul { b: odd, ..product() },
+            Matmul { a: Matrix { row: 1, col: 8, ..product().a }, ..product() },
+        ] {
+            assert!(gemv(&p).is_none());
+        }
+    }
+
+    #[test]
+    fn alignment_is_that_of_the_access() {
+        // `flags` is the last word: 4 for A, 8 for B.
+        let flags = |p: &Matmul| gemv(p).map(|l| l.params[l.params.len() - 4] & 12);
+        assert_eq!(flags(&product()), Some(12));
+        let shifted = Matrix { pointer: 0x2004, ..product().b };
+        assert_eq!(flags(&Matmul { b: shifted, ..product() }), Some(12), "pairs of 16-bit floats");
+        let odd = Matrix { pointer: 0x2002, ..product().b };
+        assert_eq!(flags(&Matmul { b: odd, ..product() }), Some(4));
+        let transposed = Matrix { row: 1, col: 516, ..product().b };
+        assert_eq!(flags(&Matmul { b: transposed, ..product() }), Some(4));
+    }
+}
