@@ -79,3 +79,46 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_unwinds_out_of_a_call() {
+        assert_eq!(enter("cuCall", || Ok(())), Code::SUCCESS);
+        assert_eq!(enter("cuCall", || Err(Code::NOT_FOUND.says("no such thing"))), Code::NOT_FOUND);
+        assert_eq!(last(), "cuCall: no such thing");
+        assert_eq!(enter("cuCall", || panic!("number {}", 7)), Code::UNKNOWN);
+        assert_eq!(last(), "cuCall: the emulator panicked: number 7");
+    }
+
+    #[test]
+    fn each_kind_of_fault_has_the_code_of_the_driver() {
+        for (kind, sentence, code) in [
+            (FaultKind::OutOfBounds, "", Code::ILLEGAL_ADDRESS),
+            (FaultKind::UseAfterFree, "", Code::ILLEGAL_ADDRESS),
+            (FaultKind::Misaligned, "", Code::MISALIGNED_ADDRESS),
+            (FaultKind::Trap, "trap", Code::LAUNCH_FAILED),
+            (FaultKind::Trap, "an assertion failed", Code::ASSERT),
+            (FaultKind::Race, "", Code::LAUNCH_FAILED),
+            (FaultKind::Deadlock, "", Code::LAUNCH_TIMEOUT),
+            (FaultKind::UnsupportedInstruction, "", Code::ILLEGAL_INSTRUCTION),
+            (FaultKind::InvalidLaunch, "", Code::INVALID_VALUE),
+        ] {
+            let fault = Fault {
+                kind,
+                kernel: "kernel".to_owned(),
+                block: [1, 2, 3],
+                thread: [4, 5, 6],
+                ptx_line: 7,
+                instruction: "trap;".to_owned(),
+                source: None,
+                sentence: sentence.to_owned(),
+            };
+            let failure = Failure::from(fault);
+            assert_eq!(failure.code, code, "{kind:?}");
+            assert!(failure.sentence.contains("block (1,2,3) thread (4,5,6)"), "{}", failure.sentence);
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Occupancy: how many blocks of a kernel a multiprocessor of compute capability 8.0 holds at once.
 //!
-//! A block takes registers by the warp, in units of 256, and warps in fours; shared memory in units of 128 bytes with
-//! 1 KiB that the system keeps (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability").
+//! A warp takes registers in units of 256, from the quarter of the multiprocessor that it runs on; a block takes shared
+//! memory in units of 128 bytes with 1 KiB that the system keeps (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability").
 
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,8 @@ use super::function::Function;
 use super::state::driver;
 
 const WARP: u32 = 32;
-const WARPS_UNIT: u32 = 4;
+/// Quarters of a multiprocessor, among which the warps are dealt out.
+const QUARTERS: u32 = 4;
 const REGISTERS_UNIT: u32 = 256;
 const SHARED_UNIT: u64 = 128;
 
@@ -36,7 +37,10 @@ fn blocks(function: &Function, threads: u32, dynamic: u64) -> u32 {
     let warps = threads.div_ceil(WARP);
     let by_threads = MULTIPROCESSOR_THREADS / (warps * WARP);
     let of_warp = (function.registers() * WARP).next_multiple_of(REGISTERS_UNIT);
-    let by_registers = REGISTERS / of_warp / WARPS_UNIT * WARPS_UNIT / warps.next_multiple_of(WARPS_UNIT);
+    if of_warp * warps.next_multiple_of(QUARTERS) > REGISTERS {
+        return 0;
+    }
+    let by_registers = REGISTERS / of_warp / QUARTERS * QUARTERS / warps;
     let shared = (fixed + dynamic + u64::from(SHARED_RESERVED_BYTES)).next_multiple_of(SHARED_UNIT);
     let by_shared = (u64::from(SHARED_MULTIPROCESSOR_BYTES) / shared) as u32;
     by_threads.min(by_registers).min(by_shared).min(MULTIPROCESSOR_BLOCKS)

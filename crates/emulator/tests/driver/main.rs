@@ -4,6 +4,7 @@
 mod context;
 mod device;
 mod graph;
+mod launch;
 mod memory;
 mod module;
 mod pinned;
