@@ -1,0 +1,178 @@
+//! Elements by number, sums at places, rotary positions.
+
+use warpsmith_kernels::index::{self, IndexKind, Places};
+use warpsmith_kernels::rope::{self, Rope};
+use warpsmith_kernels::swiglu::{self, SwigluBackward};
+use warpsmith_kernels::{Dtype, Float, index_add};
+
+use crate::gpu::{Exact, Gpu, check, numbers};
+
+#[test]
+fn selections_by_index_are_exact_and_report_what_is_out_of_range() {
+    // Rows of 32 bytes move 16 at a time, rows of 28 do not.
+    for inner in [8usize, 7] {
+        let (outer, size, index) = (2usize, 6usize, [5u8, 0, 0, 6, 3, 200, 1]);
+        let mut gpu = Gpu::new();
+        let x: Vec<f32> = (0..outer * size * inner).map(|i| i as f32 + 1.0).collect();
+        let p = Places {
+            index: gpu.bytes(&index),
+            kind: IndexKind::U8,
+            bad: gpu.pod(&[u64::MAX]),
+            outer: outer as u64,
+            places: index.len() as u64,
+            size: size as u64,
+            inner: inner as u64,
+        };
+        let count = outer * index.len() * inner;
+        let (from, y) = (gpu.pod(&x), gpu.room(count as u64 * 4));
+        gpu.run(&index::index_select(Dtype::F32, y, from, &p));
+        let expected: Vec<f32> = (0..count)
+            .map(|i| {
+                let (row, column) = (i / inner, i % inner);
+                let place = usize::from(index[row % index.len()]);
+                let from = (row / index.len() * size + place) * inner + column;
+                if place < size { x[from] } else { 0.0 }
+            })
+            .collect();
+        assert_eq!(gpu.read::<f32>(y, count), expected);
+        assert_eq!(gpu.read::<u64>(p.bad, 1), [3]);
+    }
+}
+
+#[test]
+fn gather_and_scatter_add_undo_each_other() {
+    let (outer, size, places, inner) = (3usize, 5usize, 4usize, 7usize);
+    let mut gpu = Gpu::new();
+    let count = outer * places * inner;
+    let index: Vec<i64> = (0..count).map(|i| (i * 11 % size) as i64).collect();
+    let x = numbers(Float::F32, outer * size * inner, 2, -2.0, 2.0);
+    let p = Places {
+        index: gpu.pod(&index),
+        kind: IndexKind::I64,
+        bad: 0,
+        outer: outer as u64,
+        places: places as u64,
+        size: size as u64,
+        inner: inner as u64,
+    };
+    let (from, y) = (gpu.floats(Float::F32, &x), gpu.room(count as u64 * 4));
+    gpu.run(&index::gather(Dtype::F32, y, from, &p));
+    let at = |i: usize| (i / inner / places * size + index[i] as usize) * inner + i % inner;
+    let expected: Vec<f64> = (0..count).map(|i| x[at(i)]).collect();
+    assert_eq!(gpu.read_floats(Float::F32, y, count), expected);
+    let sum = gpu.floats(Float::F32, &vec![0.0; x.len()]);
+    gpu.run(&index::scatter_add(Float::F32, sum, y, &p));
+    let mut exact = vec![Exact { value: 0.0, scale: 0.0 }; x.len()];
+    for (i, v) in expected.iter().enumerate() {
+        exact[at(i)].value += v;
+        exact[at(i)].scale += v.abs();
+    }
+    check("scatter_add", Float::F32, &gpu.read_floats(Float::F32, sum, x.len()), &exact, 4.0);
+}
+
+#[test]
+fn sums_at_places_are_in_the_order_of_the_places() {
+    // Under one tile of keys, and over one: both kinds of sorting step.
+    for (dtype, outer, size, places, inner) in
+        [(Float::F32, 2usize, 6usize, 50usize, 5usize), (Float::Bf16, 1, 40, 2500, 3)]
+    {
+        let mut gpu = Gpu::new();
+        let index: Vec<u32> = (0..places).map(|j| (j * j * 31 % (size + 1)) as u32).collect();
+        let v = numbers(dtype, outer * places * inner, 8, -2.0, 2.0);
+        let y = numbers(dtype, outer * size * inner, 9, -2.0, 2.0);
+        let p = Places {
+            index: gpu.pod(&index),
+            kind: IndexKind::U32,
+            bad: gpu.pod(&[u64::MAX]),
+            outer: outer as u64,
+            places: places as u64,
+            size: size as u64,
+            inner: inner as u64,
+        };
+        let (to, from) = (gpu.floats(dtype, &y), gpu.floats(dtype, &v));
+        let keys = gpu.room(index_add::workspace(places as u64));
+        gpu.run_all(&index_add::index_add(dtype, to, from, keys, &p));
+        // In f32 and in order, so that the bits must agree.
+        let mut sums: Vec<f32> = y.iter().map(|v| *v as f32).collect();
+        for (i, v) in v.iter().enumerate() {
+            let (row, column) = (i / inner, i % inner);
+            let place = index[row % places] as usize;
+            if place < size {
+                sums[(row / places * size + place) * inner + column] += *v as f32;
+            }
+        }
+        let exact: Vec<Exact> = sums.iter().map(|s| Exact::of(f64::from(*s))).collect();
+        check("index_add", dtype, &gpu.read_floats(dtype, to, y.len()), &exact, 0.0);
+        let first_bad = index.iter().position(|i| *i as usize >= size).unwrap();
+        assert_eq!(gpu.read::<u64>(p.bad, 1), [first_bad as u64]);
+    }
+}
+
+#[test]
+fn heads_turn_by_their_position_and_back() {
+    let (batch, tokens, heads, width, offset) = (2usize, 3usize, 2usize, 10usize, 4u32);
+    for (dtype, adjacent) in [(Float::F32, false), (Float::Bf16, true)] {
+        let mut gpu = Gpu::new();
+        let count = batch * tokens * heads * width;
+        let x = numbers(dtype, count, 5, -2.0, 2.0);
+        let r = Rope {
+            dtype,
+            y: gpu.room_for(dtype, count),
+            x: gpu.floats(dtype, &x),
+            table: {
+                let table = rope::table(8, width, 10_000.0);
+                gpu.pod(&table)
+            },
+            offset: gpu.pod(&[offset]),
+            batch: batch as u64,
+            tokens: tokens as u32,
+            heads: heads as u32,
+            width: width as u32,
+            adjacent,
+            inverse: false,
+        };
+        gpu.run(&rope::rope(&r));
+        let mut exact = vec![Exact::of(0.0); count];
+        for (row, head) in x.chunks(width).enumerate() {
+            for i in 0..width / 2 {
+                let position = (row / heads % tokens) as f64 + f64::from(offset);
+                let angle = position * 10_000f64.powf(-2.0 * i as f64 / width as f64);
+                let (sin, cos) = angle.sin_cos();
+                let (p, q) = if adjacent { (2 * i, 2 * i + 1) } else { (i, i + width / 2) };
+                let (a, b) = (head[p], head[q]);
+                let of = |value: f64, u: f64, v: f64| Exact { value, scale: u.abs() + v.abs() };
+                exact[row * width + p] = of(a * cos - b * sin, a * cos, b * sin);
+                exact[row * width + q] = of(b * cos + a * sin, b * cos, a * sin);
+            }
+        }
+        let y = gpu.read_floats(dtype, r.y, count);
+        check("rope", dtype, &y, &exact, 4.0);
+        if dtype == Float::F32 {
+            gpu.run(&rope::rope(&Rope { x: r.y, inverse: true, ..r }));
+            let back: Vec<Exact> = x.iter().map(|&value| Exact { value, scale: 4.0 }).collect();
+            check("rope back", dtype, &gpu.read_floats(dtype, r.y, count), &back, 8.0);
+        }
+    }
+}
+
+#[test]
+fn the_gradients_of_swiglu_hold_their_bounds() {
+    for (dtype, n, shift) in [(Float::F32, 1030usize, 0usize), (Float::Bf16, 300, 1)] {
+        let mut gpu = Gpu::new();
+        let [g, a, b] = [1, 2, 3].map(|seed| numbers(dtype, n + shift, seed, -4.0, 4.0));
+        let [g_at, a_at, b_at] = [&g, &a, &b].map(|v| gpu.floats(dtype, v) + (shift * dtype.size()) as u64);
+        let (da, db) = (gpu.room_for(dtype, n), gpu.room_for(dtype, n));
+        let s = SwigluBackward { dtype, da, db, g: g_at, a: a_at, b: b_at, elements: n as u64 };
+        gpu.run(&swiglu::backward(&s));
+        let (to_a, to_b): (Vec<Exact>, Vec<Exact>) = (shift..n + shift)
+            .map(|i| {
+                let s = 1.0 / (1.0 + (-a[i]).exp());
+                let (first, second) = (s, a[i] * s * (1.0 - s));
+                let size = (g[i] * b[i]).abs() * (first + second.abs());
+                (Exact { value: g[i] * b[i] * (first + second), scale: size }, Exact::of(g[i] * a[i] * s))
+            })
+            .unzip();
+        check("swiglu a", dtype, &gpu.read_floats(dtype, da, n), &to_a, 16.0);
+        check("swiglu b", dtype, &gpu.read_floats(dtype, db, n), &to_b, 10.0);
+    }
+}

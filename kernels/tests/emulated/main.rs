@@ -1,0 +1,9 @@
+//! Every kernel under the emulator, against plain loops in f64. The emulator also looks for reads of what nobody wrote,
+//! accesses past the end, and races.
+
+mod gpu;
+mod indices;
+mod maps;
+mod reductions;
+mod rows;
+mod updates;
