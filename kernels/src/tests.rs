@@ -86,6 +86,19 @@ fn the_ptx_is_of_the_sources_beside_it() {
 }
 
 #[test]
+fn line_tables_name_sources_of_this_repository_alone() {
+    for module in modules() {
+        let named =
+            module.ptx.lines().filter_map(|line| line.trim().strip_prefix(".file\t")?.split('"').nth(1));
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for path in named {
+            let own = path.strip_prefix("kernels/").filter(|path| root.join(path).exists());
+            assert!(own.is_some(), "{}.ptx names {path}", module.name);
+        }
+    }
+}
+
+#[test]
 fn every_built_file_belongs_to_a_kernel() {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("built");
     let names =

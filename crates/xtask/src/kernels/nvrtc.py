@@ -5,6 +5,7 @@ under SOURCES on every machine. Needs no GPU and nothing but the Python standard
 """
 
 import ctypes
+import os
 import pathlib
 import re
 import sys
@@ -31,7 +32,12 @@ def main():
 
 
 def tidy(ptx):
-    """Leaves out the names of inlined functions, which take more room than the code, and lines that say nothing."""
+    """Leaves out the names of inlined functions, which take more room than the code, and lines that say nothing.
+
+    NVRTC puts the current folder before the names of sources; the repository's own path takes its place, so that the text
+    is the same on every machine.
+    """
+    ptx = ptx.replace(f'"{os.getcwd()}/', '"kernels/')
     ptx = re.sub(r", function_name .*", "", ptx)
     ptx = re.sub(r"\n\s*\.section\s+\.debug_str.*?\n\s*}", "", ptx, flags=re.DOTALL)
     ptx = re.sub(r"(\t\.loc\t.*\n)(?=\t\.loc\t)", "", ptx)
