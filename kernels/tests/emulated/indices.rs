@@ -1,5 +1,7 @@
 //! Elements by number, sums at places, rotary positions.
 
+use warpsmith_emulator::Schedule;
+use warpsmith_kernels::columns::{self, SumColumns};
 use warpsmith_kernels::index::{self, IndexKind, Places};
 use warpsmith_kernels::rope::{self, Rope};
 use warpsmith_kernels::swiglu::{self, SwigluBackward};
@@ -106,6 +108,44 @@ fn sums_at_places_are_in_the_order_of_the_places() {
         let first_bad = index.iter().position(|i| *i as usize >= size).unwrap();
         assert_eq!(gpu.read::<u64>(p.bad, 1), [first_bad as u64]);
     }
+}
+
+#[test]
+fn bits_do_not_depend_on_the_order_of_blocks_and_warps() {
+    let (size, places, inner) = (9usize, 2100usize, 2usize);
+    let run = |schedule| {
+        let mut gpu = Gpu::with(schedule);
+        let index: Vec<u32> = (0..places).map(|j| (j * j * 31 % size) as u32).collect();
+        let v = numbers(Float::F32, places * inner, 8, -2.0, 2.0);
+        let p = Places {
+            index: gpu.pod(&index),
+            kind: IndexKind::U32,
+            bad: 0,
+            outer: 1,
+            places: places as u64,
+            size: size as u64,
+            inner: inner as u64,
+        };
+        let (to, from) = (gpu.pod(&vec![0f32; size * inner]), gpu.floats(Float::F32, &v));
+        let keys = gpu.room(index_add::workspace(places as u64));
+        gpu.run_all(&index_add::index_add(Float::F32, to, from, keys, &p));
+        let rows = gpu.room_for(Float::F32, inner);
+        let s = SumColumns {
+            dtype: Float::F32,
+            y: rows,
+            x: from,
+            workspace: gpu.room(columns::workspace(1, places as u64, inner as u64)),
+            outer: 1,
+            size: places as u64,
+            inner: inner as u64,
+            scale: 1.0,
+        };
+        gpu.run_all(&columns::sum(&s));
+        [gpu.read::<u32>(to, size * inner), gpu.read::<u32>(rows, inner)].concat()
+    };
+    let expected = run(Schedule::Forward);
+    assert_eq!(run(Schedule::Reverse), expected);
+    assert_eq!(run(Schedule::Seeded(7)), expected);
 }
 
 #[test]
