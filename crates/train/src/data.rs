@@ -108,7 +108,9 @@ impl TrainData {
     /// What a sample starts with: the first line of the validation text, or a problem of the task.
     pub fn prompt(&self, config: &TrainConfig) -> Result<String> {
         match self {
-            Self::Text(_) if self.tokenizer().encode("\n").is_ok_and(|ids| !ids.is_empty()) => Ok("\n".into()),
+            Self::Text(_) if self.tokenizer().encode("\n").is_ok_and(|ids| !ids.is_empty()) => {
+                Ok("\n".into())
+            }
             Self::Text(text) => {
                 let first =
                     text.val().first().copied().ok_or_else(|| Error::Run("the text is empty".into()))?;
