@@ -3,6 +3,7 @@
 //! Derivative: g·sign x, with sign 0 = 0 (and sign NaN = 0, as in PyTorch). Shapes: `(…)` → `(…)`. Numerics: exact.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::unary::{Elementwise, Kept, Unary, unary_specs};
@@ -35,6 +36,14 @@ impl Unary for Abs {
     fn cpu_gradient(self, g: f32, x: f32) -> f32 {
         let sign = if x > 0.0 { 1.0 } else { 0.0 } - if x < 0.0 { 1.0 } else { 0.0 };
         g * sign
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Abs, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Abs, operands)
     }
 
     fn samples() -> Vec<Self> {

@@ -4,8 +4,10 @@
 //! Shapes: `(…)`, `(…)` → their broadcast. Numerics: one rounding.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_kernels::binary::{self, Binary};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{binary_cpu, binary_reference, binary_shape, sum_to};
 
 /// Elementwise sum.
@@ -34,6 +36,10 @@ impl Op for Add {
             #[inline(always)]
             |a, b| a + b,
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| binary::forward(Binary::Add, operands))
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

@@ -3,8 +3,10 @@
 //! Derivative: a·g. Shapes: `(…)` → `(…)`. Numerics: a and b are rounded to f32, then one rounding.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_kernels::unary::{self, Unary};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{apply_over, unary_cpu, unary_reference, unary_shape};
 
 /// Scales and shifts.
@@ -38,6 +40,11 @@ impl Op for Affine {
             #[inline(always)]
             |x| x.mul_add(a, b),
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let function = Unary::Affine { scale: self.scale, shift: self.shift };
+        cuda::map(self.name(), x, &y[0], |operands| unary::forward(function, operands))
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

@@ -8,6 +8,7 @@ use warpsmith_tensor::cpu::{for_rows, strided};
 use warpsmith_tensor::{Element, Error, Layout, Result, Tensor, with_dtype};
 
 use crate::axis::{Around, require_axis};
+use crate::cuda;
 use crate::reshape::Methods as _;
 use crate::slice::Slice;
 
@@ -60,6 +61,16 @@ impl Op for Cat {
         let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
         let around = Around::new(&y[0].shape, self.axis);
         with_dtype!(y[0].dtype, T => join::<T>(&x, self.axis, around, &mut out)?);
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
+        let mut start = 0;
+        for part in &x {
+            cuda::write_slice(&mut out, self.axis, [start, 1], part, self.name())?;
+            start += part.dims()[self.axis];
+        }
         Ok(vec![out])
     }
 

@@ -3,6 +3,7 @@
 //! Derivative: g where low ≤ x ≤ high, else 0. Shapes: `(…)` → `(…)`. Numerics: exact; NaN stays, without a gradient.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::unary::{Elementwise, Kept, Unary, unary_specs};
@@ -53,6 +54,15 @@ impl Unary for Clamp {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, x: f32) -> f32 {
         if x >= self.low as f32 && x <= self.high as f32 { g } else { 0.0 }
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Clamp { low: self.low, high: self.high }, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        let function = unary_backward::UnaryBackward::Clamp { low: self.low, high: self.high };
+        unary_backward::backward(function, operands)
     }
 
     fn samples() -> Vec<Self> {

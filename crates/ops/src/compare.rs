@@ -5,6 +5,7 @@
 
 use bytemuck::Pod;
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_kernels::{compare as kernel, dims};
 use warpsmith_tensor::{DType, Element, Error, Result, Tensor};
 
 use crate::elementwise::{binary_reference, broadcast_shape};
@@ -71,6 +72,23 @@ impl Op for Compare {
                 self.run::<i64>(&wide, &mut out)?;
             }
         }
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (dtype, device) = (x[0].dtype().on_device(self.name())?, x[0].device());
+        let mut out = Tensor::empty(y[0].shape, DType::Bool, &device)?;
+        let (p, q) = (x[0].operand(&y[0].shape)?, x[1].operand(&y[0].shape)?);
+        let operands = kernel::Operands { dims: dims(y[0].dims()), y: out.operand_mut()?, p, q };
+        let relation = match self.relation {
+            Relation::Equal => kernel::Relation::Equal,
+            Relation::NotEqual => kernel::Relation::NotEqual,
+            Relation::Less => kernel::Relation::Less,
+            Relation::LessEqual => kernel::Relation::LessEqual,
+            Relation::Greater => kernel::Relation::Greater,
+            Relation::GreaterEqual => kernel::Relation::GreaterEqual,
+        };
+        device.launch(&kernel::compare(relation, dtype, &operands))?;
         Ok(vec![out])
     }
 

@@ -6,8 +6,10 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
 };
+use warpsmith_kernels::binary::{self, Binary, BinaryBackward};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{
     binary_cpu, binary_reference, binary_shape, broadcast_shape, require_floats, sum_to, ternary_cpu,
     ternary_reference,
@@ -39,6 +41,10 @@ impl Op for Div {
             #[inline(always)]
             |a, b| a / b,
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| binary::forward(Binary::Div, operands))
     }
 
     fn saves(&self) -> Saves {
@@ -92,6 +98,10 @@ impl Op for DivBackward {
             #[inline(always)]
             |g, y, b| -g * y / b,
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| binary::backward(BinaryBackward::Div, operands))
     }
 
     fn differentiability(&self) -> Differentiability {

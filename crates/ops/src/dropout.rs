@@ -6,6 +6,7 @@
 //! Source: Srivastava et al., *Dropout*, JMLR 15, 2014, in the inverted form, which scales while training.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_owned, apply_single};
+use warpsmith_kernels::dropout::{self as kernel, dropout};
 use warpsmith_tensor::cpu::{dispatch, for_rows};
 use warpsmith_tensor::rng::{bits, philox, unit};
 use warpsmith_tensor::{Error, Result, Seed, Tensor};
@@ -68,6 +69,17 @@ impl Op for Dropout {
             });
         }
         Ok(vec![y])
+    }
+
+    fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let mut out = x.swap_remove(0);
+        if self.p > 0.0 {
+            let (dtype, elements) = (y[0].dtype.float_on_device(self.name())?, out.numel() as u64);
+            let y = out.device_address_mut()?;
+            let Self { p, seed: Seed(seed), stream } = *self;
+            out.device().launch(&dropout(&kernel::Dropout { dtype, y, x: y, elements, p, seed, stream }))?;
+        }
+        Ok(vec![out])
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

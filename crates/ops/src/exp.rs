@@ -3,6 +3,7 @@
 //! Derivative: g·y. Shapes: `(…)` → `(…)`. Numerics: within 2 ulp; e⁻∞ = 0, overflow gives ∞, NaN stays.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
@@ -35,6 +36,14 @@ impl Unary for Exp {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, y: f32) -> f32 {
         g * y
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Exp, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Exp, operands)
     }
 
     fn samples() -> Vec<Self> {

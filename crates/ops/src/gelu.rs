@@ -8,9 +8,12 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
 };
+use warpsmith_kernels::unary::{self, Unary};
+use warpsmith_kernels::unary_backward::{self, UnaryBackward};
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{
     apply_over, binary_cpu, binary_reference, binary_shape, unary_cpu, unary_reference, unary_shape,
 };
@@ -138,6 +141,14 @@ impl Op for Gelu {
         }
     }
 
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let function = match self.form {
+            Form::Exact => Unary::Gelu,
+            Form::Tanh => Unary::GeluTanh,
+        };
+        cuda::map(self.name(), x, &y[0], |operands| unary::forward(function, operands))
+    }
+
     fn saves(&self) -> Saves {
         Saves::inputs(&[0])
     }
@@ -201,6 +212,14 @@ impl Op for GeluBackward {
                 |g, x| g * value_and_slope(Form::Tanh, x).1,
             ),
         }
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let function = match self.form {
+            Form::Exact => UnaryBackward::Gelu,
+            Form::Tanh => UnaryBackward::GeluTanh,
+        };
+        cuda::map(self.name(), x, &y[0], |operands| unary_backward::backward(function, operands))
     }
 
     fn differentiability(&self) -> Differentiability {

@@ -8,6 +8,8 @@
 
 mod axis;
 pub mod create;
+mod cuda;
+mod cuda_matmul;
 mod elementwise;
 mod indices;
 mod multi_tensor;

@@ -12,8 +12,9 @@ use warpsmith_autograd::{
 };
 use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
-use warpsmith_tensor::{Error, Result, Shape, Tensor};
+use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
+use crate::cuda_matmul::{self, After};
 use crate::elementwise::{apply_over, require_floats};
 use crate::gelu::{self, Form};
 use crate::matmul::bug;
@@ -37,6 +38,16 @@ pub enum Precision {
     F32,
     /// Rounded to bf16.
     Bf16,
+}
+
+impl Precision {
+    /// An operand on a GPU, in the precision in which it is multiplied.
+    fn of(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Bf16 if x.dtype() == DType::F32 => x.to_dtype(DType::BF16),
+            _ => Ok(x.detach()),
+        }
+    }
 }
 
 /// A linear layer: product, bias, activation.
@@ -188,6 +199,21 @@ impl Op for Linear {
             x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
         product_into(self.precision, &input, &weight, &mut out, (m, n), epilogue)?;
         Ok([Some(out), slope].into_iter().flatten().collect())
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        if y[0].shape.numel() == 0 {
+            return y.iter().map(|m| Tensor::zeros(m.shape, m.dtype, &x[0].device())).collect();
+        }
+        let weight =
+            x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
+        let (input, weight) = (self.precision.of(&rows_of(&x[0])?)?, self.precision.of(&weight)?);
+        let bias = x.get(2).map(Tensor::contiguous).transpose()?;
+        let form = match self.activation {
+            Activation::Identity => None,
+            Activation::Gelu(form) => Some(form),
+        };
+        cuda_matmul::linear(self.name(), [&input, &weight], bias.as_ref(), y, form)
     }
 
     fn saves(&self) -> Saves {
@@ -353,6 +379,17 @@ impl Op for Product {
         let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
         let (m, n) = (y[0].dims()[0], y[0].dims()[1]);
         product_into(self.precision, &x[0], &x[1], &mut out, (m, n), Epilogue::default())?;
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
+        if out.numel() > 0 {
+            let operands = [self.precision.of(&x[0])?, self.precision.of(&x[1])?];
+            let one = Shape::scalar();
+            let after = After::default();
+            cuda_matmul::product(self.name(), [&operands[0], &operands[1]], &one, &mut out, after)?;
+        }
         Ok(vec![out])
     }
 

@@ -3,6 +3,7 @@
 //! Derivative: g/x. Shapes: `(…)` → `(…)`. Numerics: within 2 ulp; ln 0 = -∞, negative numbers give NaN.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
@@ -36,6 +37,14 @@ impl Unary for Ln {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, x: f32) -> f32 {
         g / x
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Ln, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Ln, operands)
     }
 
     fn samples() -> Vec<Self> {

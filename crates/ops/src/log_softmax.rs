@@ -7,9 +7,11 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
 };
+use warpsmith_kernels::softmax as kernel;
 use warpsmith_tensor::cpu::{dispatch, for_rows, math};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{binary_shape, unary_shape};
 use crate::normalise::sum_in_f64;
 use crate::rows;
@@ -50,6 +52,16 @@ impl Op for LogSoftmax {
                 },
             );
         });
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (x, dtype) = (x[0].contiguous()?, y[0].dtype.float_on_device(self.name())?);
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x.device())?;
+        let (rows, n) = (y[0].shape.rows() as u64, cuda::size(self.name(), y[0].shape.last())?);
+        let (y, from) = (out.device_address_mut()?, x.device_address()?);
+        let call = kernel::Softmax { form: kernel::Form::Log, dtype, y, x: from, rows, n };
+        x.device().launch(&kernel::forward(&call))?;
         Ok(vec![out])
     }
 
@@ -146,6 +158,16 @@ impl Op for LogSoftmaxBackward {
                 },
             );
         });
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (given, dtype) = (cuda::contiguous(&x)?, y[0].dtype.float_on_device(self.name())?);
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
+        let (rows, n) = (y[0].shape.rows() as u64, cuda::size(self.name(), y[0].shape.last())?);
+        let (dx, g, y) = (out.device_address_mut()?, given[0].device_address()?, given[1].device_address()?);
+        let call = kernel::SoftmaxBackward { form: kernel::Form::Log, dtype, dx, g, y, rows, n };
+        x[0].device().launch(&kernel::backward(&call))?;
         Ok(vec![out])
     }
 

@@ -3,6 +3,7 @@
 //! Derivative: none. Shapes: `(…)` → `(…)`; `(…)`, `(…)` → their broadcast. Bool alone.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_kernels::{compare as kernel, dims};
 use warpsmith_tensor::{DType, Error, Result, Tensor};
 
 use crate::elementwise::{binary_reference, broadcast_shape, unary_reference};
@@ -82,6 +83,21 @@ impl Op for Logical {
                 |a, b| u8::from(a | b != 0),
             ),
         }
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let device = x[0].device();
+        let mut out = Tensor::empty(y[0].shape, DType::Bool, &device)?;
+        // Of one operand the function is that of the operand with itself.
+        let (p, q) = (x[0].operand(&y[0].shape)?, x.last().unwrap_or(&x[0]).operand(&y[0].shape)?);
+        let operands = kernel::Operands { dims: dims(y[0].dims()), y: out.operand_mut()?, p, q };
+        let connective = match self.connective {
+            Connective::Not => kernel::Connective::Not,
+            Connective::And => kernel::Connective::And,
+            Connective::Or => kernel::Connective::Or,
+        };
+        device.launch(&kernel::logical(connective, &operands))?;
         Ok(vec![out])
     }
 

@@ -4,7 +4,8 @@
 //! Numerics: exact, but for the value, which is rounded to the dtype of x; any dtype.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single};
-use warpsmith_tensor::{Layout, Result, Shape, Tensor, with_dtype};
+use warpsmith_kernels::{dims, select as kernel};
+use warpsmith_tensor::{DType, Device, Layout, Result, Shape, Tensor, with_dtype};
 
 use crate::elementwise::binary_reference;
 use crate::logical::require_mask;
@@ -44,6 +45,23 @@ impl Op for MaskedFill {
         Ok(vec![out])
     }
 
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (dtype, device) = (y[0].dtype.on_device(self.name())?, x[0].device());
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+        let value = bits(self.value, y[0].dtype)?;
+        let (mask, q) = (x[1].operand(&y[0].shape)?, x[0].operand(&y[0].shape)?);
+        let y = out.operand_mut()?;
+        device.launch(&kernel::masked_fill(&kernel::MaskedFill {
+            dtype,
+            dims: dims(out.dims()),
+            y,
+            mask,
+            value,
+            q,
+        }))?;
+        Ok(vec![out])
+    }
+
     fn takes_half(&self) -> bool {
         true
     }
@@ -69,6 +87,17 @@ impl Op for MaskedFill {
     fn roundings(&self, _x: &[Meta]) -> f64 {
         1.0
     }
+}
+
+/// The bits of a number in `dtype`, in the low bytes.
+fn bits(value: f64, dtype: DType) -> Result<u64> {
+    let one = Tensor::full(Shape::scalar(), value, dtype, &Device::Cpu)?;
+    let mut bits = [0; 8];
+    with_dtype!(dtype, T => {
+        let bytes: &[u8] = bytemuck::cast_slice(one.data::<T>()?);
+        bits[..bytes.len()].copy_from_slice(bytes);
+    });
+    Ok(u64::from_le_bytes(bits))
 }
 
 methods! {
@@ -106,7 +135,6 @@ pub fn specs() -> Vec<Spec> {
 mod tests {
     use super::*;
     use warpsmith_autograd::TensorExt as _;
-    use warpsmith_tensor::Device;
 
     /// Differences of -∞ say nothing, so the sweep cannot see this.
     #[test]

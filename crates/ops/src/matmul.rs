@@ -10,6 +10,7 @@ use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, 
 use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
 use warpsmith_tensor::{DType, Element, Error, Layout, Result, Shape, Tensor};
 
+use crate::cuda_matmul::{self, After};
 use crate::elementwise::{require_floats, sum_to};
 
 /// Matrix product, batched.
@@ -82,6 +83,17 @@ impl Op for Matmul {
             _ => products(&x, y[0].shape, kernel::matmul)?,
         };
         Ok(vec![out.to_dtype(y[0].dtype)?])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let device = x[0].device();
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+        if out.numel() == 0 {
+            return Ok(vec![out]);
+        }
+        let batch = batch_shape(self.name(), x[0].shape(), x[1].shape())?;
+        cuda_matmul::product(self.name(), [&x[0], &x[1]], &batch, &mut out, After::default())?;
+        Ok(vec![out])
     }
 
     fn takes_half(&self) -> bool {

@@ -6,8 +6,10 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
 };
+use warpsmith_kernels::binary::{self, Binary, BinaryBackward};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{
     binary_cpu, binary_reference, binary_shape, broadcast_shape, require_floats, sum_to, ternary_cpu,
     ternary_reference,
@@ -67,6 +69,14 @@ impl Op for Maximum {
                 |a, b| if a < b || a.is_nan() { a } else { b },
             ),
         }
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let function = match self.winner {
+            Winner::Larger => Binary::Maximum,
+            Winner::Smaller => Binary::Minimum,
+        };
+        cuda::map(self.name(), x, &y[0], |operands| binary::forward(function, operands))
     }
 
     fn saves(&self) -> Saves {
@@ -145,6 +155,14 @@ impl Op for MaximumBackward {
                 |g, own, other| share(g, own > other, own == other),
             ),
         }
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let function = match self.winner {
+            Winner::Larger => BinaryBackward::Maximum,
+            Winner::Smaller => BinaryBackward::Minimum,
+        };
+        cuda::map(self.name(), x, &y[0], |operands| binary::backward(function, operands))
     }
 
     fn differentiability(&self) -> Differentiability {

@@ -3,8 +3,10 @@
 //! Derivative: -g. Shapes: `(…)` → `(…)`. Numerics: exact.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_kernels::unary::{self, Unary};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{apply_over, unary_cpu, unary_reference, unary_shape};
 
 /// The opposite number.
@@ -32,6 +34,10 @@ impl Op for Neg {
             #[inline(always)]
             |x| -x,
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| unary::forward(Unary::Neg, operands))
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

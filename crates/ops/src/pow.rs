@@ -5,6 +5,7 @@
 //! gives NaN; (±0)ᵖ for p < 0 gives ±∞.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, pow};
 use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::unary::{Elementwise, Kept, Unary, unary_specs};
@@ -103,6 +104,14 @@ impl Unary for Pow {
         let p = self.exponent;
         let slope = if p == 1.0 { 1.0 } else { p as f32 * power(x, p - 1.0) };
         if p == 0.0 { 0.0 } else { g * slope }
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        pow::forward(self.exponent, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        pow::backward(self.exponent, operands)
     }
 
     fn samples() -> Vec<Self> {

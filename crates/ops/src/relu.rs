@@ -3,6 +3,7 @@
 //! Derivative: g where y > 0, else 0; a NaN lets g pass, as in PyTorch. Shapes: `(…)` → `(…)`. Numerics: exact.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::unary::{Elementwise, Kept, Unary, unary_specs};
@@ -34,6 +35,14 @@ impl Unary for Relu {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, y: f32) -> f32 {
         if y <= 0.0 { 0.0 } else { g }
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Relu, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Relu, operands)
     }
 
     fn samples() -> Vec<Self> {

@@ -3,6 +3,7 @@
 //! Derivative: -½·g·y³. Shapes: `(…)` → `(…)`. Numerics: two roundings; 0 gives ∞, negative numbers give NaN.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::unary::{Elementwise, Kept, Unary, unary_specs};
@@ -35,6 +36,14 @@ impl Unary for Rsqrt {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, y: f32) -> f32 {
         -0.5 * g * y * y * y
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Rsqrt, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Rsqrt, operands)
     }
 
     fn samples() -> Vec<Self> {

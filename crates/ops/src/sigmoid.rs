@@ -3,6 +3,7 @@
 //! Derivative: g·y·(1 - y). Shapes: `(…)` → `(…)`. Numerics: within 3 ulp.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
@@ -37,6 +38,14 @@ impl Unary for Sigmoid {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, y: f32) -> f32 {
         g * y * (1.0 - y)
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Sigmoid, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Sigmoid, operands)
     }
 
     fn samples() -> Vec<Self> {

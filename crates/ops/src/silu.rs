@@ -5,6 +5,7 @@
 //! Source: Elfwing, Uchibe and Doya, *Sigmoid-Weighted Linear Units*, 2017, arXiv 1702.03118, §2.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
@@ -52,6 +53,14 @@ impl Unary for Silu {
     fn gradient_scale(self, g: f64, x: f64) -> f64 {
         let (s, t) = (1.0 / (1.0 + (-x).exp()), 1.0 / (1.0 + x.exp()));
         g.abs() * (s * (1.0 + (x * t).abs()) + x.abs().min(110.0) * f64::from(f32::MIN_POSITIVE))
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Silu, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Silu, operands)
     }
 
     fn samples() -> Vec<Self> {

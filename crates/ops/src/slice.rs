@@ -10,6 +10,7 @@ use warpsmith_tensor::cpu::for_rows;
 use warpsmith_tensor::{Error, Layout, Result, Shape, Tensor, with_dtype};
 
 use crate::axis::{Around, require_axis};
+use crate::cuda;
 
 /// Takes a run along one axis.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +57,11 @@ impl Op for Slice {
     fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
         let layout = x[0].layout().slice(self.axis, self.start, self.len, self.step)?;
         Ok(vec![x[0].view(layout)?])
+    }
+
+    /// A view is one wherever the elements lie.
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        self.cpu(x, y)
     }
 
     fn takes_half(&self) -> bool {
@@ -125,6 +131,13 @@ impl Op for SliceBackward {
                 }
             });
         });
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let Slice { axis, start, step, .. } = self.slice;
+        let mut out = Tensor::zeros(self.to, y[0].dtype, &x[0].device())?;
+        cuda::write_slice(&mut out, axis, [start, step], &x[0], self.name())?;
         Ok(vec![out])
     }
 

@@ -6,6 +6,8 @@
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec};
 use warpsmith_tensor::{Error, Result, Shape, Tensor, with_dtype};
 
+use crate::cuda;
+
 /// Replaces a part of a tensor.
 #[derive(Clone, Copy, Debug)]
 pub struct SliceAssign {
@@ -69,6 +71,13 @@ impl Op for SliceAssign {
         with_dtype!(whole.dtype(), T => {
             self.copy(whole.data_mut::<T>()?, part.data::<T>()?, &shape, part.shape());
         });
+        Ok(vec![whole])
+    }
+
+    fn cuda(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let part = x.swap_remove(1);
+        let mut whole = x.swap_remove(0);
+        cuda::write_slice(&mut whole, self.axis, [self.start, 1], &part, self.name())?;
         Ok(vec![whole])
     }
 

@@ -3,6 +3,7 @@
 //! Derivative: g/(2y). Shapes: `(…)` → `(…)`. Numerics: one rounding; negative numbers give NaN, and the slope at 0 is ∞.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::unary::{Elementwise, Kept, Unary, unary_specs};
@@ -35,6 +36,14 @@ impl Unary for Sqrt {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, y: f32) -> f32 {
         g / (y + y)
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Sqrt, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Sqrt, operands)
     }
 
     fn samples() -> Vec<Self> {

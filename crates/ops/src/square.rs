@@ -3,6 +3,7 @@
 //! Derivative: 2·g·x. Shapes: `(…)` → `(…)`. Numerics: one rounding.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::unary::{Elementwise, Kept, Unary, unary_specs};
@@ -34,6 +35,14 @@ impl Unary for Square {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, x: f32) -> f32 {
         (g * x) * 2.0
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Square, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Square, operands)
     }
 
     fn samples() -> Vec<Self> {

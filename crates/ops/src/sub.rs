@@ -4,8 +4,10 @@
 //! stretched. Shapes: `(…)`, `(…)` → their broadcast. Numerics: one rounding.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_kernels::binary::{self, Binary};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{binary_cpu, binary_reference, binary_shape, sum_to};
 use crate::neg::Neg;
 
@@ -35,6 +37,10 @@ impl Op for Sub {
             #[inline(always)]
             |a, b| a - b,
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| binary::forward(Binary::Sub, operands))
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {

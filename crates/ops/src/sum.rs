@@ -5,9 +5,11 @@
 //! the other. The order depends on the shape alone.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_kernels::{columns, reduce};
 use warpsmith_tensor::cpu::{dispatch, for_rows};
 use warpsmith_tensor::{Result, Shape, Tensor};
 
+use crate::cuda;
 use crate::elementwise::require_floats;
 use crate::rows;
 
@@ -80,6 +82,33 @@ impl Op for Sum {
                 },
             );
         });
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (device, rank) = (x[0].device(), x[0].rank());
+        let mut out = Tensor::zeros(y[0].shape, y[0].dtype, &device)?;
+        let size = self.axes.iter().map(|&a| x[0].dims()[a] as u64).product::<u64>();
+        if size == 0 || out.numel() == 0 {
+            return Ok(vec![out]);
+        }
+        let (dtype, scale, others) = (y[0].dtype.float_on_device(self.name())?, 1.0, out.numel() as u64);
+        let y = out.device_address_mut()?;
+        if self.axes.len() < rank && self.axes.iter().enumerate().all(|(i, &axis)| i == axis) {
+            let (_room, workspace) = cuda::workspace(&device, columns::workspace(1, size, others))?;
+            let dense = x[0].contiguous()?;
+            let (x, outer, inner) = (dense.device_address()?, 1, others);
+            let call = columns::SumColumns { dtype, y, x, workspace, outer, size, inner, scale };
+            cuda::launch_all(&device, &columns::sum(&call))?;
+            return Ok(vec![out]);
+        }
+        let others_first = (0..rank).filter(|a| !self.axes.contains(a));
+        let order: Vec<usize> = others_first.chain(self.axes.iter().copied()).collect();
+        let dense = x[0].view(x[0].layout().permute(&order)?)?.contiguous()?;
+        let (_room, workspace) = cuda::workspace(&device, reduce::workspace(others, size))?;
+        let x = dense.device_address()?;
+        let call = reduce::SumRows { dtype, y, x, workspace, rows: others, n: size, scale };
+        cuda::launch_all(&device, &reduce::sum(&call))?;
         Ok(vec![out])
     }
 

@@ -8,9 +8,12 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply, apply_single,
 };
+use warpsmith_kernels::binary::{self, Binary};
+use warpsmith_kernels::swiglu;
 use warpsmith_tensor::cpu::{dispatch, for_rows_zip, math};
 use warpsmith_tensor::{Error, Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{binary_cpu, require_floats};
 
 /// SiLU of the first input times the second.
@@ -58,6 +61,10 @@ impl Op for SwiGlu {
             #[inline(always)]
             |a, b| a * math::sigmoid(a) * b,
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| binary::forward(Binary::Swiglu, operands))
     }
 
     fn saves(&self) -> Saves {
@@ -127,6 +134,23 @@ impl Op for SwiGluBackward {
                 },
             );
         });
+        Ok(vec![da, db])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (x, device) = (cuda::contiguous(&x)?, x[0].device());
+        let mut da = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+        let mut db = Tensor::empty(y[1].shape, y[1].dtype, &device)?;
+        let call = swiglu::SwigluBackward {
+            dtype: y[0].dtype.float_on_device(self.name())?,
+            da: da.device_address_mut()?,
+            db: db.device_address_mut()?,
+            g: x[0].device_address()?,
+            a: x[1].device_address()?,
+            b: x[2].device_address()?,
+            elements: y[0].shape.numel() as u64,
+        };
+        device.launch(&swiglu::backward(&call))?;
         Ok(vec![da, db])
     }
 

@@ -3,6 +3,7 @@
 //! Derivative: g·(1 - y²). Shapes: `(…)` → `(…)`. Numerics: within 3 ulp; 1 - y² is rounded once.
 
 use warpsmith_autograd::{Spec, apply_single};
+use warpsmith_kernels::{Launch, Map, unary, unary_backward};
 use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
@@ -37,6 +38,14 @@ impl Unary for Tanh {
     #[inline(always)]
     fn cpu_gradient(self, g: f32, y: f32) -> f32 {
         g * (-y).mul_add(y, 1.0)
+    }
+
+    fn cuda(self, operands: &Map<1>) -> Launch {
+        unary::forward(unary::Unary::Tanh, operands)
+    }
+
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch {
+        unary_backward::backward(unary_backward::UnaryBackward::Tanh, operands)
     }
 
     fn samples() -> Vec<Self> {

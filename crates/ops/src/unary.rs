@@ -4,8 +4,10 @@
 use std::fmt;
 
 use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec};
+use warpsmith_kernels::{Launch, Map};
 use warpsmith_tensor::{Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::{
     apply_over, binary_cpu, binary_reference, binary_shape, unary_cpu, unary_reference, unary_shape,
 };
@@ -57,6 +59,12 @@ pub trait Unary: Copy + fmt::Debug + Send + Sync + 'static {
     /// g·dy/dx in f32, from g and what is kept.
     fn cpu_gradient(self, g: f32, kept: f32) -> f32;
 
+    /// The launch of y on a GPU.
+    fn cuda(self, operands: &Map<1>) -> Launch;
+
+    /// The launch of g·dy/dx on a GPU, from g and what is kept.
+    fn cuda_gradient(self, operands: &Map<2>) -> Launch;
+
     /// What the rounding errors of y are measured against: see [`Op::scale`].
     fn scale(self, x: f64) -> f64 {
         self.reference(x).abs()
@@ -98,6 +106,10 @@ impl<U: Unary> Op for Elementwise<U> {
             #[inline(always)]
             move |x| f.cpu(x),
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| self.0.cuda(operands))
     }
 
     fn saves(&self) -> Saves {
@@ -161,6 +173,10 @@ impl<U: Unary> Op for ElementwiseBackward<U> {
             #[inline(always)]
             move |g, kept| f.cpu_gradient(g, kept),
         )
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        cuda::map(self.name(), x, &y[0], |operands| self.0.cuda_gradient(operands))
     }
 
     fn differentiability(&self) -> Differentiability {

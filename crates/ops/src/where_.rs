@@ -5,6 +5,7 @@
 //! is not chosen has no influence, not even a NaN.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single};
+use warpsmith_kernels::{dims, select as kernel};
 use warpsmith_tensor::{Error, Result, Shape, Tensor, with_dtype};
 
 use crate::elementwise::{broadcast_shape, sum_to, ternary_reference};
@@ -42,6 +43,16 @@ impl Op for Where {
             let (a, b) = (Operand::new::<T>(&x[1], &y[0].shape)?, Operand::new::<T>(&x[2], &y[0].shape)?);
             select(out.data_mut::<T>()?, &mask, &a, &b);
         });
+        Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (dtype, device) = (y[0].dtype.on_device(self.name())?, x[0].device());
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+        let operand = |i: usize| x[i].operand(&y[0].shape);
+        let (mask, p, q) = (operand(0)?, operand(1)?, operand(2)?);
+        let y = out.operand_mut()?;
+        device.launch(&kernel::where_(&kernel::Where { dtype, dims: dims(out.dims()), y, mask, p, q }))?;
         Ok(vec![out])
     }
 

@@ -89,6 +89,9 @@ impl Op for Revealed {
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         self.0.cpu(x, y)
     }
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        self.0.cuda(x, y)
+    }
     fn takes_half(&self) -> bool {
         self.0.takes_half()
     }

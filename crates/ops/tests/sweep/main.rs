@@ -8,6 +8,8 @@
 mod call;
 mod cost;
 mod determinism;
+#[cfg(target_os = "linux")]
+mod device;
 mod forward;
 mod gradients;
 mod honesty;

@@ -10,13 +10,17 @@ pub struct DeviceBuffer {
     len: usize,
 }
 
+/// Up to this size memory is painted in debug builds: an op that forgets to write shows on small tensors too.
+const PAINTED: usize = 16 << 20;
+
 impl DeviceBuffer {
-    /// Memory whose contents are whatever it held before (in debug builds: bytes of 0xFF, which read as NaN).
+    /// Memory whose contents are whatever it held before (in debug builds: bytes of 0xFF, which read as NaN, up to
+    /// 16 MiB).
     pub(super) fn new(stream: &Stream, len: usize) -> Result<Self> {
         let address = stream.context.allocate("allocate", len as u64)?;
         let buffer = Self { stream: stream.clone(), address, len };
         // A checking tool that watches each block sees for itself what nobody wrote.
-        if cfg!(debug_assertions) && !stream.context.arena.is_separate() {
+        if cfg!(debug_assertions) && len <= PAINTED && !stream.context.arena.is_separate() {
             stream.fill("allocate", address, 0xff, 1, len as u64)?;
         }
         Ok(buffer)

@@ -1,0 +1,82 @@
+//! Recorded work: the same as done at once, on memory that stays.
+
+use warpsmith_tensor::{DType, Error, Shape, Tensor};
+
+use crate::{cuda, device};
+
+fn full(n: usize, value: f64, device: &warpsmith_tensor::Device) -> Tensor {
+    Tensor::full(Shape::new(&[n]).unwrap(), value, DType::F32, device).unwrap()
+}
+
+/// One test: recording takes the device's one stream, and tests run side by side.
+#[test]
+fn a_recording_is_done_at_each_launch_and_keeps_its_memory() {
+    crate::alone::alone("graphs::a_recording_is_done_at_each_launch_and_keeps_its_memory", &[], || {
+        let device = device();
+        let stream = cuda(&device).stream();
+        let input = Tensor::from_slice(&[1f32, 2.0, 3.0], &[3], &device).unwrap();
+        let (graph, (copied, fives)) = stream
+            .capture(|| {
+                drop(full(3, 9.0, &device));
+                Ok((input.copy()?, full(4, 5.0, &device)))
+            })
+            .unwrap();
+        let requests = cuda(&device).usage().requests;
+        for _ in 0..3 {
+            graph.launch().unwrap();
+        }
+        assert_eq!(copied.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+        assert_eq!(fives.to_vec::<f32>().unwrap(), [5.0; 4]);
+        assert_eq!(cuda(&device).usage().requests, requests, "a launch takes no memory");
+
+        // The input's memory is the graph's too: nobody is given it, and the graph still reads what was there.
+        let address = input.device_address().unwrap();
+        drop(input);
+        let others: Vec<Tensor> = (0..100).map(|_| full(3, 7.0, &device)).collect();
+        assert!(others.iter().all(|t| t.device_address().unwrap() != address));
+        graph.launch().unwrap();
+        assert_eq!(copied.to_vec::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+        drop((others, copied, fives, graph));
+        assert_eq!(cuda(&device).usage().live, 0);
+        cuda(&device).trim().unwrap();
+        assert_eq!(cuda(&device).usage().reserved, 0, "all of it came back");
+    });
+}
+
+#[test]
+fn what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind() {
+    crate::alone::alone("graphs::what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind", &[], || {
+        let device = device();
+        let stream = cuda(&device).stream();
+        let x = full(3, 1.0, &device);
+        let told = |error: Error| error.to_string();
+        let read = stream.capture(|| x.to_vec::<f32>()).map(drop).unwrap_err();
+        assert!(told(read).contains("copies between host and device"));
+        let write = stream.capture(|| Tensor::from_slice(&[1f32], &[1], &device)).map(drop).unwrap_err();
+        assert!(told(write).contains("copies between host and device"));
+        let nested = stream.capture(|| stream.capture(|| Ok(())).map(drop)).map(drop).unwrap_err();
+        assert!(told(nested).contains("being recorded"));
+        let other = stream.capture(|| std::thread::scope(|s| s.spawn(|| x.copy().map(drop)).join().unwrap()));
+        assert!(told(other.map(drop).unwrap_err()).contains("another thread"));
+        let own = stream.capture(|| -> Result<(), Error> { Err(Error::value("mine", "no")) }).map(drop);
+        assert_eq!(told(own.unwrap_err()), "mine: no");
+        let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _ = stream.capture(|| -> Result<(), Error> { panic!("in the work") });
+        }));
+        assert!(panics.is_err());
+        assert_eq!(x.copy().unwrap().to_vec::<f32>().unwrap(), [1.0; 3]);
+        let (graph, copied) = stream.capture(|| x.copy()).unwrap();
+        graph.launch().unwrap();
+        assert_eq!(copied.to_vec::<f32>().unwrap(), [1.0; 3]);
+    });
+}
+
+#[test]
+fn events_are_in_order() {
+    let device = device();
+    let stream = cuda(&device).stream();
+    let start = stream.record_event().unwrap();
+    let _x = full(1000, 1.0, &device);
+    let end = stream.record_event().unwrap();
+    assert!(end.milliseconds_since(&start).unwrap() >= 0.0);
+}
