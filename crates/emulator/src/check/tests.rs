@@ -223,6 +223,14 @@ fn bytes_and_halves_of_a_word_are_told_apart() {
 }
 
 #[test]
+fn a_page_keeps_all_that_is_known_when_bytes_of_it_are_told_apart() {
+    let mut m = Machine::new();
+    silent(m.thread(0, 0, Shared, Effect::WRITE, 1020, 1));
+    silent(m.warp((0, 1, 1), Shared, Effect::WRITE, 1, |_| 0, 2));
+    reported(m.thread(0, 1, Shared, Effect::READ, 1020, 3), (1, Action::Write), (3, Action::Read));
+}
+
+#[test]
 fn a_barrier_orders_nothing_between_blocks() {
     let mut m = Machine::new();
     silent(m.thread(0, 0, Global, Effect::WRITE, 64, 1));
@@ -324,6 +332,23 @@ fn a_narrow_fence_or_acquire_does_not_reach_another_block() {
         // Another thread of block 1 looks at the atomic of its own block, and no farther.
         silent(m.thread(1, 1, Global, Effect::READ.strong(narrow).acquire(), 4, 5));
         reported(m.thread(1, 1, Global, Effect::READ, 0, 6), (1, Action::Write), (6, Action::Read));
+    }
+}
+
+#[test]
+fn an_atomic_passes_on_what_it_met_and_a_store_does_not() {
+    for (effect, passes) in [(Effect::UPDATE, true), (Effect::WRITE.strong(Scope::Device), false)] {
+        let mut m = Machine::new();
+        silent(m.thread(0, 0, Global, Effect::WRITE, 0, 1));
+        silent(m.thread(0, 0, Global, Effect::UPDATE.release(), 4, 2));
+        silent(m.thread(1, 0, Global, effect, 4, 3));
+        silent(m.thread(2, 0, Global, Effect::READ.strong(Scope::Device).acquire(), 4, 4));
+        let read = m.thread(2, 0, Global, Effect::READ, 0, 5);
+        if passes {
+            silent(read);
+        } else {
+            reported(read, (1, Action::Write), (5, Action::Read));
+        }
     }
 }
 
