@@ -13,14 +13,15 @@
 
 enum { THREADS = 128, WARPS = 4, EACH = 4, ROWS = WARPS * EACH, TILE = 32 };
 
-// Rows `row`.. of an array as f32 in shared memory, `D + 1` apart; 0 where there are none.
+// Rows `row`.. of an array as f32 in shared memory, `D + 1` apart; 0 where there are none, and between the rows, which
+// the compiler's wider loads may touch.
 template <int D, int COUNT>
 __device__ __forceinline__ void load_rows(f32* to, const AttentionArgs& a, const Heads& x, u32 b, u32 h, i32 row, i32 rows) {
 #pragma unroll 1
-    for (int i = threadIdx.x; i < COUNT * D; i += THREADS) {
-        i32 r = i / D, c = i % D;
+    for (int i = threadIdx.x; i < COUNT * (D + 1); i += THREADS) {
+        i32 r = i / (D + 1), c = i % (D + 1);
         bool inside = row + r < rows && c < i32(a.width);
-        to[r * (D + 1) + c] = inside ? row_of<f32>(x, b, row + r, h)[c] : 0.0f;
+        to[i] = inside ? row_of<f32>(x, b, row + r, h)[c] : 0.0f;
     }
 }
 
@@ -209,10 +210,12 @@ __device__ __forceinline__ void backward_keys(const AttentionArgs& a) {
     }
 }
 
+// Two blocks per multiprocessor, which shared memory allows at D 128: without it the assembler aims at more, and spills.
+#define BOUNDS THREADS, 2
 #define WIDTH(D)                                                                                   \
-    KERNEL(attention_fwd_d##D##_f32, THREADS, AttentionArgs) { forward<D>(a); }                    \
-    KERNEL(attention_bwd_kv_d##D##_f32, THREADS, AttentionArgs) { backward_keys<D>(a); }           \
-    KERNEL(attention_bwd_q_d##D##_f32, THREADS, AttentionArgs) { backward_queries<D>(a); }
+    KERNEL(attention_fwd_d##D##_f32, BOUNDS, AttentionArgs) { forward<D>(a); }                     \
+    KERNEL(attention_bwd_kv_d##D##_f32, BOUNDS, AttentionArgs) { backward_keys<D>(a); }            \
+    KERNEL(attention_bwd_q_d##D##_f32, BOUNDS, AttentionArgs) { backward_queries<D>(a); }
 WIDTH(64)
 WIDTH(128)
 WIDTH(256)

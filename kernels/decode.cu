@@ -99,8 +99,10 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
             f32* to = merged[threadIdx.x / 32][g];
 #pragma unroll
             for (int c = 0; c < 8; c++) to[lane * 8 + c] = running[g].sums[c];
-            to[LANES * 8] = running[g].max;
-            to[LANES * 8 + 1] = running[g].total;
+            if (lane == 0) {
+                to[LANES * 8] = running[g].max;
+                to[LANES * 8 + 1] = running[g].total;
+            }
         }
     }
     __syncthreads();

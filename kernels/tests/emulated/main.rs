@@ -1,9 +1,11 @@
 //! Every kernel under the emulator, against plain loops in f64. The emulator also looks for reads of what nobody wrote,
 //! accesses past the end, and races.
 
+mod attend;
 mod gpu;
 mod indices;
 mod maps;
+mod products;
 mod reductions;
 mod rows;
 mod updates;

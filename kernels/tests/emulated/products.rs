@@ -1,0 +1,313 @@
+//! Matrix products: layouts, dtypes, tiles, epilogues, splits of K, rows that are no multiples of 16 bytes.
+
+use warpsmith_emulator::Schedule;
+use warpsmith_kernels::matmul::{Activation, Matmul, Matrix, Plan, matmul, planned};
+use warpsmith_kernels::{Float, gemv};
+
+use crate::gpu::{Exact, Gpu, check, numbers};
+
+/// A product of small numbers with gapless or padded rows, on the device and in f64.
+struct Case {
+    gpu: Gpu,
+    product: Matmul,
+    a: Vec<f64>,
+    b: Vec<f64>,
+    bias: Vec<f64>,
+    residual: Vec<f64>,
+    /// What C holds before.
+    c: Vec<f64>,
+}
+
+/// Which operands lie transposed.
+#[derive(Clone, Copy, Debug)]
+struct Transposed {
+    a: bool,
+    b: bool,
+}
+
+const LAYOUTS: [Transposed; 4] = [
+    Transposed { a: false, b: false },
+    Transposed { a: false, b: true },
+    Transposed { a: true, b: false },
+    Transposed { a: true, b: true },
+];
+
+/// An (rows, cols) operand whose stored rows are `pad` elements longer than need be.
+fn matrix(
+    gpu: &mut Gpu,
+    dtype: Float,
+    [rows, cols]: [usize; 2],
+    transposed: bool,
+    pad: usize,
+    seed: u64,
+) -> (Matrix, Vec<f64>) {
+    let (outer, inner) = if transposed { (cols, rows) } else { (rows, cols) };
+    let stride = inner + pad;
+    let stored = numbers(dtype, outer * stride, seed, -1.0, 1.0);
+    let pointer = gpu.floats(dtype, &stored);
+    let (row, col) = if transposed { (1, stride) } else { (stride, 1) };
+    let values = (0..rows * cols).map(|i| stored[i / cols * row + i % cols * col]).collect();
+    (Matrix { pointer, row: row as i64, col: col as i64, batch: [0; 3] }, values)
+}
+
+impl Case {
+    fn new(dtype: Float, out: Float, shape: [usize; 3], layout: Transposed, pad: usize) -> Self {
+        Self::on(Gpu::new(), dtype, out, shape, layout, pad)
+    }
+
+    fn on(
+        mut gpu: Gpu,
+        dtype: Float,
+        out: Float,
+        [m, n, k]: [usize; 3],
+        layout: Transposed,
+        pad: usize,
+    ) -> Self {
+        let (a_matrix, a) = matrix(&mut gpu, dtype, [m, k], layout.a, pad, 1);
+        let (b_matrix, b) = matrix(&mut gpu, dtype, [k, n], layout.b, pad, 2);
+        let bias = numbers(out, n, 3, -1.0, 1.0);
+        let residual = numbers(out, m * n, 4, -1.0, 1.0);
+        let c = numbers(out, m * n, 5, -1.0, 1.0);
+        let product = Matmul {
+            dtype,
+            out,
+            m: m as u32,
+            n: n as u32,
+            k: k as u32,
+            batch: [1; 3],
+            a: a_matrix,
+            b: b_matrix,
+            c: gpu.floats(out, &c),
+            c_row: n as i64,
+            c_batch: (m * n) as i64,
+            bias: 0,
+            pre: 0,
+            residual: 0,
+            activation: Activation::Identity,
+            accumulate: false,
+        };
+        Self { gpu, product, a, b, bias, residual, c }
+    }
+
+    fn count(&self) -> usize {
+        (self.product.m * self.product.n) as usize
+    }
+
+    /// Element `i` of A·B + bias.
+    fn sum(&self, i: usize) -> Exact {
+        let (n, k) = (self.product.n as usize, self.product.k as usize);
+        let bias = if self.product.bias == 0 { 0.0 } else { self.bias[i % n] };
+        let start = Exact { value: bias, scale: bias.abs() };
+        (0..k).fold(start, |sum, j| {
+            let term = self.a[i / n * k + j] * self.b[j * n + i % n];
+            Exact { value: sum.value + term, scale: sum.scale + term.abs() }
+        })
+    }
+
+    /// Each product and sum rounds once, with a factor of 4 for the tensor cores; functions within 16 more.
+    fn roundings(&self) -> f64 {
+        4.0 * (f64::from(self.product.k) + 4.0) + 16.0
+    }
+
+    fn found(&self) -> Vec<f64> {
+        self.gpu.read_floats(self.product.out, self.product.c, self.count())
+    }
+
+    fn run(&mut self, plan: &Plan) {
+        // Never written, so that a partial sum that nobody computed is seen.
+        let workspace = self.gpu.room(plan.workspace_bytes());
+        self.gpu.run_all(&planned(&self.product, plan, workspace).unwrap());
+    }
+
+    fn check(&self, what: &str) {
+        let exact: Vec<Exact> = (0..self.count()).map(|i| self.sum(i)).collect();
+        check(what, self.product.out, &self.found(), &exact, self.roundings());
+    }
+}
+
+#[test]
+fn every_layout_and_tile_at_awkward_sizes() {
+    // One element; no K; a tile with a rest in each direction, aligned and not.
+    let shapes = [([1, 1, 1], 0), ([5, 7, 0], 0), ([66, 70, 40], 8), ([67, 65, 37], 1)];
+    for (layout, dtype) in LAYOUTS.into_iter().zip([Float::Bf16, Float::F16, Float::Bf16, Float::F16]) {
+        for (shape, pad) in shapes {
+            for tile in [64, 128] {
+                let mut case = Case::new(dtype, dtype, shape, layout, pad);
+                let plan = Plan::new(&case.product, tile, 1);
+                case.run(&plan);
+                case.check(&format!("{layout:?} {shape:?} tile {tile}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn f32_takes_any_strides() {
+    for layout in LAYOUTS {
+        for (shape, pad) in [([1, 1, 1], 0), ([3, 5, 0], 0), ([65, 70, 35], 3)] {
+            let mut case = Case::new(Float::F32, Float::F32, shape, layout, pad);
+            let plan = Plan::of(&case.product);
+            case.run(&plan);
+            case.check(&format!("{layout:?} {shape:?}"));
+        }
+    }
+}
+
+#[test]
+fn an_odd_number_of_columns_is_a_vocabulary() {
+    // 257 is to 64 what 50257 is to a tile: prime, and a row of C that starts at an odd element.
+    let mut case = Case::new(Float::Bf16, Float::F32, [3, 257, 24], LAYOUTS[1], 0);
+    let plan = Plan::of(&case.product);
+    case.run(&plan);
+    case.check("odd N");
+}
+
+#[test]
+fn splitting_k_adds_the_parts_in_order() {
+    for dtype in [Float::F32, Float::Bf16] {
+        for splits in [2, 3] {
+            let mut case = Case::new(dtype, Float::F32, [9, 11, 150], LAYOUTS[2], 0);
+            let plan = Plan::new(&case.product, 64, splits);
+            assert_eq!(plan.splits, splits);
+            case.run(&plan);
+            case.check(&format!("{splits} parts"));
+        }
+    }
+}
+
+/// f of the epilogue and, for the slopes, f'.
+fn function(activation: Activation, x: f64) -> f64 {
+    let erfc = |x: f64| {
+        // The integral of the density by Simpson's rule: slow, short, and exact to 1e-12 here.
+        let (low, steps) = (x, 4000);
+        let h = (12.0 - low) / f64::from(steps);
+        let f = |i: i32| (-(low + h * f64::from(i)).powi(2)).exp();
+        let inner: f64 = (1..steps).map(|i| f(i) * if i % 2 == 1 { 4.0 } else { 2.0 }).sum();
+        (f(0) + inner + f(steps)) * h / 3.0 * 2.0 / std::f64::consts::PI.sqrt()
+    };
+    match activation {
+        Activation::Identity => x,
+        Activation::Relu => x.max(0.0),
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Gelu => 0.5 * x * erfc(-x * std::f64::consts::FRAC_1_SQRT_2),
+        Activation::GeluTanh => x / (1.0 + (-1.595_769_121_605_730_7 * (x + 0.044_715 * x.powi(3))).exp()),
+        Activation::GeluSlope | Activation::GeluTanhSlope => {
+            let of =
+                if activation == Activation::GeluSlope { Activation::Gelu } else { Activation::GeluTanh };
+            (function(of, x + 1e-4) - function(of, x - 1e-4)) / 2e-4
+        }
+    }
+}
+
+#[test]
+fn epilogues_do_what_separate_passes_would() {
+    let all = [
+        Activation::Identity,
+        Activation::GeluTanh,
+        Activation::Gelu,
+        Activation::Relu,
+        Activation::Silu,
+        Activation::GeluTanhSlope,
+        Activation::GeluSlope,
+    ];
+    for activation in all {
+        let is_slope = matches!(activation, Activation::GeluTanhSlope | Activation::GeluSlope);
+        let mut case = Case::new(Float::Bf16, Float::F32, [6, 10, 20], LAYOUTS[0], 0);
+        let pre = numbers(Float::F32, case.count(), 6, -3.0, 3.0);
+        let p = &mut case.product;
+        p.activation = activation;
+        p.accumulate = true;
+        p.residual = case.gpu.floats(Float::F32, &case.residual);
+        if is_slope {
+            p.pre = case.gpu.floats(Float::F32, &pre);
+        } else {
+            p.bias = case.gpu.floats(Float::F32, &case.bias);
+            p.pre = case.gpu.room_for(Float::F32, 60);
+        }
+        let plan = Plan::of(&case.product);
+        case.run(&plan);
+        let sums: Vec<Exact> = (0..case.count()).map(|i| case.sum(i)).collect();
+        let exact = (0..case.count()).map(|i| {
+            let value = if is_slope {
+                sums[i].value * function(activation, pre[i])
+            } else {
+                function(activation, sums[i].value)
+            };
+            let others = case.residual[i] + case.c[i];
+            // No function here is steeper than 1.13, and the differences of the slopes are good to 1e-7.
+            let scale = 1.13 * sums[i].scale + case.residual[i].abs() + case.c[i].abs() + 2.0;
+            Exact { value: value + others, scale }
+        });
+        check(
+            &format!("{activation:?}"),
+            Float::F32,
+            &case.found(),
+            &exact.collect::<Vec<_>>(),
+            case.roundings(),
+        );
+        if !is_slope {
+            let kept = case.gpu.read_floats(Float::F32, case.product.pre, case.count());
+            check("the kept sum", Float::F32, &kept, &sums, case.roundings());
+        }
+    }
+}
+
+#[test]
+fn batches_may_repeat_an_operand() {
+    let (m, n, k) = (5, 6, 9);
+    let mut gpu = Gpu::new();
+    // Two rows of three products: A differs along the outer axis, B along the inner one.
+    let (a, b) = (numbers(Float::F16, 2 * m * k, 1, -1.0, 1.0), numbers(Float::F16, 3 * k * n, 2, -1.0, 1.0));
+    let operand = |pointer, row: usize, batch: [usize; 2]| Matrix {
+        pointer,
+        row: row as i64,
+        col: 1,
+        batch: [batch[0] as i64, batch[1] as i64, 0],
+    };
+    let mut product = Case::new(Float::F16, Float::F16, [m, n, k], LAYOUTS[0], 0).product;
+    product.batch = [3, 2, 1];
+    product.a = operand(gpu.floats(Float::F16, &a), k, [0, m * k]);
+    product.b = operand(gpu.floats(Float::F16, &b), n, [k * n, 0]);
+    product.c = gpu.room_for(Float::F16, 6 * m * n);
+    gpu.run_all(&matmul(&product, 0).unwrap());
+    let found = gpu.read_floats(Float::F16, product.c, 6 * m * n);
+    let exact = (0..6 * m * n).map(|i| {
+        let (batch, row, col) = (i / (m * n), i / n % m, i % n);
+        let (outer, inner) = (batch / 3, batch % 3);
+        let terms = (0..k).map(|j| a[outer * m * k + row * k + j] * b[inner * k * n + j * n + col]);
+        Exact { value: terms.clone().sum(), scale: terms.map(f64::abs).sum() }
+    });
+    check("a batch", Float::F16, &found, &exact.collect::<Vec<_>>(), 4.0 * 13.0);
+}
+
+#[test]
+fn a_row_alone_has_the_bits_of_that_row_among_others_in_any_order_of_blocks() {
+    let rows = |m: usize, tile, schedule| {
+        let gpu = Gpu::with(schedule);
+        let mut case = Case::on(gpu, Float::Bf16, Float::F32, [m, 40, 70], LAYOUTS[1], 0);
+        let plan = Plan::new(&case.product, tile, 1);
+        case.run(&plan);
+        case.found()
+    };
+    let all = rows(66, 64, Schedule::Forward);
+    assert_eq!(rows(66, 128, Schedule::Reverse), all);
+    assert_eq!(rows(1, 64, Schedule::Seeded(3)), all[..40]);
+}
+
+#[test]
+fn few_rows_by_gemv_hold_the_bound_of_the_product_and_do_not_know_of_each_other() {
+    for dtype in Float::ALL {
+        for layout in [LAYOUTS[0], LAYOUTS[1]] {
+            for (shape, pad) in [([1, 66, 300], 0), ([8, 17, 29], 3), ([3, 5, 0], 0)] {
+                let mut case = Case::new(dtype, dtype, shape, layout, pad);
+                case.product.bias = case.gpu.floats(dtype, &case.bias);
+                let launch = gemv::gemv(&case.product).unwrap();
+                case.gpu.run(&launch);
+                case.check(&format!("gemv {layout:?} {shape:?}"));
+                let all = case.found();
+                case.gpu.run(&gemv::gemv(&Matmul { m: 1, ..case.product }).unwrap());
+                assert_eq!(case.found()[..shape[1]], all[..shape[1]]);
+            }
+        }
+    }
+}
