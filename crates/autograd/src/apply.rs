@@ -9,7 +9,7 @@ use crate::{Array, Differentiability, Meta, Op, is_grad_enabled};
 
 /// Runs `op` and returns its visible outputs, traced if any input is and gradients are on.
 pub fn apply(op: impl Op, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
-    apply_owned(op, inputs.iter().map(|&t| t.clone()).collect())
+    run(Box::new(op), inputs.iter().map(|&t| t.clone()).collect())
 }
 
 /// As [`apply`], for ops of one visible output.
@@ -20,6 +20,11 @@ pub fn apply_single(op: impl Op, inputs: &[&Tensor]) -> Result<Tensor> {
 
 /// As [`apply`], giving the inputs away: an op may then write over an input that nobody else holds.
 pub fn apply_owned(op: impl Op, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
+    run(Box::new(op), inputs)
+}
+
+/// Boxed, as the tape keeps it: what follows is compiled once, and not once per op.
+fn run(op: Box<dyn Op>, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
     let metas: Vec<Meta> = inputs.iter().map(Meta::from).collect();
     let edges: Vec<Edge> = if is_grad_enabled() { inputs.iter().map(Node::of).collect() } else { Vec::new() };
     let traced = edges.iter().any(Option::is_some);
@@ -28,7 +33,7 @@ pub fn apply_owned(op: impl Op, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         Differentiability::Refused if traced => return Err(refused(op.name())),
         Differentiability::Differentiable if traced => {}
         _ => {
-            let mut outputs = execute(&op, inputs, &metas, &promised)?;
+            let mut outputs = execute(&*op, inputs, &metas, &promised)?;
             outputs.truncate(promised.len() - op.hidden_outputs());
             return Ok(outputs);
         }
@@ -39,11 +44,11 @@ pub fn apply_owned(op: impl Op, inputs: Vec<Tensor>) -> Result<Vec<Tensor>> {
         (0..tensors.len()).map(|i| which.contains(&i).then(|| tensors[i].detach())).collect()
     };
     let saved_inputs = keep(&inputs, saves.inputs);
-    let mut outputs = execute(&op, inputs, &metas, &promised)?;
+    let mut outputs = execute(&*op, inputs, &metas, &promised)?;
     let saved = Saved { inputs: saved_inputs, outputs: keep(&outputs, saves.outputs) };
     outputs.truncate(promised.len() - op.hidden_outputs());
     let node = Node::new(NodeKind::Call {
-        op: Box::new(op),
+        op,
         edges: Mutex::new(edges),
         inputs: metas,
         outputs: promised,
@@ -63,7 +68,7 @@ fn refused(op: &'static str) -> Error {
 }
 
 /// Runs `op` on untraced inputs and checks that the outputs are what [`Op::shape`] promised.
-fn execute(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
+fn execute(op: &dyn Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
     let device = inputs.first().map_or(Device::Cpu, Tensor::device);
     if let Some(other) = inputs.iter().map(Tensor::device).find(|d| *d != device) {
         let message = format!("inputs lie on {device} and on {other}");
@@ -95,7 +100,7 @@ fn tracing() -> bool {
 }
 
 /// On a GPU every float but f64 goes to the kernels as it is.
-fn execute_cuda(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
+fn execute_cuda(op: &dyn Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
     if metas.iter().any(|m| m.dtype == DType::F64) {
         let message = "f64 is the oracle's type and is computed on the CPU alone";
         return Err(Error::dtype(op.name(), message)
@@ -110,7 +115,7 @@ fn operands(metas: &[Meta]) -> impl Iterator<Item = (Shape, DType)> {
 }
 
 /// On the CPU the dtype chooses: f64 runs the oracle, 16-bit floats run the f32 path between two conversions.
-fn execute_cpu(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
+fn execute_cpu(op: &dyn Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) -> Result<Vec<Tensor>> {
     let any = |test: fn(DType) -> bool| metas.iter().any(|m| test(m.dtype));
     if any(|d| d == DType::F64) {
         return execute_reference(op, &inputs, promised);
@@ -125,7 +130,7 @@ fn execute_cpu(op: &impl Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Me
     outputs.into_iter().zip(promised).map(|(t, m)| t.to_dtype(m.dtype)).collect()
 }
 
-fn execute_reference(op: &impl Op, inputs: &[Tensor], promised: &[Meta]) -> Result<Vec<Tensor>> {
+fn execute_reference(op: &dyn Op, inputs: &[Tensor], promised: &[Meta]) -> Result<Vec<Tensor>> {
     let to_array = |t: &Tensor| Ok(Array { shape: *t.shape(), data: t.to_f64_vec()? });
     let x: Vec<Array> = inputs.iter().map(to_array).collect::<Result<_>>()?;
     let mut y: Vec<Array> = promised.iter().map(|m| Array::zeros(m.shape)).collect();

@@ -8,10 +8,22 @@ use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor};
 /// y = f(x₀, …) on a GPU, with broadcasting and any strides, written over an input that nobody else holds.
 pub(crate) fn map<const N: usize>(
     op: &'static str,
-    mut x: Vec<Tensor>,
+    x: Vec<Tensor>,
     y: &Meta,
     launch: impl FnOnce(&Map<N>) -> Launch,
 ) -> Result<Vec<Tensor>> {
+    // `_kept` lives until the kernel is queued: the operands lie in it.
+    let (map, out, _kept) = operands(op, x, y)?;
+    out.device().launch(&launch(&map))?;
+    Ok(vec![out])
+}
+
+/// The operands of a kernel that makes `y`, the output, and the inputs that the output did not replace.
+fn operands<const N: usize>(
+    op: &'static str,
+    mut x: Vec<Tensor>,
+    y: &Meta,
+) -> Result<(Map<N>, Tensor, Vec<Tensor>)> {
     let (dtype, device) = (y.dtype.float_on_device(op)?, x[0].device());
     let operands = x.iter().map(|t| t.operand(&y.shape)).collect::<Result<Vec<Operand>>>()?;
     let operands = <[Operand; N]>::try_from(operands)
@@ -22,8 +34,7 @@ pub(crate) fn map<const N: usize>(
         None => Tensor::empty(y.shape, y.dtype, &device)?,
     };
     let map = Map { dtype, dims: dims(y.dims()), y: out.operand_mut()?, x: operands };
-    device.launch(&launch(&map))?;
-    Ok(vec![out])
+    Ok((map, out, x))
 }
 
 /// Writes `from` to places `start`, `start + step`, … along an axis of `to`, on a GPU.

@@ -1,10 +1,11 @@
 //! What all elementwise ops share: shapes, the oracle's loops, the SIMD loops, and the gradient of a broadcast.
 
 use warpsmith_autograd::{Array, Meta, Op, apply_owned, apply_single};
+use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::{Device, Error, Result, Shape, Tensor};
 
 use crate::sum::Sum;
-use crate::zip::{self, Operand};
+use crate::zip::{self, Formula1, Formula2, Formula3, Operand};
 
 /// One float input, an output of the same shape and dtype.
 pub(crate) fn unary_shape(op: &'static str, x: &[Meta]) -> Result<Vec<Meta>> {
@@ -81,11 +82,61 @@ pub(crate) fn broadcast_index(i: usize, to: &Shape, from: &Shape) -> usize {
 }
 
 /// y = f(x) in f32, written over `x` if nobody else holds it. `cost`: see [`warpsmith_tensor::cpu::for_rows`].
-pub(crate) fn unary_cpu(
-    mut x: Vec<Tensor>,
+pub(crate) fn unary_cpu(x: Vec<Tensor>, cost: usize, f: impl Fn(f32) -> f32 + Sync) -> Result<Vec<Tensor>> {
+    let run = |y: &mut [f32]| {
+        dispatch(
+            #[inline(always)]
+            || {
+                for y in y.iter_mut() {
+                    *y = f(*y);
+                }
+            },
+        );
+    };
+    map(x, cost, &run)
+}
+
+/// y = f(a, b) in f32 with broadcasting and any strides, written over an input that nobody else holds.
+pub(crate) fn binary_cpu(
+    x: Vec<Tensor>,
+    y: &Meta,
     cost: usize,
-    f: impl Fn(f32) -> f32 + Sync,
+    f: impl Fn(f32, f32) -> f32 + Sync,
 ) -> Result<Vec<Tensor>> {
+    let run = |y: &mut [f32], b: &[f32]| {
+        dispatch(
+            #[inline(always)]
+            || {
+                for (y, b) in y.iter_mut().zip(b) {
+                    *y = f(*y, *b);
+                }
+            },
+        );
+    };
+    zip(x, y, cost, &run)
+}
+
+/// y = f(a, b, c) in f32 with broadcasting and any strides.
+pub(crate) fn ternary_cpu(
+    x: &[Tensor],
+    y: &Meta,
+    cost: usize,
+    f: impl Fn(f32, f32, f32) -> f32 + Sync,
+) -> Result<Vec<Tensor>> {
+    let run = |y: &mut [f32], b: &[f32], c: &[f32]| {
+        dispatch(
+            #[inline(always)]
+            || {
+                for (y, (b, c)) in y.iter_mut().zip(b.iter().zip(c)) {
+                    *y = f(*y, *b, *c);
+                }
+            },
+        );
+    };
+    zip3(x, y, cost, &run)
+}
+
+fn map(mut x: Vec<Tensor>, cost: usize, f: Formula1) -> Result<Vec<Tensor>> {
     let mut x = x.swap_remove(0);
     if x.is_unique() {
         zip::map_f32(x.data_mut::<f32>()?, &None, cost, f);
@@ -96,13 +147,7 @@ pub(crate) fn unary_cpu(
     Ok(vec![y])
 }
 
-/// y = f(a, b) in f32 with broadcasting and any strides, written over an input that nobody else holds.
-pub(crate) fn binary_cpu(
-    mut x: Vec<Tensor>,
-    y: &Meta,
-    cost: usize,
-    f: impl Fn(f32, f32) -> f32 + Sync,
-) -> Result<Vec<Tensor>> {
+fn zip(mut x: Vec<Tensor>, y: &Meta, cost: usize, f: Formula2) -> Result<Vec<Tensor>> {
     let given = x.iter_mut().position(|t| *t.shape() == y.shape && t.is_unique());
     let mut out = match given {
         // A scalar takes the input's place in the list, and is not read.
@@ -117,13 +162,7 @@ pub(crate) fn binary_cpu(
     Ok(vec![out])
 }
 
-/// y = f(a, b, c) in f32 with broadcasting and any strides.
-pub(crate) fn ternary_cpu(
-    x: &[Tensor],
-    y: &Meta,
-    cost: usize,
-    f: impl Fn(f32, f32, f32) -> f32 + Sync,
-) -> Result<Vec<Tensor>> {
+fn zip3(x: &[Tensor], y: &Meta, cost: usize, f: Formula3) -> Result<Vec<Tensor>> {
     let mut out = Tensor::empty(y.shape, y.dtype, &x[0].device())?;
     let operand = |i: usize| Operand::new::<f32>(&x[i], &y.shape);
     zip::zip3_f32(out.data_mut::<f32>()?, [operand(0)?, operand(1)?, operand(2)?], cost, f);

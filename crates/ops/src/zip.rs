@@ -117,34 +117,31 @@ pub(crate) fn zip<A, B, Y>(
 /// Where the first operand of a loop in f32 is: `None` if it stands in the output already.
 pub(crate) type First<'a> = Option<Operand<'a, f32>>;
 
+// A formula over one run of elements, written over the first operand. Not a type parameter of the loops below: they are
+// compiled once, and a formula alone is compiled anew for every instruction set.
+
+/// y = f(y).
+pub(crate) type Formula1<'a> = &'a (dyn Fn(&mut [f32]) + Sync);
+/// y = f(y, b).
+pub(crate) type Formula2<'a> = &'a (dyn Fn(&mut [f32], &[f32]) + Sync);
+/// y = f(y, b, c).
+pub(crate) type Formula3<'a> = &'a (dyn Fn(&mut [f32], &[f32], &[f32]) + Sync);
+
 /// y = f(a), or f(y).
-pub(crate) fn map_f32(y: &mut [f32], a: &First<'_>, cost: usize, f: impl Fn(f32) -> f32 + Sync) {
+pub(crate) fn map_f32(y: &mut [f32], a: &First<'_>, cost: usize, f: Formula1) {
     let row = row_of(y.len(), [a.as_ref()]);
     for_rows(y, 1, cost, |at, block| {
         runs(at, block, row, |at, y| {
             if let Some(a) = a {
                 a.load(at, y);
             }
-            dispatch(
-                #[inline(always)]
-                || {
-                    for y in y.iter_mut() {
-                        *y = f(*y);
-                    }
-                },
-            );
+            f(y);
         });
     });
 }
 
 /// y = f(a, b); `None` for the one of the two that stands in the output already.
-pub(crate) fn zip_f32(
-    y: &mut [f32],
-    a: &First<'_>,
-    b: &First<'_>,
-    cost: usize,
-    f: impl Fn(f32, f32) -> f32 + Sync,
-) {
+pub(crate) fn zip_f32(y: &mut [f32], a: &First<'_>, b: &First<'_>, cost: usize, f: Formula2) {
     let row = row_of(y.len(), [a.as_ref(), b.as_ref()]);
     for_rows(y, 1, cost, |at, block| {
         let mut buffer = [0f32; RUN];
@@ -160,25 +157,13 @@ pub(crate) fn zip_f32(
             if let Some(a) = a {
                 a.load(at, y);
             }
-            dispatch(
-                #[inline(always)]
-                || {
-                    for (y, b) in y.iter_mut().zip(b) {
-                        *y = f(*y, *b);
-                    }
-                },
-            );
+            f(y, b);
         });
     });
 }
 
 /// y = f(a, b, c).
-pub(crate) fn zip3_f32(
-    y: &mut [f32],
-    [a, b, c]: [Operand<'_, f32>; 3],
-    cost: usize,
-    f: impl Fn(f32, f32, f32) -> f32 + Sync,
-) {
+pub(crate) fn zip3_f32(y: &mut [f32], [a, b, c]: [Operand<'_, f32>; 3], cost: usize, f: Formula3) {
     let row = row_of(y.len(), [Some(&a), Some(&b), Some(&c)]);
     for_rows(y, 1, cost, |at, block| {
         let (mut buffer_b, mut buffer_c) = ([0f32; RUN], [0f32; RUN]);
@@ -186,14 +171,7 @@ pub(crate) fn zip3_f32(
             let b = b.run(at, &mut buffer_b[..y.len()]);
             let c = c.run(at, &mut buffer_c[..y.len()]);
             a.load(at, y);
-            dispatch(
-                #[inline(always)]
-                || {
-                    for (y, (b, c)) in y.iter_mut().zip(b.iter().zip(c)) {
-                        *y = f(*y, *b, *c);
-                    }
-                },
-            );
+            f(y, b, c);
         });
     });
 }

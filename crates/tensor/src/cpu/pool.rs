@@ -17,7 +17,8 @@ pub fn for_chunks(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
         }
         return;
     }
-    (0..n.div_ceil(grain)).into_par_iter().for_each(|i| body(i * grain..((i + 1) * grain).min(n)));
+    let body: &(dyn Fn(usize) + Sync) = &|i| body(i * grain..((i + 1) * grain).min(n));
+    (0..n.div_ceil(grain)).into_par_iter().for_each(body);
 }
 
 /// Cuts `out` into blocks of whole rows and calls `body(first_row, block)` for each, in parallel if worthwhile.
@@ -31,7 +32,13 @@ pub fn for_rows<T: Send>(out: &mut [T], row: usize, cost: usize, body: impl Fn(u
     if out.len() <= rows * row {
         return body(0, out);
     }
-    out.par_chunks_mut(rows * row).enumerate().for_each(|(i, block)| body(i * rows, block));
+    in_blocks(out, rows * row, &|i, block| body(i * rows, block));
+}
+
+/// Calls `body(i, block)` for each block in parallel. The body is not a type parameter: a parallel loop is a hundred
+/// functions, and would be compiled anew for every formula.
+fn in_blocks<T: Send>(out: &mut [T], block: usize, body: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    out.par_chunks_mut(block).enumerate().for_each(|(i, block)| body(i, block));
 }
 
 /// As [`for_rows`] with two outputs that have the same number of rows, of widths `row_a` and `row_b`.
@@ -48,8 +55,17 @@ pub fn for_rows_zip<A: Send, B: Send>(
     if a.len() <= rows * row_a {
         return body(0, a, b);
     }
-    let blocks = a.par_chunks_mut(rows * row_a).zip(b.par_chunks_mut(rows * row_b));
-    blocks.enumerate().for_each(|(i, (a, b))| body(i * rows, a, b));
+    in_block_pairs((a, rows * row_a), (b, rows * row_b), &|i, a, b| body(i * rows, a, b));
+}
+
+/// As [`in_blocks`].
+fn in_block_pairs<A: Send, B: Send>(
+    (a, block_a): (&mut [A], usize),
+    (b, block_b): (&mut [B], usize),
+    body: &(dyn Fn(usize, &mut [A], &mut [B]) + Sync),
+) {
+    let blocks = a.par_chunks_mut(block_a).zip(b.par_chunks_mut(block_b));
+    blocks.enumerate().for_each(|(i, (a, b))| body(i, a, b));
 }
 
 /// How many rows make one task: a function of the work alone, never of the number of threads.
