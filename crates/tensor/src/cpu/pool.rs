@@ -58,11 +58,14 @@ pub fn for_rows_zip<A: Send, B: Send>(
     in_block_pairs((a, rows * row_a), (b, rows * row_b), &|i, a, b| body(i * rows, a, b));
 }
 
+/// What [`in_block_pairs`] calls with a number and two blocks.
+type PairBody<'a, A, B> = &'a (dyn Fn(usize, &mut [A], &mut [B]) + Sync);
+
 /// As [`in_blocks`].
 fn in_block_pairs<A: Send, B: Send>(
     (a, block_a): (&mut [A], usize),
     (b, block_b): (&mut [B], usize),
-    body: &(dyn Fn(usize, &mut [A], &mut [B]) + Sync),
+    body: PairBody<A, B>,
 ) {
     let blocks = a.par_chunks_mut(block_a).zip(b.par_chunks_mut(block_b));
     blocks.enumerate().for_each(|(i, (a, b))| body(i, a, b));
