@@ -8,7 +8,7 @@ use warpsmith_kernels::binary::{self, Binary};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::cuda;
-use crate::elementwise::{binary_cpu, binary_reference, binary_shape, sum_to};
+use crate::elementwise::{BROADCASTS, binary_cpu, binary_reference, binary_shape, binary_symbols, sum_to};
 
 /// Elementwise sum.
 #[derive(Clone, Copy, Debug)]
@@ -53,8 +53,7 @@ impl Op for Add {
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        let result = binary_shape(self.name(), x).map_or(0, |y| y[0].shape.numel());
-        vec![("M", x[1].shape.numel()), ("R", result)]
+        binary_symbols(self.name(), x)
     }
 }
 
@@ -73,13 +72,6 @@ pub fn specs() -> Vec<Spec> {
     vec![Spec {
         name: "add",
         summary: "a + b",
-        samples: || {
-            vec![
-                Sample::new(Add, [Input::any(&[3, 5, 7]), Input::any(&[3, 5, 7])]),
-                Sample::new(Add, [Input::any(&[4, 1, 33]), Input::any(&[3, 1])]),
-                Sample::new(Add, [Input::any(&[2, 3]), Input::any(&[])]),
-                Sample::new(Add, [Input::any(&[0, 3]), Input::any(&[1, 3])]),
-            ]
-        },
+        samples: || BROADCASTS.map(|(a, b)| Sample::new(Add, [Input::any(a), Input::any(b)])).into(),
     }]
 }

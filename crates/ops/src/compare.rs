@@ -8,7 +8,7 @@ use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample
 use warpsmith_kernels::{compare as kernel, dims};
 use warpsmith_tensor::{DType, Element, Error, Result, Tensor};
 
-use crate::elementwise::{binary_reference, broadcast_shape};
+use crate::elementwise::{BROADCASTS, binary_reference, binary_symbols, broadcast_shape};
 use crate::zip::{Operand, zip};
 
 /// What is asked of two numbers.
@@ -101,8 +101,7 @@ impl Op for Compare {
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        let result = broadcast_shape(self.name(), x).map_or(0, |shape| shape.numel());
-        vec![("M", x[1].shape.numel()), ("R", result)]
+        binary_symbols(self.name(), x)
     }
 }
 
@@ -207,14 +206,7 @@ methods! {
 }
 
 fn samples(relation: Relation) -> Vec<Sample> {
-    let cases: [(&[usize], &[usize]); 5] = [
-        (&[3, 5, 7], &[3, 5, 7]),
-        (&[4, 1, 33], &[3, 1]),
-        (&[35], &[2, 35]),
-        (&[1], &[]),
-        (&[0, 3], &[1, 3]),
-    ];
-    let floats = cases.map(|(a, b)| Sample::new(Compare { relation }, [Input::any(a), Input::any(b)]));
+    let floats = BROADCASTS.map(|(a, b)| Sample::new(Compare { relation }, [Input::any(a), Input::any(b)]));
     let index = |dims| Input::index(dims, 3);
     let whole = Sample::new(Compare { relation }, [index(&[3, 35]), index(&[35])]);
     let truth = Sample::new(Compare { relation }, [Input::mask(&[33]), Input::mask(&[33])]);

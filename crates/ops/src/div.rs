@@ -11,8 +11,8 @@ use warpsmith_tensor::{Result, Tensor};
 
 use crate::cuda;
 use crate::elementwise::{
-    binary_cpu, binary_reference, binary_shape, broadcast_shape, require_floats, sum_to, ternary_cpu,
-    ternary_reference,
+    binary_cpu, binary_reference, binary_shape, binary_symbols, broadcast_shape, require_floats, sum_to,
+    ternary_cpu, ternary_reference,
 };
 
 /// Elementwise quotient.
@@ -66,8 +66,7 @@ impl Op for Div {
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        let result = binary_shape(self.name(), x).map_or(0, |y| y[0].shape.numel());
-        vec![("M", x[1].shape.numel()), ("R", result)]
+        binary_symbols(self.name(), x)
     }
 }
 

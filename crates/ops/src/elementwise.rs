@@ -25,6 +25,22 @@ pub(crate) fn broadcast_shape(op: &'static str, x: &[Meta]) -> Result<Shape> {
     x.iter().try_fold(Shape::scalar(), |shape, m| Shape::broadcast(op, &shape, &m.shape))
 }
 
+/// The symbols of a binary op's cost: the second input's elements, and those of the result.
+pub(crate) fn binary_symbols(op: &'static str, x: &[Meta]) -> Vec<(&'static str, usize)> {
+    let result = broadcast_shape(op, x).map_or(0, |shape| shape.numel());
+    vec![("M", x[1].shape.numel()), ("R", result)]
+}
+
+/// Pairs of shapes that the samples of binary ops take.
+pub(crate) const BROADCASTS: [(&[usize], &[usize]); 6] = [
+    (&[3, 5, 7], &[3, 5, 7]),
+    (&[4, 1, 33], &[3, 1]),
+    (&[35], &[2, 35]),
+    (&[2, 3], &[]),
+    (&[1], &[1]),
+    (&[0, 3], &[1, 3]),
+];
+
 /// An error unless all inputs hold floats of one dtype.
 pub(crate) fn require_floats(op: &'static str, x: &[Meta]) -> Result<()> {
     let operands = || x.iter().map(|m| (m.shape, m.dtype));

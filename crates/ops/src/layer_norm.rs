@@ -9,14 +9,14 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single,
 };
-use warpsmith_kernels::normalise as kernel;
+use warpsmith_kernels::normalise::Norm;
 use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
 use warpsmith_tensor::{Error, Result, Tensor};
 
-use crate::cuda;
 use crate::elementwise::require_floats;
 use crate::normalise::{
-    backward_over_rows, backward_roundings, per_row, require_width, sum_in_f64, sum_of_pairs,
+    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width, sum_in_f64,
+    sum_of_pairs,
 };
 use crate::rows::sum_of;
 
@@ -84,29 +84,7 @@ impl Op for LayerNorm {
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (x, device) = (cuda::contiguous(&x)?, x[0].device());
-        if y[0].shape.last() == 0 {
-            // A row of nothing has no mean.
-            let nothing = |m: &Meta| Tensor::full(m.shape, f64::NAN, m.dtype, &device);
-            return y.iter().map(nothing).collect();
-        }
-        let empty = |m: &Meta| Tensor::empty(m.shape, m.dtype, &device);
-        let mut out = y.iter().map(empty).collect::<Result<Vec<_>>>()?;
-        let call = kernel::Normalise {
-            norm: kernel::Norm::Layer,
-            dtype: y[0].dtype.float_on_device(self.name())?,
-            y: out[0].device_address_mut()?,
-            x: x[0].device_address()?,
-            weight: x[1].device_address()?,
-            bias: x.get(2).map_or(Ok(0), Tensor::device_address)?,
-            mean: out[1].device_address_mut()?,
-            rstd: out[2].device_address_mut()?,
-            rows: y[0].shape.rows() as u64,
-            n: cuda::size(self.name(), y[0].shape.last())?,
-            eps: self.eps,
-        };
-        device.launch(&kernel::forward(&call))?;
-        Ok(out)
+        forward_cuda(self.name(), Norm::Layer, self.eps, &x, y)
     }
 
     fn saves(&self) -> Saves {
@@ -259,32 +237,7 @@ impl Op for LayerNormBackward {
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (x, device) = (cuda::contiguous(&x)?, x[0].device());
-        let zeros = |m: &Meta| Tensor::zeros(m.shape, m.dtype, &device);
-        let mut out = y.iter().map(zeros).collect::<Result<Vec<_>>>()?;
-        if y[0].shape.numel() == 0 {
-            return Ok(out);
-        }
-        let (rows, n) = (y[0].shape.rows() as u64, cuda::size(self.name(), y[0].shape.last())?);
-        let norm = kernel::Norm::Layer;
-        let (_room, workspace) = cuda::workspace(&device, kernel::workspace(norm, rows, n))?;
-        let call = kernel::NormaliseBackward {
-            norm,
-            dtype: y[0].dtype.float_on_device(self.name())?,
-            dx: out[0].device_address_mut()?,
-            dweight: out[1].device_address_mut()?,
-            dbias: out[2].device_address_mut()?,
-            g: x[0].device_address()?,
-            x: x[1].device_address()?,
-            weight: x[2].device_address()?,
-            mean: x[3].device_address()?,
-            rstd: x[4].device_address()?,
-            workspace,
-            rows,
-            n,
-        };
-        cuda::launch_all(&device, &kernel::backward(&call))?;
-        Ok(out)
+        backward_cuda(self.name(), Norm::Layer, &x, y)
     }
 
     fn differentiability(&self) -> Differentiability {

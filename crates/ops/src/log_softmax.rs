@@ -7,14 +7,14 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
 };
-use warpsmith_kernels::softmax as kernel;
-use warpsmith_tensor::cpu::{dispatch, for_rows, math};
+use warpsmith_kernels::softmax::Form;
+use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
-use crate::cuda;
 use crate::elementwise::{binary_shape, unary_shape};
 use crate::normalise::sum_in_f64;
 use crate::rows;
+use crate::softmax::{backward_cuda, forward_cuda};
 
 /// The logarithm of the softmax along the last axis.
 #[derive(Clone, Copy, Debug)]
@@ -40,29 +40,17 @@ impl Op for LogSoftmax {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let x = x[0].contiguous()?;
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x.device())?;
-        let (from, n) = (x.data::<f32>()?, x.shape().last());
-        for_rows(out.data_mut::<f32>()?, n, 12, |first, block| {
-            dispatch(
-                #[inline(always)]
-                || {
-                    for (i, y) in block.chunks_mut(n).enumerate() {
-                        row(&from[(first + i) * n..][..n], y);
-                    }
-                },
-            );
-        });
-        Ok(vec![out])
+        let from = x.data::<f32>()?;
+        rows::make_rows(
+            &y[0],
+            12,
+            #[inline(always)]
+            |at, y| row(&from[at], y),
+        )
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (x, dtype) = (x[0].contiguous()?, y[0].dtype.float_on_device(self.name())?);
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x.device())?;
-        let (rows, n) = (y[0].shape.rows() as u64, cuda::size(self.name(), y[0].shape.last())?);
-        let (y, from) = (out.device_address_mut()?, x.device_address()?);
-        let call = kernel::Softmax { form: kernel::Form::Log, dtype, y, x: from, rows, n };
-        x.device().launch(&kernel::forward(&call))?;
-        Ok(vec![out])
+        forward_cuda(self.name(), Form::Log, &x[0], &y[0])
     }
 
     fn saves(&self) -> Saves {
@@ -94,7 +82,7 @@ impl Op for LogSoftmax {
 }
 
 fn max_and_log_sum(x: &[f64]) -> (f64, f64) {
-    let max = x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b });
+    let max = rows::max_of_f64(x);
     (max, x.iter().map(|v| (v - max).exp()).sum::<f64>().ln())
 }
 
@@ -138,37 +126,27 @@ impl Op for LogSoftmaxBackward {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let (g, log_p) = (x[0].contiguous()?, x[1].contiguous()?);
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &g.device())?;
-        let (g, log_p, n) = (g.data::<f32>()?, log_p.data::<f32>()?, y[0].shape.last());
-        for_rows(out.data_mut::<f32>()?, n, 12, |first, block| {
-            dispatch(
-                #[inline(always)]
-                || {
-                    for (i, out) in block.chunks_mut(n).enumerate() {
-                        let (g, log_p) = (&g[(first + i) * n..][..n], &log_p[(first + i) * n..][..n]);
-                        let total = sum_in_f64(
-                            g,
-                            #[inline(always)]
-                            |g| g,
-                        );
-                        for (o, (g, l)) in out.iter_mut().zip(g.iter().zip(log_p)) {
-                            *o = (*g as f64 - math::exp(*l) as f64 * total) as f32;
-                        }
-                    }
-                },
-            );
-        });
-        Ok(vec![out])
+        let (g, log_p) = (g.data::<f32>()?, log_p.data::<f32>()?);
+        rows::make_rows(
+            &y[0],
+            12,
+            #[inline(always)]
+            |at, out| {
+                let (g, log_p) = (&g[at.clone()], &log_p[at]);
+                let total = sum_in_f64(
+                    g,
+                    #[inline(always)]
+                    |g| g,
+                );
+                for (o, (g, l)) in out.iter_mut().zip(g.iter().zip(log_p)) {
+                    *o = (*g as f64 - math::exp(*l) as f64 * total) as f32;
+                }
+            },
+        )
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (given, dtype) = (cuda::contiguous(&x)?, y[0].dtype.float_on_device(self.name())?);
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
-        let (rows, n) = (y[0].shape.rows() as u64, cuda::size(self.name(), y[0].shape.last())?);
-        let (dx, g, y) = (out.device_address_mut()?, given[0].device_address()?, given[1].device_address()?);
-        let call = kernel::SoftmaxBackward { form: kernel::Form::Log, dtype, dx, g, y, rows, n };
-        x[0].device().launch(&kernel::backward(&call))?;
-        Ok(vec![out])
+        backward_cuda(self.name(), Form::Log, &x, &y[0])
     }
 
     fn differentiability(&self) -> Differentiability {

@@ -6,7 +6,7 @@ use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample
 use warpsmith_kernels::{compare as kernel, dims};
 use warpsmith_tensor::{DType, Error, Result, Tensor};
 
-use crate::elementwise::{binary_reference, broadcast_shape, unary_reference};
+use crate::elementwise::{BROADCASTS, binary_reference, broadcast_shape, unary_reference};
 use crate::zip::{Operand, zip};
 
 /// Which function of truth values.
@@ -152,9 +152,7 @@ methods! {
 }
 
 fn binary(connective: Connective) -> Vec<Sample> {
-    let cases: [(&[usize], &[usize]); 4] =
-        [(&[3, 5, 7], &[3, 5, 7]), (&[4, 1, 33], &[3, 1]), (&[1], &[]), (&[0, 3], &[1, 3])];
-    cases.map(|(a, b)| Sample::new(Logical { connective }, [Input::mask(a), Input::mask(b)])).into()
+    BROADCASTS.map(|(a, b)| Sample::new(Logical { connective }, [Input::mask(a), Input::mask(b)])).into()
 }
 
 /// The registry's entries.

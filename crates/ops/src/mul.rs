@@ -8,7 +8,9 @@ use warpsmith_kernels::binary::{self, Binary};
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::cuda;
-use crate::elementwise::{apply_over, binary_cpu, binary_reference, binary_shape, sum_to};
+use crate::elementwise::{
+    BROADCASTS, apply_over, binary_cpu, binary_reference, binary_shape, binary_symbols, sum_to,
+};
 
 /// Elementwise product.
 #[derive(Clone, Copy, Debug)]
@@ -60,8 +62,7 @@ impl Op for Mul {
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        let result = binary_shape(self.name(), x).map_or(0, |y| y[0].shape.numel());
-        vec![("M", x[1].shape.numel()), ("R", result)]
+        binary_symbols(self.name(), x)
     }
 }
 
@@ -80,16 +81,6 @@ pub fn specs() -> Vec<Spec> {
     vec![Spec {
         name: "mul",
         summary: "a·b",
-        samples: || {
-            let cases: [(&[usize], &[usize]); 6] = [
-                (&[3, 5, 7], &[3, 5, 7]),
-                (&[4, 1, 33], &[3, 1]),
-                (&[35], &[2, 35]),
-                (&[2, 3], &[]),
-                (&[1], &[1]),
-                (&[0, 3], &[1, 3]),
-            ];
-            cases.map(|(a, b)| Sample::new(Mul, [Input::any(a), Input::any(b)])).into()
-        },
+        samples: || BROADCASTS.map(|(a, b)| Sample::new(Mul, [Input::any(a), Input::any(b)])).into(),
     }]
 }

@@ -2,8 +2,11 @@
 
 use rayon::prelude::*;
 use warpsmith_autograd::Meta;
+use warpsmith_kernels::normalise::{self as kernel, Norm};
 use warpsmith_tensor::cpu::{dispatch, for_rows};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
+
+use crate::cuda;
 
 /// How many partial sums run side by side.
 const LANES: usize = 32;
@@ -135,6 +138,70 @@ pub(crate) fn backward_over_rows<const P: usize>(
         });
     }
     Ok((out, whole(sums)?))
+}
+
+/// The forward pass on a GPU, of (x, w) or (x, w, b), into y, then μ if there is one, then rstd.
+pub(crate) fn forward_cuda(
+    op: &'static str,
+    norm: Norm,
+    eps: f64,
+    x: &[Tensor],
+    y: &[Meta],
+) -> Result<Vec<Tensor>> {
+    let (x, device) = (cuda::contiguous(x)?, x[0].device());
+    if y[0].shape.last() == 0 {
+        // A row of nothing has no mean.
+        let nothing = |m: &Meta| Tensor::full(m.shape, f64::NAN, m.dtype, &device);
+        return y.iter().map(nothing).collect();
+    }
+    let empty = |m: &Meta| Tensor::empty(m.shape, m.dtype, &device);
+    let mut out = y.iter().map(empty).collect::<Result<Vec<_>>>()?;
+    let last = out.len() - 1;
+    let call = kernel::Normalise {
+        norm,
+        dtype: y[0].dtype.float_on_device(op)?,
+        y: out[0].device_address_mut()?,
+        x: x[0].device_address()?,
+        weight: x[1].device_address()?,
+        bias: x.get(2).map_or(Ok(0), Tensor::device_address)?,
+        mean: if last == 2 { out[1].device_address_mut()? } else { 0 },
+        rstd: out[last].device_address_mut()?,
+        rows: y[0].shape.rows() as u64,
+        n: cuda::size(op, y[0].shape.last())?,
+        eps,
+    };
+    device.launch(&kernel::forward(&call))?;
+    Ok(out)
+}
+
+/// The backward pass on a GPU, of (g, x, w, rstd) or (g, x, w, μ, rstd), into dx, dw, then db if there is one.
+pub(crate) fn backward_cuda(op: &'static str, norm: Norm, x: &[Tensor], y: &[Meta]) -> Result<Vec<Tensor>> {
+    let (x, device) = (cuda::contiguous(x)?, x[0].device());
+    let zeros = |m: &Meta| Tensor::zeros(m.shape, m.dtype, &device);
+    let mut out = y.iter().map(zeros).collect::<Result<Vec<_>>>()?;
+    if y[0].shape.numel() == 0 {
+        return Ok(out);
+    }
+    let (rows, n) = (y[0].shape.rows() as u64, cuda::size(op, y[0].shape.last())?);
+    let (_room, workspace) = cuda::workspace(&device, kernel::workspace(norm, rows, n))?;
+    let last = x.len() - 1;
+    let call = kernel::NormaliseBackward {
+        norm,
+        dtype: y[0].dtype.float_on_device(op)?,
+        dx: out[0].device_address_mut()?,
+        dweight: out[1].device_address_mut()?,
+        dbias: out.get_mut(2).map_or(Ok(0), Tensor::device_address_mut)?,
+        g: x[0].device_address()?,
+        x: x[1].device_address()?,
+        weight: x[2].device_address()?,
+        mean: if last == 4 { x[3].device_address()? } else { 0 },
+        rstd: x[last].device_address()?,
+        workspace,
+        rows,
+        n,
+    };
+    cuda::launch_all(&device, &kernel::backward(&call))?;
+    Ok(out)
 }
 
 /// Roundings of [`backward_over_rows`]: those of a sum over a row, of the sums of one block, and of the blocks.

@@ -1,7 +1,39 @@
 //! What ops over one axis share: the loop over rows, and sums whose order is fixed.
 
+use std::ops::Range;
+
+use warpsmith_autograd::Meta;
+use warpsmith_tensor::cpu::{dispatch, for_rows};
+use warpsmith_tensor::{Device, Result, Tensor};
+
 /// How many partial sums run side by side: the lanes of two AVX-512 registers.
 const LANES: usize = 32;
+
+/// A new tensor, row by row: `row(where it lies, itself)`, which runs inside `dispatch` and must be
+/// `#[inline(always)]`. `cost`: see [`for_rows`].
+pub(crate) fn make_rows(
+    y: &Meta,
+    cost: usize,
+    row: impl Fn(Range<usize>, &mut [f32]) + Sync,
+) -> Result<Vec<Tensor>> {
+    let (mut out, n) = (Tensor::empty(y.shape, y.dtype, &Device::Cpu)?, y.shape.last());
+    for_rows(out.data_mut::<f32>()?, n, cost, |first, block| {
+        dispatch(
+            #[inline(always)]
+            || {
+                for (i, y) in block.chunks_mut(n).enumerate() {
+                    row((first + i) * n..(first + i + 1) * n, y);
+                }
+            },
+        );
+    });
+    Ok(vec![out])
+}
+
+/// The largest element; NaN if any element is NaN; -∞ of nothing.
+pub(crate) fn max_of_f64(x: &[f64]) -> f64 {
+    x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b })
+}
 
 /// Σ f(xᵢ) in an order that depends on the length alone: 32 running sums, then a fixed tree. Call inside `dispatch`.
 #[inline(always)]

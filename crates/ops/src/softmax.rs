@@ -6,8 +6,8 @@
 use warpsmith_autograd::{
     Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_single,
 };
-use warpsmith_kernels::softmax as kernel;
-use warpsmith_tensor::cpu::{dispatch, for_rows, math};
+use warpsmith_kernels::softmax::{self as kernel, Form};
+use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::cuda;
@@ -30,8 +30,7 @@ impl Op for Softmax {
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
         let n = x[0].last().max(1);
         for (x, y) in x[0].data.chunks(n).zip(y[0].data.chunks_mut(n)) {
-            let max =
-                x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b });
+            let max = rows::max_of_f64(x);
             let total: f64 = x.iter().map(|v| (v - max).exp()).sum();
             y.iter_mut().zip(x).for_each(|(y, v)| *y = (v - max).exp() / total);
         }
@@ -40,29 +39,17 @@ impl Op for Softmax {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let x = x[0].contiguous()?;
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x.device())?;
-        let (from, n) = (x.data::<f32>()?, x.shape().last());
-        for_rows(out.data_mut::<f32>()?, n, 16, |first, block| {
-            dispatch(
-                #[inline(always)]
-                || {
-                    for (i, y) in block.chunks_mut(n).enumerate() {
-                        row(&from[(first + i) * n..][..n], y);
-                    }
-                },
-            );
-        });
-        Ok(vec![out])
+        let from = x.data::<f32>()?;
+        rows::make_rows(
+            &y[0],
+            16,
+            #[inline(always)]
+            |at, y| row(&from[at], y),
+        )
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (x, dtype) = (x[0].contiguous()?, y[0].dtype.float_on_device(self.name())?);
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x.device())?;
-        let (rows, n) = (y[0].shape.rows() as u64, cuda::size(self.name(), y[0].shape.last())?);
-        let (y, from) = (out.device_address_mut()?, x.device_address()?);
-        let call = kernel::Softmax { form: kernel::Form::Plain, dtype, y, x: from, rows, n };
-        x.device().launch(&kernel::forward(&call))?;
-        Ok(vec![out])
+        forward_cuda(self.name(), Form::Plain, &x[0], &y[0])
     }
 
     fn saves(&self) -> Saves {
@@ -131,33 +118,23 @@ impl Op for SoftmaxBackward {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let (g, p) = (x[0].contiguous()?, x[1].contiguous()?);
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &g.device())?;
-        let (g, p, n) = (g.data::<f32>()?, p.data::<f32>()?, y[0].shape.last());
-        for_rows(out.data_mut::<f32>()?, n, 3, |first, block| {
-            dispatch(
-                #[inline(always)]
-                || {
-                    for (i, out) in block.chunks_mut(n).enumerate() {
-                        let (g, p) = (&g[(first + i) * n..][..n], &p[(first + i) * n..][..n]);
-                        let dot = rows::dot(g, p);
-                        for (o, (g, p)) in out.iter_mut().zip(g.iter().zip(p)) {
-                            *o = p * (g - dot);
-                        }
-                    }
-                },
-            );
-        });
-        Ok(vec![out])
+        let (g, p) = (g.data::<f32>()?, p.data::<f32>()?);
+        rows::make_rows(
+            &y[0],
+            3,
+            #[inline(always)]
+            |at, out| {
+                let (g, p) = (&g[at.clone()], &p[at]);
+                let dot = rows::dot(g, p);
+                for (o, (g, p)) in out.iter_mut().zip(g.iter().zip(p)) {
+                    *o = p * (g - dot);
+                }
+            },
+        )
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (given, dtype) = (cuda::contiguous(&x)?, y[0].dtype.float_on_device(self.name())?);
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
-        let (rows, n) = (y[0].shape.rows() as u64, cuda::size(self.name(), y[0].shape.last())?);
-        let (dx, g, y) = (out.device_address_mut()?, given[0].device_address()?, given[1].device_address()?);
-        let call = kernel::SoftmaxBackward { form: kernel::Form::Plain, dtype, dx, g, y, rows, n };
-        x[0].device().launch(&kernel::backward(&call))?;
-        Ok(vec![out])
+        backward_cuda(self.name(), Form::Plain, &x, &y[0])
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -183,6 +160,26 @@ impl Op for SoftmaxBackward {
     fn roundings(&self, x: &[Meta]) -> f64 {
         4.0 + x[0].shape.last() as f64
     }
+}
+
+/// Softmax or its logarithm, on a GPU.
+pub(crate) fn forward_cuda(op: &'static str, form: Form, x: &Tensor, y: &Meta) -> Result<Vec<Tensor>> {
+    let (x, dtype) = (x.contiguous()?, y.dtype.float_on_device(op)?);
+    let mut out = Tensor::empty(y.shape, y.dtype, &x.device())?;
+    let (rows, n) = (y.shape.rows() as u64, cuda::size(op, y.shape.last())?);
+    let (y, from) = (out.device_address_mut()?, x.device_address()?);
+    x.device().launch(&kernel::forward(&kernel::Softmax { form, dtype, y, x: from, rows, n }))?;
+    Ok(vec![out])
+}
+
+/// The gradient of [`forward_cuda`] from (g, y).
+pub(crate) fn backward_cuda(op: &'static str, form: Form, x: &[Tensor], y: &Meta) -> Result<Vec<Tensor>> {
+    let (given, dtype, device) = (cuda::contiguous(x)?, y.dtype.float_on_device(op)?, x[0].device());
+    let mut out = Tensor::empty(y.shape, y.dtype, &device)?;
+    let (rows, n) = (y.shape.rows() as u64, cuda::size(op, y.shape.last())?);
+    let (dx, g, y) = (out.device_address_mut()?, given[0].device_address()?, given[1].device_address()?);
+    device.launch(&kernel::backward(&kernel::SoftmaxBackward { form, dtype, dx, g, y, rows, n }))?;
+    Ok(vec![out])
 }
 
 methods! {
