@@ -100,6 +100,7 @@ impl Engine for Avx512 {
 }
 
 /// The lowest `n` of 16 lanes.
+#[inline]
 pub(super) fn lanes(n: usize) -> __mmask16 {
     ((1u32 << n.min(LANES)) - 1) as __mmask16
 }
@@ -108,17 +109,10 @@ pub(super) fn lanes(n: usize) -> __mmask16 {
 /// As [`Engine::tile`], with `MR` rows and `NV` vectors.
 #[target_feature(enable = "avx512f")]
 unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile<f32>) {
-    let mut sums = [[_mm512_setzero_ps(); NV]; MR];
-    let mask = |v: usize| if v + 1 == NV { lanes(t.tail) } else { !0 };
     // SAFETY: the tile's operands are readable for k steps and its C under the mask.
     unsafe {
-        if t.resume {
-            for i in 0..MR {
-                for v in 0..NV {
-                    sums[i][v] = _mm512_maskz_loadu_ps(mask(v), t.c.add(i * t.c_row + v * LANES));
-                }
-            }
-        }
+        let mut sums = [[_mm512_setzero_ps(); NV]; MR];
+        first_sums(t, &mut sums);
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.k / UNROLL {
             steps::<MR, NV, UNROLL>(&mut sums, t, a, b);
@@ -130,10 +124,49 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile<f32>) {
             a = a.add(t.a_step);
             b = b.add(t.b_step);
         }
+        store_sums(t, &sums);
+    }
+}
+
+/// Vector `v` of row `i` of a tile's C, `last` being the row's last: its offset, and which of its lanes exist.
+#[inline(always)]
+fn vector<P>(t: &Tile<P>, i: usize, v: usize, last: usize) -> (usize, __mmask16) {
+    (i * t.c_row + v * LANES, if v == last { lanes(t.tail) } else { !0 })
+}
+
+/// Reads the sums that a tile goes on from; leaves them as they are if it starts anew.
+///
+/// # Safety
+/// C must be readable under the tile's mask.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn first_sums<P, const MR: usize, const NV: usize>(
+    t: &Tile<P>,
+    sums: &mut [[__m512; NV]; MR],
+) {
+    if t.resume {
         for i in 0..MR {
             for v in 0..NV {
-                _mm512_mask_storeu_ps(t.c.add(i * t.c_row + v * LANES), mask(v), sums[i][v]);
+                let (at, mask) = vector(t, i, v, NV - 1);
+                // SAFETY: the caller's promise.
+                sums[i][v] = unsafe { _mm512_maskz_loadu_ps(mask, t.c.add(at)) };
             }
+        }
+    }
+}
+
+/// Writes a tile's sums to its C.
+///
+/// # Safety
+/// C must be writable under the tile's mask, and nobody else's.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn store_sums<P, const MR: usize, const NV: usize>(t: &Tile<P>, sums: &[[__m512; NV]; MR]) {
+    for i in 0..MR {
+        for v in 0..NV {
+            let (at, mask) = vector(t, i, v, NV - 1);
+            // SAFETY: the caller's promise.
+            unsafe { _mm512_mask_storeu_ps(t.c.add(at), mask, sums[i][v]) };
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use half::bf16;
 
 use super::amx;
-use super::avx512::{LANES, lanes};
+use super::avx512::{LANES, first_sums, store_sums};
 use super::engine::{Engine, Lhs, Rhs, Tile};
 use super::pairs::PairSource;
 use super::scratch::Scratch;
@@ -103,17 +103,10 @@ impl<S: PairSource> Engine for Avx512Bf16<S> {
 /// As [`Engine::tile`], with `MR` rows and `NV` vectors.
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile<bf16>) {
-    let mut sums = [[_mm512_setzero_ps(); NV]; MR];
-    let mask = |v: usize| if v + 1 == NV { lanes(t.tail) } else { !0 };
-    // SAFETY: the tile's operands are readable for k pairs and its C under the mask; a prefetch may name any address.
+    // SAFETY: the tile's operands are readable for k pairs and its C under the mask.
     unsafe {
-        if t.resume {
-            for i in 0..MR {
-                for v in 0..NV {
-                    sums[i][v] = _mm512_maskz_loadu_ps(mask(v), t.c.add(i * t.c_row + v * LANES));
-                }
-            }
-        }
+        let mut sums = [[_mm512_setzero_ps(); NV]; MR];
+        first_sums(t, &mut sums);
         let (mut a, mut b) = (t.a, t.b);
         for _ in 0..t.k / UNROLL {
             steps::<MR, NV, UNROLL>(&mut sums, t, a, b);
@@ -125,11 +118,7 @@ unsafe fn tile<const MR: usize, const NV: usize>(t: &Tile<bf16>) {
             a = a.add(t.a_step);
             b = b.add(t.b_step);
         }
-        for i in 0..MR {
-            for v in 0..NV {
-                _mm512_mask_storeu_ps(t.c.add(i * t.c_row + v * LANES), mask(v), sums[i][v]);
-            }
-        }
+        store_sums(t, &sums);
     }
 }
 
