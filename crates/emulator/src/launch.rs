@@ -4,6 +4,7 @@ use crate::counts::Counts;
 use crate::exec::grid::{refusal, run_blocks};
 use crate::fault::Fault;
 use crate::memory::Memory;
+use crate::observe::Observer;
 use crate::program::{Entry, Program};
 
 /// The order in which warps take turns and blocks are begun. A correct kernel gives the same bits under each.
@@ -91,12 +92,33 @@ const MOST_BLOCKS: u32 = 65_535;
 ///
 /// The first [`Fault`]; the memory then holds whatever the kernel had written until then.
 pub fn run(launch: &Launch<'_>, memory: &mut Memory) -> Result<Counts, Fault> {
+    start(launch, memory, None)
+}
+
+/// As [`run`], one block after another, and shows every instruction to an observer.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_observed(
+    launch: &Launch<'_>,
+    memory: &mut Memory,
+    observer: &mut dyn Observer,
+) -> Result<Counts, Fault> {
+    start(launch, memory, Some(observer))
+}
+
+fn start<'m>(
+    launch: &Launch<'m>,
+    memory: &'m Memory,
+    observer: Option<&'m mut (dyn Observer + 'm)>,
+) -> Result<Counts, Fault> {
     let Some(entry) = launch.program.entries.get(launch.entry) else {
         let count = launch.program.entries.len();
         return Err(refusal("", format!("entry {} of a program with {count}", launch.entry)));
     };
     check(launch, entry).map_err(|sentence| refusal(&entry.name, sentence))?;
-    run_blocks(launch, entry, memory)
+    run_blocks(launch, entry, memory, observer)
 }
 
 fn check(launch: &Launch<'_>, entry: &Entry) -> Result<(), String> {

@@ -16,6 +16,7 @@ mod fault;
 mod isa;
 mod launch;
 mod memory;
+pub mod observe;
 mod program;
 mod ptx;
 pub mod tensor_core;
@@ -24,6 +25,6 @@ pub use counts::Counts;
 #[cfg(target_os = "linux")]
 pub use driver::{InstallError, install, last_fault};
 pub use fault::{Fault, FaultKind, SourceLine};
-pub use launch::{Checks, Launch, Options, Schedule, run};
+pub use launch::{Checks, Launch, Options, Schedule, run, run_observed};
 pub use memory::{Memory, MemoryError};
 pub use program::{Entry, Global, Param, ParseError, Program, Space};

@@ -1,6 +1,6 @@
 //! A program: what one PTX text declares.
 
-mod build;
+pub(crate) mod build;
 
 use std::fmt;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use crate::check::Effect;
 use crate::code::{Action, Args, Class, Code, Extra, Instr, NONE};
 use crate::exec::registers::{File, NEGATED};
 use crate::isa;
+use crate::observe::{Note, note};
 use crate::ptx::Mistake;
 use crate::ptx::syntax::{Function, Instruction, Module, Operand};
 
@@ -28,6 +29,32 @@ pub(crate) fn link<'a>(
     globals: &HashMap<&'a str, usize>,
     functions: &HashMap<&'a str, usize>,
     entry: usize,
+) -> Result<Linked, Mistake> {
+    link_noting(module, globals, functions, entry, None)
+}
+
+/// As [`link`], with a note on every instruction that was written.
+///
+/// # Errors
+///
+/// As [`link`].
+pub(crate) fn listed<'a>(
+    module: &Module<'a>,
+    globals: &HashMap<&'a str, usize>,
+    functions: &HashMap<&'a str, usize>,
+    entry: usize,
+) -> Result<(Code, Vec<Note>), Mistake> {
+    let mut notes = Vec::new();
+    let linked = link_noting(module, globals, functions, entry, Some(&mut notes))?;
+    Ok((linked.code, notes))
+}
+
+fn link_noting<'a>(
+    module: &Module<'a>,
+    globals: &HashMap<&'a str, usize>,
+    functions: &HashMap<&'a str, usize>,
+    entry: usize,
+    mut notes: Option<&mut Vec<Note>>,
 ) -> Result<Linked, Mistake> {
     let (mut pools, mut layout) = (Pools::default(), Layout::default());
     let mut emitted: HashMap<usize, Emitted> = HashMap::new();
@@ -49,7 +76,7 @@ pub(crate) fn link<'a>(
             pools: &mut pools,
             layout: &mut layout,
         };
-        emit(function, &mut around, &mut instrs)?;
+        emit(function, &mut around, &mut instrs, notes.as_deref_mut())?;
         emitted.insert(index, Emitted { start, return_slot, frame });
     }
     let start = emitted.get(&entry).map_or(0, |emitted| emitted.start);
@@ -113,6 +140,7 @@ fn emit<'a>(
     function: &Function<'a>,
     around: &mut Surroundings<'_, 'a>,
     instrs: &mut Vec<Instr>,
+    mut notes: Option<&mut Vec<Note>>,
 ) -> Result<(), Mistake> {
     let first = instrs.len();
     let mut pcs = Vec::with_capacity(function.instructions.len() + 1);
@@ -128,6 +156,10 @@ fn emit<'a>(
         }
         decoder.out.action = isa::decode(&mut decoder)?;
         decoder.check_understood()?;
+        if let Some(notes) = &mut notes {
+            let pc = (instrs.len() + decoder.before.len()) as u32;
+            notes.push(note(&mut decoder, pc));
+        }
         let Decoder { before, out, behind, .. } = decoder;
         instrs.extend(before);
         instrs.push(out);

@@ -6,6 +6,7 @@ use crate::counts::Counts;
 use crate::fault::FaultKind;
 use crate::launch::{Checks, Launch};
 use crate::memory::{Allocation, Memory};
+use crate::observe::Observer;
 
 /// A broken rule and the lane that broke it.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Block<'m> {
     pub(crate) watch: Option<Watch>,
     /// Its place in the grid.
     pub(crate) index: [u32; 3],
+    /// Who is shown every instruction.
+    pub(crate) observer: Option<&'m mut (dyn Observer + 'm)>,
 }
 
 impl<'m> Block<'m> {
@@ -63,6 +66,7 @@ impl<'m> Block<'m> {
             checks: launch.options.checks,
             watch: launch.options.checks.races.then(|| Watch::new(launch.grid, launch.block)),
             index: [0; 3],
+            observer: None,
         }
     }
 

@@ -11,6 +11,7 @@ use crate::counts::Counts;
 use crate::fault::{Fault, FaultKind};
 use crate::launch::Launch;
 use crate::memory::Memory;
+use crate::observe::Observer;
 use crate::program::Entry;
 
 /// Runs all blocks of a launch that has been found possible.
@@ -18,11 +19,13 @@ pub(crate) fn run_blocks<'m>(
     launch: &Launch<'m>,
     entry: &Entry,
     memory: &'m Memory,
+    observer: Option<&'m mut (dyn Observer + 'm)>,
 ) -> Result<Counts, Fault> {
     let grid = Grid { launch, entry, code: &entry.code };
     let blocks: u64 = launch.grid.iter().map(|&count| u64::from(count)).product();
     // Blocks that are checked for races against each other are told apart by their turns.
-    if launch.options.parallel && !launch.options.checks.races && blocks > 1 {
+    let one_by_one = launch.options.checks.races || observer.is_some();
+    if launch.options.parallel && !one_by_one && blocks > 1 {
         let worker = || grid.worker(memory);
         let run = |worker: &mut Worker<'m>, block| {
             grid.run_block(worker, block)?;
@@ -37,6 +40,7 @@ pub(crate) fn run_blocks<'m>(
         );
     }
     let mut worker = grid.worker(memory);
+    worker.block.observer = observer;
     let mut order = Order::new(launch.options.schedule, u64::MAX);
     let mut left: Vec<u64> = (0..blocks).rev().collect();
     while !left.is_empty() {

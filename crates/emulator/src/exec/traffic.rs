@@ -43,7 +43,7 @@ pub(crate) fn record(
 }
 
 /// Distinct sectors. An access is aligned and at most 16 bytes, so a lane touches one.
-fn sectors(addresses: &Row<u64>, mask: u32) -> u64 {
+pub(crate) fn sectors(addresses: &Row<u64>, mask: u32) -> u64 {
     let mut touched = [0; LANES];
     let mut count = 0;
     let mut is_sorted = true;

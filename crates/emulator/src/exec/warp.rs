@@ -8,6 +8,7 @@ use super::copies::Copies;
 use super::registers::{LANES, Registers, Row, lanes};
 use crate::code::{Action, Class, Code, Instr, NONE};
 use crate::fault::FaultKind;
+use crate::observe::{Moment, show};
 
 /// Instructions that one group may issue while others could run: lanes that spin on a flag must not starve the
 /// lane that sets it.
@@ -110,7 +111,10 @@ impl Warp {
             group.wait = Wait::Nothing;
             let is_alone = self.groups.is_empty();
             let pause = if is_alone { end } else { end.min(self.steps + PATIENCE) };
-            let result = self.run_group(&mut group, block, code, pause);
+            let result = match block.observer {
+                None => self.run_group::<false>(&mut group, block, code, pause),
+                Some(_) => self.run_group::<true>(&mut group, block, code, pause),
+            };
             if group.mask != 0 {
                 if self.steps >= pause && !is_alone {
                     group.turns += 1;
@@ -179,7 +183,7 @@ impl Warp {
     }
 
     /// Runs one group until it meets, splits, waits, leaves or has used its time.
-    fn run_group(
+    fn run_group<const OBSERVED: bool>(
         &mut self,
         group: &mut Group,
         block: &mut Block<'_>,
@@ -199,6 +203,10 @@ impl Warp {
             }
             self.steps += 1;
             count(block, instr, mask);
+            let pc = group.pc;
+            if OBSERVED {
+                show(Moment::Before, block, self, instr, pc, mask);
+            }
             match instr.action {
                 Action::Pure(work) => {
                     if mask != 0 {
@@ -213,10 +221,18 @@ impl Warp {
                     group.pc += 1;
                 }
                 _ => {
-                    if self.turn(group, block, instr, mask)? {
+                    let has_moved = self.turn(group, block, instr, mask)?;
+                    // A collective instruction that moved lanes has parked them and not run.
+                    if OBSERVED && !(has_moved && matches!(instr.action, Action::Collective(_))) {
+                        show(Moment::After, block, self, instr, pc, mask);
+                    }
+                    if has_moved {
                         return Ok(());
                     }
                 }
+            }
+            if OBSERVED && matches!(instr.action, Action::Pure(_) | Action::Effect(_)) {
+                show(Moment::After, block, self, instr, pc, mask);
             }
             if group.pc >= limit || group.pc < lowest || self.steps >= end {
                 return Ok(());

@@ -24,16 +24,9 @@ pub(super) fn program(text: &str) -> Result<Program, Mistake> {
             format!("PTX {major}.{minor} is newer than {most}.{least}, the newest that is understood"),
         ));
     }
-    let kept: Vec<&Variable<'_>> = module.variables.iter().filter(|v| space(v).is_some()).collect();
-    let index: HashMap<&str, usize> = kept.iter().enumerate().map(|(at, v)| (v.name, at)).collect();
-    let globals = kept.iter().map(|variable| global(variable, &index)).collect::<Result<_, _>>()?;
-    let mut functions: HashMap<&str, usize> = HashMap::new();
-    for (at, function) in module.functions.iter().enumerate() {
-        // A declaration may come before the definition, and again after it.
-        if !function.scopes.is_empty() || !functions.contains_key(function.name) {
-            functions.insert(function.name, at);
-        }
-    }
+    let (index, functions) = (variables(&module), functions(&module));
+    let kept = module.variables.iter().filter(|v| space(v).is_some());
+    let globals = kept.map(|variable| global(variable, &index)).collect::<Result<_, _>>()?;
     let is_kernel = |function: &&(usize, &Function<'_>)| function.1.is_entry && !function.1.scopes.is_empty();
     let numbered: Vec<(usize, &Function<'_>)> = module.functions.iter().enumerate().collect();
     let entries = numbered
@@ -49,6 +42,24 @@ pub(super) fn program(text: &str) -> Result<Program, Mistake> {
         files: module.files.iter().map(|(number, path)| (*number, (*path).to_owned())).collect(),
         text: Arc::from(text),
     })
+}
+
+/// The variables that outlive a launch: their places in [`Program::globals`].
+pub(crate) fn variables<'a>(module: &Module<'a>) -> HashMap<&'a str, usize> {
+    let kept = module.variables.iter().filter(|v| space(v).is_some());
+    kept.enumerate().map(|(at, v)| (v.name, at)).collect()
+}
+
+/// The functions of a module: their places in its list.
+pub(crate) fn functions<'a>(module: &Module<'a>) -> HashMap<&'a str, usize> {
+    let mut functions: HashMap<&str, usize> = HashMap::new();
+    for (at, function) in module.functions.iter().enumerate() {
+        // A declaration may come before the definition, and again after it.
+        if !function.scopes.is_empty() || !functions.contains_key(function.name) {
+            functions.insert(function.name, at);
+        }
+    }
+    functions
 }
 
 fn space(variable: &Variable<'_>) -> Option<Space> {
