@@ -1,9 +1,9 @@
 // Computes: for rows x of n logits and a target t each: m = max x, s = ln Σ e^(x - m), the loss
 //   s - Σⱼ qⱼ·(xⱼ - m), with q = peak + rest at t and rest elsewhere; and the gradient (e^(x - m - s) - q)·weight·g. The
 //   fused entries do both. `weight` entries: 1 over the number of targets, or 1; `total` entries: Σ loss·weight.
-// Reads/Writes: logits once up to n = 8192, twice beyond; their gradient once, in place if wanted; 12 bytes a row.
+// Reads/Writes: logits once, fused twice where not kept (past 8192, or no 16-byte runs); their gradient once; 12 bytes a row.
 // Plan: a group of threads per row (`tile/row.cuh`); one block for the weight and for the total.
-// Traffic: 1 element a place forward, 2 backward, 2 fused (3 for n > 8192): the roof is memory.
+// Traffic: 1 element a place forward (2 if smoothing, where not kept), 2 backward, 2 fused (3 where not kept): memory.
 // Shared memory: 128 bytes static.
 // Ordering: two barriers around each exchange of partial results; the fused entries read the row before they write it.
 // Numerics: f32 in rows; the total in f64, in an order that depends on the number of rows alone. Rows whose target is

@@ -1,6 +1,6 @@
 // Computes: C (M, N) = f(A (M, K) · B (K, N) + bias) + residual + C for M ≤ 8: the products of decoding. nt reads B from
 //   rows along K (a weight (N, K)), nn from rows along N (a weight (K, N)).
-// Reads/Writes: B once; A once per block, from the caches; bias, pre, residual and C once.
+// Reads/Writes: B once; A once per warp in nt, per block in nn, from the caches; bias, pre, residual and C once.
 // Plan: nt: a warp has two columns of C; lanes take eight neighbours of K at a time and are summed by exchanges. nn: a
 //   block has 64 columns, two per lane; its warps take rows of B in turn and are summed through shared memory.
 // Traffic: K·N elements of B for 2·M·K·N flops: the roof is memory.

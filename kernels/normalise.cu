@@ -1,15 +1,15 @@
 // Computes: rows x of n to y = w·x̂ + b with x̂ = (x - μ)·r: layer norm with r = 1/√(σ² + ε), or RMS norm with μ = 0, no b,
 //   r = 1/√(mean(x²) + ε). Backward, with h = g·w: dx = r·(h - mean(h) - x̂·mean(h·x̂)), without mean(h) for RMS; and
 //   dw = Σ g·x̂, db = Σ g over the rows, in the partial entries by chunks of rows (`columns.cu` adds the chunks up).
-// Reads/Writes: x (or g and x) once up to n = 8192, twice beyond; w and b from cache; y (or dx), μ and r once. The partial
-//   entries read g and x once more. Gapless rows.
+// Reads/Writes: of rows of whole 16-byte runs the first 8192 elements once, all others for each pass: 3 of layer norm, 2 of
+//   RMS norm and backward; w and b by each row, from cache; y (or dx), μ, r once. The partial entries read g and x again.
 // Plan: a group of threads per row (`tile/row.cuh`), the row in registers; sums of columns in tiles (`tile/columns.cuh`).
-// Traffic: 2 elements a place forward, 3 + 2 backward: the roof is memory.
+// Traffic: 2 elements a place forward, 3 + 2 backward where read once (dw, db: a second read of g, x): the roof is memory.
 // Shared memory: 128 bytes static; 8 KiB in the partial entries.
 // Ordering: two barriers around each exchange of partial results; y may be x, dx may be g if dw is made first.
 // Numerics: forward sums in f64, layer norm's over numbers shifted by the row's first; the statistics are f32. Backward
 //   sums in f32. A NaN spreads over its row.
-// Limits: n < 2³¹.
+// Limits: n < 2³¹, gapless rows.
 // Source: Ba, Kiros and Hinton, arXiv 1607.06450, §3. Zhang and Sennrich, arXiv 1910.07467, §3.
 #include "tile/columns.cuh"
 #include "tile/row.cuh"

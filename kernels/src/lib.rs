@@ -12,6 +12,7 @@ mod entry;
 mod float;
 mod map;
 mod rows;
+mod sources;
 mod space;
 
 pub mod attention;
@@ -42,6 +43,7 @@ pub use dtype::Dtype;
 pub use entry::{Entry, Launch, Module, Stream};
 pub use float::Float;
 pub use map::Map;
+pub use sources::{source, source_of, sources};
 pub use space::{Dims, MAX_DIMS, Operand, Space, dims};
 
 /// Declares the kernels' modules and derives [`entries`] from the list.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, OnceLock};
 
 use half::{bf16, f16};
-use warpsmith_emulator::{Memory, Options, Program, Schedule};
+use warpsmith_emulator::{Counts, Memory, Options, Program, Schedule};
 use warpsmith_kernels::{Float, Launch};
 
 /// The unit roundoff of f32, in which all kernels compute.
@@ -98,9 +98,10 @@ impl Gpu {
         }
     }
 
-    pub fn run(&mut self, launch: &Launch) {
+    /// Runs a launch; what it did.
+    pub fn run(&mut self, launch: &Launch) -> Counts {
         if launch.is_empty() {
-            return;
+            return Counts::default();
         }
         let program = program(launch);
         let entry = program.entry(launch.entry.name).unwrap();
@@ -116,13 +117,16 @@ impl Gpu {
             globals: &globals,
             options: &options,
         };
-        if let Err(fault) = warpsmith_emulator::run(&launch, &mut self.memory) {
-            panic!("{fault}");
+        match warpsmith_emulator::run(&launch, &mut self.memory) {
+            Ok(counts) => counts,
+            Err(fault) => panic!("{fault}"),
         }
     }
 
     pub fn run_all(&mut self, launches: &[Launch]) {
-        launches.iter().for_each(|launch| self.run(launch));
+        launches.iter().for_each(|launch| {
+            self.run(launch);
+        });
     }
 }
 

@@ -2,6 +2,8 @@
 //! accesses past the end, and races.
 
 mod attend;
+mod counts;
+mod counts_maps;
 mod gpu;
 mod indices;
 mod maps;

@@ -1,0 +1,92 @@
+//! The sources of the kernels, as the line tables of the PTX name them: for whoever shows a reader the line behind an
+//! instruction. A program that asks for none of them carries none of them.
+
+/// The path as line tables have it, and the text.
+macro_rules! sources {
+    ($($name:literal,)*) => {
+        [$((concat!("kernels/", $name), include_str!(concat!("../", $name)))),*]
+    };
+}
+
+/// The text of a source file of the kernels by its path in the repository, such as `kernels/tile/row.cuh`.
+pub fn source(path: &str) -> Option<&'static str> {
+    sources().iter().find(|(known, _)| *known == path).map(|(_, text)| *text)
+}
+
+/// The source file that a module is built from.
+pub fn source_of(module: &crate::Module) -> Option<&'static str> {
+    source(&format!("kernels/{}.cu", module.name))
+}
+
+/// Every source file: its path in the repository, and its text.
+pub fn sources() -> &'static [(&'static str, &'static str)] {
+    static SOURCES: [(&str, &str); 49] = sources! {
+        "attention_backward.cu",
+        "attention_delta.cu",
+        "attention_f32.cu",
+        "attention_forward.cu",
+        "binary.cu",
+        "cast.cu",
+        "columns.cu",
+        "compare.cu",
+        "copy.cu",
+        "cross_entropy.cu",
+        "decode.cu",
+        "dropout.cu",
+        "gemv.cu",
+        "index.cu",
+        "index_add.cu",
+        "matmul.cu",
+        "matmul_f32.cu",
+        "matmul_reduce.cu",
+        "normalise.cu",
+        "optimise.cu",
+        "pow.cu",
+        "reduce.cu",
+        "rope.cu",
+        "select.cu",
+        "softmax.cu",
+        "swiglu.cu",
+        "unary.cu",
+        "unary_backward.cu",
+        "ptx/convert.cuh",
+        "ptx/cp_async.cuh",
+        "ptx/exponential.cuh",
+        "ptx/ldmatrix.cuh",
+        "ptx/mma.cuh",
+        "ptx/philox.cuh",
+        "ptx/shared.cuh",
+        "tile/activation.cuh",
+        "tile/attention.cuh",
+        "tile/columns.cuh",
+        "tile/dtype.cuh",
+        "tile/eight.cuh",
+        "tile/epilogue.cuh",
+        "tile/index.cuh",
+        "tile/map.cuh",
+        "tile/math.cuh",
+        "tile/row.cuh",
+        "tile/softmax.cuh",
+        "tile/space.cuh",
+        "tile/swizzle.cuh",
+        "tile/vector.cuh",
+    };
+    &SOURCES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A source that is missing here would be a line that no reader can be shown.
+    #[test]
+    fn every_file_of_a_line_table_has_its_text() {
+        for module in crate::entries().iter().map(|entry| entry.module) {
+            assert!(source_of(module).is_some_and(|text| text.contains("// Computes: ")), "{}", module.name);
+            let paths = module.ptx.lines().filter_map(|line| line.trim().strip_prefix(".file"));
+            for path in paths.filter_map(|line| line.split('"').nth(1)) {
+                assert!(source(path).is_some(), "{path} of {}.ptx", module.name);
+            }
+        }
+    }
+}
