@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["warpsmith-tensor"],
     &["warpsmith-autograd"],
     &["warpsmith-ops"],
-    &["warpsmith-model", "warpsmith-text", "warpsmith-bench"],
+    &["warpsmith-model", "warpsmith-text", "warpsmith-bench", "warpsmith-conformance"],
     &["warpsmith-train"],
     &["warpsmith-serve"],
     &["warpsmith"],

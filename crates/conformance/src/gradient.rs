@@ -1,17 +1,20 @@
-//! Two questions. Is the formula right: the vjp in f64 against differences of the oracle? And do the kernels compute
-//! the formula: the vjp in f32 and bf16 against the vjp in f64 at the same numbers?
+//! Whether kernels compute the formula of their gradient: the vjp in a narrow dtype on a device against the vjp in f64
+//! at the same numbers.
 
-use rayon::prelude::*;
-use warpsmith_autograd::{Array, Differentiability, Input, Op, Sample, Values, gradcheck};
-use warpsmith_tensor::{DType, Result, Rng, Seed};
+use warpsmith_autograd::{Array, Input, Sample, Values};
+use warpsmith_tensor::{DType, Device, Result, Rng, Seed, Shape};
 
-use crate::call::{arrays, dtypes, metas, specs};
+use crate::check::{Answer, text};
+use crate::sweep::{Item, Place};
 use crate::tape::gradients;
-use crate::values::{Class, Repeat, dtype_of, rounded};
+use crate::{Class, Repeat, Tally, Worst, arrays, dtype_of, metas, rounded};
 
 /// Numbers on a grid in random order, none twice and none near zero: a maximum has one place, |x| has one slope.
-fn smooth(sample: &Sample, dtypes: &[DType]) -> Vec<Array> {
-    let mut x = arrays(sample, dtypes, Class::Uniform, Repeat::Nowhere);
+///
+/// # Errors
+/// As [`arrays`].
+pub fn smooth(sample: &Sample, dtypes: &[DType]) -> Result<Vec<Array>> {
+    let mut x = arrays(sample, dtypes, Class::Uniform, Repeat::Nowhere)?;
     for (i, ((array, input), &dtype)) in x.iter_mut().zip(&sample.inputs).zip(dtypes).enumerate() {
         let Some((low, high)) = interval(input) else { continue };
         let n = array.data.len();
@@ -25,7 +28,7 @@ fn smooth(sample: &Sample, dtypes: &[DType]) -> Vec<Array> {
                 rounded(low + (high - low) * (cell as f64 + shift) / n as f64, dtype).clamp(low, high);
         }
     }
-    x
+    Ok(x)
 }
 
 /// Between which numbers an input lies; `None` if the sample fixes them or they are no reals.
@@ -35,45 +38,6 @@ fn interval(input: &Input) -> Option<(f64, f64)> {
         Values::Between(low, high) => Some((low, high)),
         _ => None,
     }
-}
-
-fn differentiable() -> Vec<(&'static str, Vec<Sample>)> {
-    let all = specs().into_iter().map(|spec| (spec.name, (spec.samples)()));
-    all.filter(|(_, samples)| {
-        samples.iter().any(|s| s.op.differentiability() == Differentiability::Differentiable)
-    })
-    .collect()
-}
-
-#[test]
-fn every_gradient_formula_agrees_with_differences() {
-    let reports: Vec<(&str, usize, f64, Vec<String>)> = differentiable()
-        .par_iter()
-        .map(|(name, samples)| {
-            let (mut compared, mut worst, mut failures) = (0, 0f64, Vec::new());
-            for (number, sample) in samples.iter().enumerate() {
-                let kinds: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
-                let x: Vec<(Array, DType)> = smooth(sample, &kinds).into_iter().zip(kinds).collect();
-                match gradcheck(&sample.op, &x) {
-                    Ok(report) => {
-                        compared += report.compared;
-                        worst = worst.max(report.worst);
-                    }
-                    Err(error) => failures.push(format!("sample {number}: {error}")),
-                }
-            }
-            (*name, compared, worst, failures)
-        })
-        .collect();
-    let mut failed = 0;
-    for (name, compared, worst, failures) in &reports {
-        println!("{name}: {compared} derivatives, worst at {worst:.3} of what is allowed");
-        failures.iter().for_each(|failure| println!("    {failure}"));
-        failed += failures.len() + usize::from(*compared == 0);
-    }
-    let total: usize = reports.iter().map(|r| r.1).sum();
-    println!("{total} derivatives of {} ops", reports.len());
-    assert!(failed == 0, "{failed} samples have a wrong formula, or none that was compared; see above");
 }
 
 /// The largest magnitude; NaN if there is one.
@@ -113,7 +77,7 @@ fn sensitivity(
         });
         let shaken: Vec<Array> = shaken.collect();
         let weights: Vec<Array> = weights.iter().map(shake).collect();
-        let other = gradients(sample, &shaken, &oracle, &weights)?;
+        let other = gradients(sample, &shaken, &oracle, &weights, &Device::Cpu)?;
         for (moved, (a, b)) in moved.iter_mut().zip(exact.iter().zip(&other)) {
             if let (Some(a), Some(b)) = (a, b) {
                 *moved = moved.max(norm(a.iter().zip(b).map(|(a, b)| a - b)));
@@ -132,21 +96,25 @@ fn sensitivity(
 /// Eight, since between the inputs and a gradient lie a saved output, the gradient coming in, the intermediate tensors
 /// of a composed vjp and the result, each rounded once to the dtype; n·2⁻²⁴, since a kernel sums no more than n terms in
 /// f32. Element for element the backward kernels are held to their own bounds by the forward sweep.
-fn share(sample: &Sample, float: DType, kinds: &[DType]) -> Result<f64> {
-    let x = smooth(sample, kinds);
-    let outputs = sample.op.shape(&metas(sample, kinds))?;
+///
+/// # Errors
+/// Those of the op and of its vjp.
+pub fn share(sample: &Sample, float: DType, kinds: &[DType], device: &Device) -> Result<f64> {
+    let x = smooth(sample, kinds)?;
+    let metas = metas(sample, kinds)?;
+    let outputs = sample.op.shape(&metas)?;
     let rng = Rng::new(Seed(99));
-    let weight = |shape| {
-        let numbers = rng.uniform(warpsmith_tensor::Shape::numel(&shape)).into_iter();
+    let weight = |shape: Shape| {
+        let numbers = rng.uniform(shape.numel()).into_iter();
         Array { shape, data: numbers.map(|u| rounded(2.0 * u as f64 - 1.0, float)).collect() }
     };
     let weights: Vec<Array> = outputs.iter().map(|m| weight(m.shape)).collect();
     let oracle: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
-    let exact = gradients(sample, &x, &oracle, &weights)?;
-    let got = gradients(sample, &x, kinds, &weights)?;
+    let exact = gradients(sample, &x, &oracle, &weights, &Device::Cpu)?;
+    let got = gradients(sample, &x, kinds, &weights, device)?;
     let moved = sensitivity(sample, &x, &weights, float, &exact)?;
     let largest = x.iter().chain(&weights).map(|a| a.data.len()).max().unwrap_or(0) as f64;
-    let n = largest.max(sample.op.roundings(&metas(sample, kinds)));
+    let n = largest.max(sample.op.roundings(&metas));
     let mut worst = 0f64;
     for ((exact, got), moved) in exact.iter().zip(&got).zip(moved) {
         let (Some(exact), Some(got)) = (exact, got) else { continue };
@@ -159,31 +127,15 @@ fn share(sample: &Sample, float: DType, kinds: &[DType]) -> Result<f64> {
     Ok(worst)
 }
 
-#[test]
-fn every_kernel_computes_its_gradient() {
-    let lines: Vec<(String, usize)> = differentiable()
-        .par_iter()
-        .flat_map(|(name, samples)| {
-            [DType::F32, DType::BF16].par_iter().map(move |&float| {
-                let (mut worst, mut failures) = (0f64, Vec::new());
-                for (number, sample) in samples.iter().enumerate() {
-                    let Ok(Some(kinds)) = dtypes(sample, float) else { continue };
-                    match share(sample, float, &kinds) {
-                        Ok(share) if share <= 1.0 => worst = worst.max(share),
-                        Ok(share) => failures.push(format!(
-                            "sample {number} {:?}: {share:.2} of the allowed error",
-                            sample.op
-                        )),
-                        Err(error) => failures.push(format!("sample {number}: {error}")),
-                    }
-                }
-                let mut line = format!("{name} {float}: worst at {worst:.3} of what is allowed");
-                failures.iter().for_each(|failure| line += &format!("\n    {failure}"));
-                (line, failures.len())
-            })
-        })
-        .collect();
-    lines.iter().for_each(|(line, _)| println!("{line}"));
-    let failed: usize = lines.iter().map(|(_, failed)| failed).sum();
-    assert!(failed == 0, "{failed} gradients are off; see above");
+/// Compares the gradient of the sample.
+pub(crate) fn ask(item: &Item, place: &Place, kinds: &[DType], tally: &mut Tally) -> Answer {
+    let share = share(&item.sample, item.float, kinds, place.device).map_err(text)?;
+    tally.cases += 1;
+    tally.worst.add(Worst { share, place: format!("sample {} {}", item.number, item.float) });
+    // Not `share > 1`: NaN is no right answer either.
+    if share.is_nan() || share > 1.0 {
+        let message = format!("the gradient is off by {share:.2} of the allowed error");
+        tally.failures.push(item.failure(Some(Class::Uniform), Vec::new(), message));
+    }
+    Ok(())
 }

@@ -13,28 +13,39 @@
 use warpsmith_autograd::{Array, Meta};
 use warpsmith_tensor::{DType, Tensor};
 
-use crate::call::Expected;
-use crate::values::range;
+use crate::{Expected, range};
 
 const U: f64 = 1.0 / 16_777_216.0;
 
-/// Compares output number `which`; the error is a text that shows the first wrong element.
+/// Compares output number `which` with what is expected, and gives the largest error in units of what is allowed.
+/// `x` are the inputs, for the message.
+///
+/// # Errors
+/// A text that shows the first wrong element.
 pub fn compare(
     got: &Tensor,
     meta: &Meta,
     expected: &Expected,
     which: usize,
     x: &[Array],
-) -> Result<(), String> {
+) -> Result<f64, String> {
     let values = got.to_f64_vec().map_err(|e| e.to_string())?;
     let reference = &expected.outputs[which];
     let scale = expected.scales.get(which).ok_or_else(|| format!("no scale for output {which}"))?;
     if scale.data.len() != values.len() || reference.data.len() != values.len() {
         return Err(format!("output {which}: {} values, {} scales", values.len(), scale.data.len()));
     }
-    let wrong = |i: &usize| !is_right(values[*i], reference.data[*i], scale.data[*i], meta.dtype, expected);
-    let count = (0..values.len()).filter(wrong).count();
-    let Some(i) = (0..values.len()).find(wrong) else { return Ok(()) };
+    let share = |i: usize| share(values[i], reference.data[i], scale.data[i], meta.dtype, expected);
+    let (mut count, mut first, mut worst) = (0, None, 0f64);
+    for i in 0..values.len() {
+        let share = share(i);
+        worst = worst.max(share.unwrap_or(f64::INFINITY));
+        if share.is_none() {
+            count += 1;
+            first = first.or(Some(i));
+        }
+    }
+    let Some(i) = first else { return Ok(worst) };
     let around = i.saturating_sub(2)..(i + 3).min(values.len());
     let inputs: Vec<String> =
         x.iter()
@@ -69,24 +80,27 @@ fn bound(reference: f64, scale: f64, dtype: DType, expected: &Expected) -> f64 {
     dtype.unit_roundoff() * reference.abs() + (inside + U * reference.abs()) + lost + range(dtype).1
 }
 
-fn is_right(got: f64, reference: f64, scale: f64, dtype: DType, expected: &Expected) -> bool {
+/// The error in units of what is allowed, 0 where no error is measured (∞ for ∞, whole numbers); `None` if it is wrong.
+fn share(got: f64, reference: f64, scale: f64, dtype: DType, expected: &Expected) -> Option<f64> {
+    let exact = |right: bool| right.then_some(0.0);
     if !dtype.is_float() {
-        return got == reference;
+        return exact(got == reference);
     }
     if reference.is_nan() || reference.is_infinite() {
-        return got == reference || (got.is_nan() && reference.is_nan());
+        return exact(got == reference || (got.is_nan() && reference.is_nan()));
     }
     let (largest, _) = range(dtype);
     let bound = bound(reference, scale, dtype, expected);
     let cancels = scale > 1.000_001 * reference.abs();
     let overflows_inside = cancels && scale >= range(DType::F32).0 / 2.0;
     if !got.is_finite() && overflows_inside {
-        return true;
+        return Some(0.0);
     }
     if reference.abs() + bound > largest && got.abs() >= largest && got.signum() == reference.signum() {
-        return true;
+        return Some(0.0);
     }
-    (got - reference).abs() <= bound
+    let error = (got - reference).abs();
+    (error <= bound).then(|| if bound.is_finite() { error / bound } else { 0.0 })
 }
 
 /// The place of the `i`th element, row-major.

@@ -1,7 +1,7 @@
 //! Which numbers go into a call: the value classes, each rounded to the dtype that the op will see.
 
 use warpsmith_autograd::{Array, Input, Values};
-use warpsmith_tensor::{DType, Rng, Seed, Shape, with_dtype};
+use warpsmith_tensor::{DType, Error, Result, Rng, Seed, Shape, with_dtype};
 
 /// What kind of numbers an input that may hold any numbers holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub enum Class {
 }
 
 impl Class {
+    /// All classes, the ordinary one first.
     pub const ALL: [Self; 11] = [
         Self::Uniform,
         Self::Moderate,
@@ -74,15 +75,24 @@ pub fn dtype_of(input: &Input, float: DType) -> DType {
 /// Along which axis all elements are equal, so that a stride of 0 can hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
+    /// No two elements need be equal.
     Nowhere,
+    /// Along the first axis.
     First,
+    /// Along the last axis.
     Last,
+    /// Along every axis: one number.
     Everywhere,
 }
 
+impl Repeat {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Nowhere, Self::First, Self::Last, Self::Everywhere];
+}
+
 /// Numbers for one input. `salt` tells the inputs of one call apart, so that no two are equal.
-pub fn fill(input: &Input, dtype: DType, class: Class, repeat: Repeat, salt: u64) -> Array {
-    let shape = Shape::new(&input.dims).expect("a sample has a valid shape");
+pub fn fill(input: &Input, dtype: DType, class: Class, repeat: Repeat, salt: u64) -> Result<Array> {
+    let shape = Shape::new(&input.dims)?;
     let rng = Rng::new(Seed(0x5EED ^ (salt << 32) ^ class as u64));
     let n = shape.numel();
     let unit: Vec<f64> = rng.uniform(n).into_iter().map(f64::from).collect();
@@ -98,12 +108,15 @@ pub fn fill(input: &Input, dtype: DType, class: Class, repeat: Repeat, salt: u64
         Values::Integers(values) => values.iter().map(|&v| v as f64).collect(),
         Values::Exactly(values) => values.clone(),
     };
-    assert_eq!(data.len(), n, "a sample gives as many numbers as its shape has");
+    if data.len() != n {
+        let message = format!("the sample gives {} numbers for an input of {shape}", data.len());
+        return Err(Error::internal("sample", message));
+    }
     let mut array = Array { shape, data: data.into_iter().map(|v| rounded(v, dtype)).collect() };
     if !matches!(input.values, Values::Integers(_) | Values::Exactly(_)) {
         make_constant(&mut array, repeat);
     }
-    array
+    Ok(array)
 }
 
 /// A float that rounding does not carry out of its domain.

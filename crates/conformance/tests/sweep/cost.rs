@@ -3,11 +3,10 @@
 use std::collections::HashSet;
 
 use warpsmith_autograd::{Cost, Meta, Op, Sample, apply, apply_owned};
-use warpsmith_tensor::{DType, Result, Tensor, with_dtype};
+use warpsmith_conformance::{Class, Repeat, arrays, dtypes, metas, tape::leaves};
+use warpsmith_tensor::{DType, Device, Result, Tensor, with_dtype};
 
-use crate::call::{arrays, dtypes, metas, specs};
-use crate::tape::leaves;
-use crate::values::{Class, Repeat};
+use crate::specs;
 
 fn bytes(metas: &[Meta]) -> u64 {
     metas.iter().map(|m| (m.shape.numel() * m.dtype.size()) as u64).sum()
@@ -22,8 +21,8 @@ fn contents(tensor: &Tensor) -> Result<(usize, Vec<u64>)> {
 /// The bytes that a call cannot help writing when it may take its inputs' memory: all of an output that lies in memory
 /// of its own, and of one that lies where an input lay, the elements that changed.
 fn least_written(sample: &Sample, kinds: &[DType]) -> Result<u64> {
-    let x = arrays(sample, kinds, Class::Uniform, Repeat::Nowhere);
-    let inputs = leaves(&x, kinds, |_| false)?;
+    let x = arrays(sample, kinds, Class::Uniform, Repeat::Nowhere)?;
+    let inputs = leaves(&x, kinds, &Device::Cpu, |_| false)?;
     let before = inputs.iter().map(contents).collect::<Result<Vec<_>>>()?;
     let mut least = 0;
     for output in apply_owned(sample.op.clone(), inputs)? {
@@ -44,7 +43,7 @@ fn cost_formulas_fit_the_tensors() {
             let (mut sizes, mut costs, mut views) = (HashSet::new(), HashSet::new(), 0);
             for sample in (spec.samples)() {
                 let Ok(Some(kinds)) = dtypes(&sample, float) else { continue };
-                let inputs = metas(&sample, &kinds);
+                let inputs = metas(&sample, &kinds).unwrap();
                 let (op, cost) = (&sample.op, sample.op.cost());
                 let (read, written, flops) = match cost.values(op.as_ref(), &inputs) {
                     Ok(values) => values,
@@ -91,11 +90,11 @@ fn an_op_that_says_it_moves_nothing_makes_views() {
     for spec in specs() {
         for sample in (spec.samples)() {
             let Ok(Some(kinds)) = dtypes(&sample, DType::F32) else { continue };
-            let x = arrays(&sample, &kinds, Class::Uniform, Repeat::Nowhere);
+            let x = arrays(&sample, &kinds, Class::Uniform, Repeat::Nowhere).unwrap();
             if sample.op.cost() != Cost::VIEW || x.iter().any(|a| a.data.is_empty()) {
                 continue;
             }
-            let inputs = leaves(&x, &kinds, |_| false).unwrap();
+            let inputs = leaves(&x, &kinds, &Device::Cpu, |_| false).unwrap();
             let outputs = apply(sample.op.clone(), &inputs.iter().collect::<Vec<_>>()).unwrap();
             for output in outputs {
                 let is_view = inputs.iter().any(|input| input.shares_storage(&output));

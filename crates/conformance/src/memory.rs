@@ -1,13 +1,14 @@
 //! The same values in other memory: every layout that a view can have, in storage whose other elements are poison.
 
 use warpsmith_autograd::Array;
-use warpsmith_tensor::{DType, Device, Layout, Shape, Tensor};
+use warpsmith_tensor::{DType, Device, Layout, Result, Shape, Tensor};
 
-use crate::values::Repeat;
+use crate::Repeat;
 
 /// How a tensor lies in its storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
+    /// Row-major, without gaps.
     Contiguous,
     /// One element off the alignment that allocations have.
     Misaligned,
@@ -32,6 +33,7 @@ pub enum Memory {
 }
 
 impl Memory {
+    /// All layouts, the plain one first.
     pub const ALL: [Self; 11] = [
         Self::Contiguous,
         Self::Misaligned,
@@ -59,7 +61,7 @@ impl Memory {
     /// The layout of `shape` in this memory and the storage it takes; `None` if it would be nothing new.
     fn layout(self, shape: &Shape) -> Option<(Layout, usize)> {
         let (dims, rank, n) = (shape.dims(), shape.rank(), shape.numel());
-        let gapless = |dims: &[usize]| Layout::contiguous(Shape::new(dims).expect("a part of a valid shape"));
+        let gapless = |dims: &[usize]| Shape::new(dims).map(Layout::contiguous).ok();
         let held = |layout: Layout| Some((layout, layout.shape().numel()));
         match self {
             Self::Contiguous => held(Layout::contiguous(*shape)),
@@ -70,15 +72,15 @@ impl Memory {
             Self::Transposed if rank >= 2 && dims[rank - 1] > 1 && dims[rank - 2] > 1 => {
                 let mut swapped = dims.to_vec();
                 swapped.swap(rank - 1, rank - 2);
-                held(gapless(&swapped).transpose(rank - 1, rank - 2).ok()?)
+                held(gapless(&swapped)?.transpose(rank - 1, rank - 2).ok()?)
             }
             Self::Permuted if rank >= 3 => {
                 let order: Vec<usize> = (0..rank).rev().collect();
                 let reversed: Vec<usize> = dims.iter().rev().copied().collect();
-                held(gapless(&reversed).permute(&order).ok()?)
+                held(gapless(&reversed)?.permute(&order).ok()?)
             }
             Self::Padded if rank >= 1 => {
-                let wide = gapless(&dims.iter().map(|d| d + 2).collect::<Vec<_>>());
+                let wide = gapless(&dims.iter().map(|d| d + 2).collect::<Vec<_>>())?;
                 let inner = (0..rank).try_fold(wide, |l, axis| l.slice(axis, 1, dims[axis], 1)).ok()?;
                 Some((inner, wide.shape().numel()))
             }
@@ -89,7 +91,7 @@ impl Memory {
                         .enumerate()
                         .map(|(a, d)| if a + 1 == rank { 2 * d } else { *d })
                         .collect::<Vec<_>>(),
-                );
+                )?;
                 Some((wide.slice(rank - 1, 0, dims[rank - 1], 2).ok()?, wide.shape().numel()))
             }
             Self::LooseOnes if dims.contains(&1) => {
@@ -99,14 +101,14 @@ impl Memory {
                 Layout::new(*shape, &strides, 0, n).ok().map(|l| (l, n))
             }
             Self::RepeatedFirst if rank >= 2 && dims[0] > 1 => {
-                let one = gapless(&dims[1..]);
+                let one = gapless(&dims[1..])?;
                 Some((one.broadcast_to(shape).ok()?, one.shape().numel()))
             }
             Self::RepeatedLast if rank >= 1 && dims[rank - 1] > 1 => {
                 let one = Layout::contiguous(shape.with_dim(rank - 1, 1).ok()?);
                 Some((one.broadcast_to(shape).ok()?, one.shape().numel()))
             }
-            Self::RepeatedEverywhere if n > 1 => Some((gapless(&[]).broadcast_to(shape).ok()?, 1)),
+            Self::RepeatedEverywhere if n > 1 => Some((gapless(&[])?.broadcast_to(shape).ok()?, 1)),
             _ => None,
         }
     }
@@ -124,8 +126,11 @@ fn poison(dtype: DType) -> f64 {
     if dtype.is_float() { f64::NAN } else { 9e15 }
 }
 
-/// The inputs of a call in this memory; `None` if every one of them would lie as in [`Memory::Contiguous`].
-pub fn place(memory: Memory, arrays: &[Array], dtypes: &[DType]) -> Option<Vec<Tensor>> {
+/// The inputs of a call in this memory, on the host; `None` if every one of them would lie as in [`Memory::Contiguous`].
+///
+/// # Errors
+/// If there is not enough memory.
+pub fn lay(memory: Memory, arrays: &[Array], dtypes: &[DType]) -> Result<Option<Vec<Tensor>>> {
     let mut other = memory == Memory::Contiguous;
     let mut tensors = Vec::new();
     for (i, (array, &dtype)) in arrays.iter().zip(dtypes).enumerate() {
@@ -135,12 +140,10 @@ pub fn place(memory: Memory, arrays: &[Array], dtypes: &[DType]) -> Option<Vec<T
         let (layout, len) = fitting.unwrap_or((Layout::contiguous(array.shape), array.data.len()));
         let mut storage = vec![poison(dtype); len];
         layout.positions().zip(&array.data).for_each(|(at, &v)| storage[at] = v);
-        let shape = Shape::new(&[len]).expect("a storage has a size");
-        let tensor =
-            Tensor::from_f64(&storage, shape, dtype, &Device::Cpu).expect("memory for a small tensor");
-        tensors.push(tensor.view(layout).expect("the layout fits the storage"));
+        let tensor = Tensor::from_f64(&storage, Shape::new(&[len])?, dtype, &Device::Cpu)?;
+        tensors.push(tensor.view(layout)?);
     }
-    other.then_some(tensors)
+    Ok(other.then_some(tensors))
 }
 
 /// Whether elements that share memory are equal.

@@ -2,20 +2,16 @@
 
 use std::sync::Arc;
 
-use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Meta, Op, Sample, Saves, Spec, Values};
-use warpsmith_ops::registry;
-use warpsmith_tensor::{DType, Kind, Result, Tensor};
+use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Meta, Op, Sample, Saves, Values};
+use warpsmith_tensor::{DType, Kind, Result, Shape, Tensor};
 
 use crate::values::{Class, Repeat, dtype_of, fill};
 
-/// The registry, or the part of it that `WARPSMITH_SWEEP` names.
-pub fn specs() -> Vec<Spec> {
-    let part = std::env::var("WARPSMITH_SWEEP").unwrap_or_default();
-    registry().into_iter().filter(|spec| spec.name.contains(&part)).collect()
-}
-
 /// The dtypes that the inputs have when the floats of the call are `float`: all alike, or, for an op that takes its
 /// statistics in f32 whatever its activations are, f32 where the sample restricts the values. `None` if neither.
+///
+/// # Errors
+/// What [`Op::shape`] says if it refuses the sample for anything but its dtypes.
 pub fn dtypes(sample: &Sample, float: DType) -> Result<Option<Vec<DType>>> {
     let alike: Vec<DType> = sample.inputs.iter().map(|input| dtype_of(input, float)).collect();
     let statistics = sample.inputs.iter().map(|input| match input.values {
@@ -28,7 +24,7 @@ pub fn dtypes(sample: &Sample, float: DType) -> Result<Option<Vec<DType>>> {
     }
     let mut refusal = None;
     for dtypes in candidates {
-        match sample.op.shape(&metas(sample, &dtypes)) {
+        match sample.op.shape(&metas(sample, &dtypes)?) {
             Ok(_) => return Ok(Some(dtypes)),
             Err(error) => refusal = Some(error),
         }
@@ -41,27 +37,40 @@ pub fn dtypes(sample: &Sample, float: DType) -> Result<Option<Vec<DType>>> {
 }
 
 /// Shapes and dtypes of a sample's inputs.
-pub fn metas(sample: &Sample, dtypes: &[DType]) -> Vec<Meta> {
-    let shape = |dims: &[usize]| warpsmith_tensor::Shape::new(dims).expect("a sample has a valid shape");
-    sample.inputs.iter().zip(dtypes).map(|(input, &dtype)| Meta::new(shape(&input.dims), dtype)).collect()
+///
+/// # Errors
+/// If a shape has too many axes or elements.
+pub fn metas(sample: &Sample, dtypes: &[DType]) -> Result<Vec<Meta>> {
+    let inputs = sample.inputs.iter().zip(dtypes);
+    inputs.map(|(input, &dtype)| Ok(Meta::new(Shape::new(&input.dims)?, dtype))).collect()
 }
 
 /// The numbers of every input.
-pub fn arrays(sample: &Sample, dtypes: &[DType], class: Class, repeat: Repeat) -> Vec<Array> {
+///
+/// # Errors
+/// If a shape has too many axes or elements, or is given more or fewer numbers than it has elements.
+pub fn arrays(sample: &Sample, dtypes: &[DType], class: Class, repeat: Repeat) -> Result<Vec<Array>> {
     let numbered = sample.inputs.iter().zip(dtypes).enumerate();
     numbered.map(|(i, (input, &dtype))| fill(input, dtype, class, repeat, i as u64)).collect()
 }
 
 /// What the oracle says, in f64, and how far from it an answer may lie.
 pub struct Expected {
+    /// The exact outputs.
     pub outputs: Vec<Array>,
+    /// What rounding errors are measured against: [`Op::scale`].
     pub scales: Vec<Array>,
+    /// How many roundings an element sees: [`Op::roundings`].
     pub roundings: f64,
     /// The largest finite input: what an underflow inside the op may be multiplied with.
     pub largest_input: f64,
 }
 
 impl Expected {
+    /// What the oracle says of `op` on the inputs `x`.
+    ///
+    /// # Errors
+    /// Whatever [`Op::shape`] and [`Op::reference`] refuse.
     pub fn of(op: &dyn Op, x: &[Array], metas: &[Meta]) -> Result<Self> {
         let mut outputs: Vec<Array> = op.shape(metas)?.iter().map(|m| Array::zeros(m.shape)).collect();
         op.reference(x, &mut outputs)?;
