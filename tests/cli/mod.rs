@@ -2,6 +2,8 @@
 
 mod commands;
 mod interruption;
+#[cfg(feature = "emulator")]
+mod kernel;
 mod refusals;
 mod resume;
 mod threads;

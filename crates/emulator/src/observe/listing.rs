@@ -78,12 +78,16 @@ impl Listing {
         let (code, notes) = listed(&module, &globals, &functions, *functions.get(name.as_str())?).ok()?;
         // Indices are given out in the order of the text, so they are those of the program that runs.
         debug_assert_eq!(code.sizes, program.entries[entry].code.sizes);
+        let text: Vec<&str> = program.text.lines().collect();
         let mut lines: Vec<Line> = code
             .instrs
             .iter()
             .map(|instr| Line {
                 ptx_line: instr.line,
-                text: program.line(instr.line).to_owned(),
+                text: text
+                    .get((instr.line as usize).wrapping_sub(1))
+                    .map_or("", |line| line.trim())
+                    .to_owned(),
                 source: program.source(instr.source).map(|source| *source),
                 ..Line::default()
             })

@@ -5,6 +5,8 @@ mod doctor;
 mod eval;
 mod failure;
 mod generate;
+#[cfg(feature = "emulator")]
+mod kernel;
 mod logits;
 mod ops;
 mod progress;
@@ -35,6 +37,8 @@ fn run() -> Result<(), Failure> {
         Some(("logits", args)) => logits::run(args),
         Some(("ops", args)) => ops::run(args),
         Some(("doctor", args)) => doctor::run(args),
+        #[cfg(feature = "emulator")]
+        Some(("kernel", args)) => kernel::run(args),
         Some((other, _)) => Err(Failure::Usage(format!("unknown command {other}"))),
     }
 }
@@ -56,5 +60,7 @@ fn command() -> Command {
             logits::command(),
             ops::command(),
             doctor::command(),
+            #[cfg(feature = "emulator")]
+            kernel::command(),
         ])
 }
