@@ -5,7 +5,7 @@
 //   and values come in tiles of BN, two in flight, by cp.async. A warp takes a tile's scores into registers, updates the
 //   running maximum and sum of its rows, and multiplies the probabilities, still in registers, by the values. Tiles that
 //   no query of the block sees are not read, tiles that no query of a warp sees not multiplied.
-// Traffic: per block (BM·D + 2·keys·D)·2 bytes in, BM·D·2 out; 4·BM·keys·D flops: at BM 64, 64 flops per byte of L2.
+// Traffic: per block (BM·D + 2·keys·D)·2 bytes in, BM·D·2 out by half sectors; 4·BM·keys·D flops: 64 per byte of L2.
 // Shared memory: (BM + 4·BN)·D·2 bytes, D rounded up to 64, 128 or 256: 40, 80 or 64 KiB (BN 64, 64 or 16).
 // Ordering: the wait and the barrier of a turn publish its tile; the barrier at its end frees the place that the next
 //   copies take.

@@ -3,7 +3,7 @@
 // Reads/Writes: x once; y, or f32 sums of at most 128 chunks, once. Gapless.
 // Plan: tiles of 128 columns by chunks of rows, 8 warps a tile (`tile/columns.cuh`); few rows need one kernel, many two.
 // Traffic: one read of x: the roof is memory.
-// Shared memory: 4 KiB static.
+// Shared memory: 4 KiB static, stored with 4-way bank conflicts (12 passes more than need be for each warp).
 // Ordering: one barrier between the sums of the warps and their addition.
 // Numerics: f32, in an order that depends on the shape alone. Nothing sums up to 0.
 // Limits: inner < 2³¹.

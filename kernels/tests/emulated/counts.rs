@@ -309,6 +309,9 @@ fn attention_reads_keys_and_values_once_per_tile_of_queries() {
             let read = b * h * (t * d + 2 * keys * d) * 2;
             claim(&format!("{t} {d} {mask:?}"), &counts, read, b * h * t * (d * 2 + 4));
             assert_eq!(u64::from(launch.shared_bytes), (64 + 4 * bn) * d * 2);
+            // A store has 8 columns of 8 rows, 16 bytes of each: half a sector. The compiler makes two stores of the first
+            // of each row, one for each half of its pairs. lse has 8 rows a store, in one sector.
+            assert_eq!(counts.global_write_sectors, b * h * t * (d * 2 / 16 + 1) + b * h * t / 8, "{t} {d}");
             // Warps skip tiles that none of their 16 queries sees: only tiles narrower than 64 keys can be such.
             let multiplied: u64 = (0..t)
                 .step_by(16)

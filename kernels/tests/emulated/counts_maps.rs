@@ -107,7 +107,10 @@ fn reductions_read_their_input_once() {
         claim("extreme of columns", &gpu.run(&reduce::extreme(&e)), rows * n * s, n * (s + 8));
         let all =
             columns::SumColumns { dtype, y, x, workspace: 0, outer: 1, size: rows, inner: n, scale: 1.0 };
-        claim("columns", &gpu.run(&columns::sum(&all)[0]), rows * n * s, n * s);
+        let counts = gpu.run(&columns::sum(&all)[0]);
+        claim("columns", &counts, rows * n * s, n * s);
+        // Each of 8 warps stores 4 times with lanes 4 words apart, 4 to a bank: for each tile of 128 columns.
+        assert_eq!(counts.shared_bank_conflicts, n.div_ceil(128) * 8 * 4 * 3);
     }
 }
 
