@@ -8,6 +8,7 @@ const UNSAFE_CRATES: &[(&str, &str)] = &[
     ("crates/tensor", "owns aligned memory and the SIMD entry points"),
     ("crates/ops", "calls the SIMD entry points from its inner loops"),
     ("crates/emulator", "is a C library to its callers"),
+    ("crates/bench", "calls NVRTC, a C library"),
     ("kernels", "loads and launches device code"),
 ];
 

@@ -1,0 +1,47 @@
+//! What a run did, counted: what an emulated device gives in place of a time.
+
+use serde::{Deserialize, Serialize};
+
+/// Work of one run, over all its launches. An instruction is counted once per warp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Kernels launched.
+    pub launches: u64,
+    /// Instructions that warps issued.
+    pub instructions: u64,
+    /// Bytes that lanes read from global memory.
+    pub global_read_bytes: u64,
+    /// Bytes that lanes wrote to global memory.
+    pub global_write_bytes: u64,
+    /// 32-byte sectors that global reads touched, each instruction of a warp for itself.
+    pub global_read_sectors: u64,
+    /// 32-byte sectors that global writes touched, each instruction of a warp for itself.
+    pub global_write_sectors: u64,
+    /// Passes over the 32 banks of shared memory beyond the fewest possible.
+    pub shared_bank_conflicts: u64,
+    /// Floating-point operations of tensor cores.
+    pub matrix_flops: u64,
+    /// Barriers, per warp that arrived.
+    pub barriers: u64,
+}
+
+/// Something that counts what the device did since it was last asked; `None` where nothing counts.
+pub trait Meter {
+    /// The counts since the last call, which starts them anew.
+    fn take(&self) -> Option<Counts>;
+
+    /// What the device adds to the last error, if it has more to say: the thread and the line of a fault.
+    fn explain(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The meter of a device that does not count.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoMeter;
+
+impl Meter for NoMeter {
+    fn take(&self) -> Option<Counts> {
+        None
+    }
+}

@@ -1,0 +1,163 @@
+//! A record as text: Markdown, CSV, JSON, or one HTML page.
+
+mod columns;
+mod html;
+
+use std::fmt::Write;
+use std::str::FromStr;
+
+use crate::record::Record;
+use crate::{Error, Result};
+use columns::{COLUMNS, cells, facts};
+
+/// What `-o` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A Markdown table under a list of facts.
+    Markdown,
+    /// Comma-separated values with a header line; raw numbers.
+    Csv,
+    /// The record, as `RECORD.md` describes it.
+    Json,
+    /// One page that loads nothing.
+    Html,
+}
+
+impl FromStr for Format {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "md" => Ok(Self::Markdown),
+            "csv" => Ok(Self::Csv),
+            "json" => Ok(Self::Json),
+            "html" => Ok(Self::Html),
+            _ => Err(Error::Usage(format!("there is no output {text:?}: expected md, csv, json or html"))),
+        }
+    }
+}
+
+impl Format {
+    /// The record as text.
+    ///
+    /// # Errors
+    /// If a number cannot be written as JSON.
+    pub fn write(self, record: &Record) -> Result<String> {
+        match self {
+            Self::Markdown => Ok(markdown(record)),
+            Self::Csv => Ok(csv(record)),
+            Self::Html => Ok(html::page(record)),
+            Self::Json => serde_json::to_string_pretty(record)
+                .map(|text| text + "\n")
+                .map_err(|e| Error::Failed(e.to_string())),
+        }
+    }
+}
+
+fn markdown(record: &Record) -> String {
+    let mut text = String::new();
+    for (name, value) in facts(record) {
+        let _ = writeln!(text, "- {name}: {value}");
+    }
+    let rows: Vec<Vec<String>> = record.rows.iter().map(|row| cells(row, record)).collect();
+    // A column that is empty in every row is left out.
+    let used: Vec<usize> =
+        (0..COLUMNS.len()).filter(|&c| rows.iter().any(|row| !row[c].is_empty())).collect();
+    let header: Vec<String> = used.iter().map(|&c| COLUMNS[c].0.to_owned()).collect();
+    let rule: Vec<String> =
+        used.iter().map(|&c| (if COLUMNS[c].1 { "---:" } else { "---" }).into()).collect();
+    let picked = rows.iter().map(|row| used.iter().map(|&c| row[c].replace('|', "\\|")).collect());
+    text.push('\n');
+    for line in [header, rule].into_iter().chain(picked) {
+        let _ = writeln!(text, "| {} |", line.join(" | "));
+    }
+    text
+}
+
+fn csv(record: &Record) -> String {
+    let names = [
+        "task",
+        "pass",
+        "dtype",
+        "shape",
+        "implementation",
+        "status",
+        "reason",
+        "error",
+        "bytes",
+        "flops",
+        "of",
+        "n",
+        "calls",
+        "median_us",
+        "min_us",
+        "spread",
+        "gflop_s",
+        "gb_s",
+        "percent_of_copy",
+        "percent_of_matmul",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+        "sm_mhz",
+        "watts",
+        "instructions",
+        "global_read_bytes",
+        "global_write_bytes",
+    ];
+    let mut text = names.join(",") + "\n";
+    for row in &record.rows {
+        let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+        let time = row.time.as_ref();
+        let of = |pick: fn(&crate::record::Time) -> f64| number(time.map(pick));
+        let maybe = |pick: fn(&crate::record::Time) -> Option<f64>| number(time.and_then(pick));
+        let count = |pick: fn(&crate::counts::Counts) -> u64| {
+            row.counts.as_ref().map_or(String::new(), |c| pick(c).to_string())
+        };
+        let status = format!("{:?}", row.status).to_lowercase();
+        let fields = [
+            row.task.clone(),
+            row.pass.clone(),
+            row.dtype.clone(),
+            row.shape.clone(),
+            row.implementation.clone(),
+            status,
+            row.reason.clone().unwrap_or_default(),
+            number(row.error),
+            row.bytes.to_string(),
+            row.flops.to_string(),
+            time.map_or(String::new(), |t| t.of.clone()),
+            of(|t| t.n as f64),
+            of(|t| t.calls as f64),
+            of(|t| t.median_us),
+            of(|t| t.min_us),
+            of(|t| t.spread),
+            of(|t| t.gflop_s),
+            of(|t| t.gb_s),
+            maybe(|t| t.percent_of_copy),
+            maybe(|t| t.percent_of_matmul),
+            maybe(|t| t.ratio),
+            maybe(|t| t.ratio_bounds.map(|(low, _)| low)),
+            maybe(|t| t.ratio_bounds.map(|(_, high)| high)),
+            maybe(|t| t.power.and_then(|p| p.sm_mhz)),
+            maybe(|t| t.power.and_then(|p| p.watts)),
+            count(|c| c.instructions),
+            count(|c| c.global_read_bytes),
+            count(|c| c.global_write_bytes),
+        ];
+        let _ = writeln!(text, "{}", fields.map(|field| quoted(&field)).join(","));
+    }
+    text
+}
+
+/// A field as RFC 4180 wants it.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

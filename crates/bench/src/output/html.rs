@@ -1,0 +1,198 @@
+//! The page: facts, a roofline, bars of each case, and the table. It loads nothing and runs nothing.
+
+use std::fmt::Write;
+
+use super::columns::{COLUMNS, cells, duration, facts, short};
+use crate::record::{Record, Row};
+
+/// The whole page.
+pub fn page(record: &Record) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>Kernel bench: {title}</title>\n\
+         <style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>Kernel bench</h1>\n{facts}{roofline}{bars}{table}</main>\n\
+         </body>\n</html>\n",
+        title = escape(&record.machine.name),
+        style = include_str!("page.css"),
+        facts = facts_html(record),
+        roofline = roofline(record),
+        bars = bars(record),
+        table = table(record),
+    )
+}
+
+fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            letter if letter.is_control() && letter != '\n' => safe.push('\u{fffd}'),
+            letter => safe.push(letter),
+        }
+    }
+    safe
+}
+
+fn facts_html(record: &Record) -> String {
+    let line = |(name, value): (&str, String)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(&value));
+    format!("<dl>\n{}</dl>\n", facts(record).into_iter().map(line).collect::<String>())
+}
+
+fn table(record: &Record) -> String {
+    let rows: Vec<Vec<String>> = record.rows.iter().map(|row| cells(row, record)).collect();
+    let used: Vec<usize> =
+        (0..COLUMNS.len()).filter(|&c| rows.iter().any(|row| !row[c].is_empty())).collect();
+    let mut html = String::from("<h2>All rows</h2>\n<div class=\"wide\"><table>\n<tr>");
+    let class = |c: usize| if COLUMNS[c].1 { " class=\"number\"" } else { "" };
+    for &c in &used {
+        let _ = write!(html, "<th{}>{}</th>", class(c), COLUMNS[c].0);
+    }
+    html.push_str("</tr>\n");
+    for row in &rows {
+        html.push_str("<tr>");
+        for &c in &used {
+            let _ = write!(html, "<td{}>{}</td>", class(c), escape(&row[c]));
+        }
+        html.push_str("</tr>\n");
+    }
+    html + "</table></div>\n"
+}
+
+/// A bar for each contender of each case that was timed; longer is slower.
+fn bars(record: &Record) -> String {
+    let timed: Vec<&Row> = record.rows.iter().filter(|row| row.time.is_some()).collect();
+    let case = |row: &Row| format!("{} {} {} {}", row.task, row.pass, row.dtype, row.shape);
+    let mut html = String::new();
+    for group in timed.chunk_by(|a, b| case(a) == case(b)) {
+        let time = |row: &Row| row.time.as_ref().map_or(0.0, |t| t.median_us);
+        let longest = group.iter().map(|row| time(row)).fold(0.0, f64::max);
+        let _ = writeln!(html, "<figure>\n<figcaption>{}</figcaption>", escape(&case(group[0])));
+        for (i, row) in group.iter().enumerate() {
+            let ratio =
+                row.time.as_ref().and_then(|t| t.ratio).map_or(String::new(), |r| format!(", {r:.2}×"));
+            let _ = writeln!(
+                html,
+                "<div class=\"bar\"><span>{}</span><i class=\"{}\" style=\"width:{:.1}%\"></i><b>{}{ratio}</b></div>",
+                escape(&row.implementation),
+                if i == 0 { "first" } else { "other" },
+                60.0 * time(row) / longest.max(f64::MIN_POSITIVE),
+                duration(time(row)),
+            );
+        }
+        html.push_str("</figure>\n");
+    }
+    if html.is_empty() { html } else { format!("<h2>Time per call; shorter is better</h2>\n{html}") }
+}
+
+/// Operations per second over operations per byte, under the two measured roofs; both axes by their logarithm.
+fn roofline(record: &Record) -> String {
+    let Some(copy) = record.ceilings.copy_gb_s else { return String::new() };
+    let Some(top) = record.ceilings.matmul_gflop_s.iter().map(|(_, rate)| *rate).max_by(f64::total_cmp)
+    else {
+        return String::new();
+    };
+    let point = |row: &Row| {
+        let time = row.time.as_ref().filter(|_| row.flops > 0)?;
+        let at = row.flops as f64 / row.bytes.max(1) as f64;
+        let name = format!("{} {} {} {}, {}", row.task, row.pass, row.dtype, row.shape, row.implementation);
+        Some((at, time.gflop_s, name, row.time.as_ref().is_some_and(|t| t.ratio.is_none())))
+    };
+    let points: Vec<(f64, f64, String, bool)> = record.rows.iter().filter_map(point).collect();
+    if points.is_empty() {
+        return String::new();
+    }
+    let ridge = top / copy;
+    let xs = || points.iter().map(|p| p.0).chain([ridge]);
+    let ys = || points.iter().map(|p| p.1).chain([top]);
+    let frame = Frame {
+        x: [xs().fold(f64::INFINITY, f64::min) / 2.0, xs().fold(0.0, f64::max) * 2.0],
+        y: [ys().fold(f64::INFINITY, f64::min) / 2.0, ys().fold(0.0, f64::max) * 2.0],
+    };
+    let mut svg = String::new();
+    let (left, right) = (frame.x[0].min(ridge), frame.x[1].max(ridge));
+    let roof = [(left, left * copy), (ridge, top), (right, top)];
+    let line: Vec<String> = roof
+        .iter()
+        .map(|&(x, y)| {
+            let (x, y) = frame.place(x, y);
+            format!("{x:.1},{y:.1}")
+        })
+        .collect();
+    let _ = writeln!(svg, "<polyline class=\"roof\" points=\"{}\"/>", line.join(" "));
+    for (at, rate, name, first) in &points {
+        let (x, y) = frame.place(*at, *rate);
+        let class = if *first { "first" } else { "other" };
+        let title = format!("{name}: {} GFLOP/s at {} FLOP per byte", short(*rate), short(*at));
+        let _ = writeln!(
+            svg,
+            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{}</title></circle>",
+            escape(&title)
+        );
+    }
+    for decade in decades(frame.x) {
+        let (x, _) = frame.place(decade, frame.y[0]);
+        let _ = writeln!(
+            svg,
+            "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+            HEIGHT - 22.0,
+            plain(decade)
+        );
+    }
+    for decade in decades(frame.y) {
+        let (_, y) = frame.place(frame.x[0], decade);
+        let _ = writeln!(
+            svg,
+            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            LEFT - 8.0,
+            y + 4.0,
+            plain(decade)
+        );
+    }
+    format!(
+        "<h2>Roofline</h2>\n<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Roofline\">\n{svg}\
+         <text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">FLOP per byte (each tensor once)</text>\n\
+         <text x=\"12\" y=\"16\">GFLOP/s</text>\n</svg>\n\
+         <figcaption>The line is what this run measured: {copy} GB/s of copy, {top} GFLOP/s of matrix product. \
+         <i class=\"key first\"></i> first of its case <i class=\"key other\"></i> others</figcaption></figure>\n",
+        x = WIDTH / 2.0,
+        y = HEIGHT - 4.0,
+        copy = short(copy),
+        top = short(top),
+    )
+}
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 360.0;
+const LEFT: f64 = 70.0;
+const BOTTOM: f64 = 42.0;
+const TOP: f64 = 24.0;
+
+/// The ranges of both axes, which are logarithmic.
+struct Frame {
+    x: [f64; 2],
+    y: [f64; 2],
+}
+
+impl Frame {
+    fn place(&self, x: f64, y: f64) -> (f64, f64) {
+        let share = |value: f64, [low, high]: [f64; 2]| (value / low).ln() / (high / low).ln();
+        (
+            LEFT + (WIDTH - LEFT - 16.0) * share(x, self.x),
+            HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share(y, self.y).clamp(0.0, 1.0),
+        )
+    }
+}
+
+fn decades([low, high]: [f64; 2]) -> Vec<f64> {
+    let (from, to) = (low.log10().ceil() as i32, high.log10().floor() as i32);
+    (from..=to).map(|power| 10f64.powi(power)).collect()
+}
+
+fn plain(value: f64) -> String {
+    if value >= 1e6 { format!("{value:.0e}") } else { value.to_string() }
+}

@@ -1,0 +1,89 @@
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::*;
+
+/// A record with every key in use.
+fn record() -> Record {
+    serde_json::from_str(include_str!("../../tests/record.json")).unwrap()
+}
+
+/// `rows[].time.n` for every key of a value.
+fn paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                found.insert(path.clone());
+                paths(value, &path, found);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| paths(value, &format!("{at}[]"), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_documented_schema_is_the_one_that_is_written() {
+    let json: Value = serde_json::from_str(&Format::Json.write(&record()).unwrap()).unwrap();
+    let mut written = BTreeSet::new();
+    paths(&json, "", &mut written);
+    // The page names these four where the object is described.
+    let inner: Vec<String> = written.iter().filter(|path| path.contains(".power.")).cloned().collect();
+    assert_eq!(inner.len(), 8);
+    inner.iter().for_each(|path| assert!(written.remove(path)));
+    let table = include_str!("../../RECORD.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let documented: BTreeSet<String> = table.map(str::to_owned).collect();
+    assert_eq!(written, documented);
+}
+
+#[test]
+fn a_record_comes_back_as_it_was_written() {
+    let record = record();
+    let text = Format::Json.write(&record).unwrap();
+    assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+}
+
+#[test]
+fn markdown_has_a_line_per_row_and_shows_why_a_row_has_no_time() {
+    let text = Format::Markdown.write(&record()).unwrap();
+    let table: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+    assert_eq!(table.len(), 2 + record().rows.len(), "{text}");
+    assert!(table[0].contains("| × first |") && table[2].contains("88 % copy"), "{text}");
+    assert!(table[3].contains("2.10 [2.00, 2.20]"), "{text}");
+    assert!(table[4].contains("REFUSED, not timed: wrong: all zeros"), "{text}");
+    assert!(text.contains("copy 3000 GB/s") && text.contains("1980 MHz"), "{text}");
+}
+
+#[test]
+fn csv_has_as_many_fields_in_every_line() {
+    let text = Format::Csv.write(&record()).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 1 + record().rows.len());
+    // The one field with commas is quoted.
+    let fields = |line: &str| line.split('"').step_by(2).map(|part| part.matches(',').count()).sum::<usize>();
+    assert!(lines.iter().all(|line| fields(line) == fields(lines[0])), "{text}");
+    assert!(text.contains("\"wrong: all zeros, or so\""), "{text}");
+}
+
+#[test]
+fn the_page_loads_nothing_and_escapes_what_it_is_given() {
+    let mut record = record();
+    record.machine.command = "bench <script>alert(1)</script>".into();
+    let page = Format::Html.write(&record).unwrap();
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script"));
+    assert!(
+        ["http://", "https://", "url(", "@import", "src="].iter().all(|way| !page.contains(way)),
+        "it loads"
+    );
+    assert_eq!(page.matches("<circle").count(), 2);
+    assert_eq!(page.matches("class=\"bar\"").count(), 2);
+}
+
+#[test]
+fn an_unknown_format_names_the_known_ones() {
+    assert!("xml".parse::<Format>().unwrap_err().to_string().contains("md, csv, json or html"));
+}

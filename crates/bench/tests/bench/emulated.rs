@@ -1,0 +1,140 @@
+//! The bench on the emulated GPU: the host code of the CUDA device runs as it is, its times mean nothing.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use warpsmith_bench::contender::Contender;
+use warpsmith_bench::counts::{Counts, Meter};
+use warpsmith_bench::engine::Engine;
+use warpsmith_bench::kernel::{Source, UserKernel};
+use warpsmith_bench::record::{Row, Status};
+use warpsmith_bench::session::Session;
+use warpsmith_bench::tasks::{Case, Pass, preset};
+use warpsmith_tensor::{DType, Device};
+
+use crate::{case, passes, quick};
+
+/// Recording takes the device's one stream, and a fault ends the device: one test at a time, each with a fresh one.
+fn alone() -> (MutexGuard<'static, ()>, Device) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    warpsmith_emulator::install().expect("the emulator is built beside the tests");
+    (guard, Device::cuda(0).expect("the emulated GPU can be used"))
+}
+
+/// What the emulator knows of a fault.
+struct Explains;
+
+impl Meter for Explains {
+    fn take(&self) -> Option<Counts> {
+        None
+    }
+
+    fn explain(&self) -> Option<String> {
+        warpsmith_emulator::last_fault()
+    }
+}
+
+/// The rows of a case on the emulated device.
+fn rows(case: &Case, device: &Device, contenders: Vec<Box<dyn Contender>>) -> Vec<Row> {
+    let mut contenders = contenders;
+    Session::new(device, quick(), &Explains).unwrap().case(case, &mut contenders).unwrap()
+}
+
+/// An entry of the planted kernels, launched with a block per row.
+fn planted(entry: &str, threads: usize) -> Box<dyn Contender> {
+    let ptx = include_str!("../kernels/planted.ptx").to_owned();
+    let line = format!("softmax fwd f32; grid R; block {threads}");
+    let source = Source::new("planted.ptx".into(), entry, ptx, line).unwrap();
+    Box::new(UserKernel::new(source, "").unwrap())
+}
+
+fn softmax() -> Case {
+    case("softmax", "5x70", Pass::Forward, DType::F32)
+}
+
+fn refused(entry: &str, threads: usize) -> Row {
+    let (_guard, device) = alone();
+    let row = rows(&softmax(), &device, vec![planted(entry, threads)]).remove(0);
+    assert_eq!(row.status, Status::Refused, "{entry}");
+    assert!(row.time.is_none(), "{entry}");
+    row
+}
+
+#[test]
+fn every_task_is_recorded_and_replayed_or_says_that_it_has_no_kernel() {
+    let (_guard, device) = alone();
+    let mut done = 0;
+    for task in ["attention", "matmul", "softmax", "norm", "cross-entropy", "adamw"] {
+        let work = preset(task, "tiny").unwrap().remove(0);
+        for pass in passes(&work) {
+            let case = Case { work: work.clone(), pass, dtype: DType::BF16 };
+            // What an op without a kernel wants to be given cannot be computed there either.
+            let Ok(inputs) = case.inputs(0, &device) else { continue };
+            drop(inputs);
+            let row = rows(&case, &device, vec![Box::new(Engine)]).remove(0);
+            match row.status {
+                Status::Ok => {
+                    assert_eq!(row.time.unwrap().of, "graph replays", "{}", case.name());
+                    done += 1;
+                }
+                Status::Unsupported => {
+                    let reason = row.reason.unwrap();
+                    assert!(reason.contains("has no CUDA kernel yet"), "{}: {reason}", case.name());
+                }
+                Status::Refused => panic!("{}: {:?}", case.name(), row.reason),
+            }
+        }
+    }
+    assert!(done >= 6, "{done} cases ran");
+}
+
+#[test]
+fn a_kernel_of_the_users_is_proven_and_timed_beside_the_engine() {
+    let (_guard, device) = alone();
+    let rows = rows(&softmax(), &device, vec![Box::new(Engine), planted("softmax", 32)]);
+    for row in &rows {
+        assert_eq!(row.status, Status::Ok, "{}: {:?}", row.implementation, row.reason);
+        assert_eq!(row.time.as_ref().unwrap().of, "graph replays");
+    }
+    assert_eq!(rows[1].implementation, "softmax");
+    assert!(rows[1].time.as_ref().unwrap().ratio.is_some());
+}
+
+#[test]
+fn planted_mistakes_are_refused_with_their_names() {
+    for (entry, told) in [
+        ("zeros", "all zeros"),
+        ("nothing", "not written"),
+        ("half", "[1, 0] is NaN"),
+        ("off_by_one_row", "wrong"),
+        ("cached", "the answer to the inputs before, again"),
+    ] {
+        let reason = refused(entry, 32).reason.unwrap();
+        assert!(reason.starts_with("on ") && reason.contains(told), "{entry}: {reason}");
+    }
+}
+
+#[test]
+fn a_race_ends_the_device_and_the_kernel_is_refused() {
+    let reason = refused("race", 64).reason.unwrap();
+    assert!(reason.contains("race"), "{reason}");
+    // The next one starts afresh.
+    let (_guard, device) = alone();
+    let row = rows(&softmax(), &device, vec![planted("softmax", 32)]).remove(0);
+    assert_eq!(row.status, Status::Ok, "{:?}", row.reason);
+}
+
+#[test]
+fn a_kernel_for_another_case_or_of_another_struct_is_not_done() {
+    let (_guard, device) = alone();
+    let other = case("softmax", "5x70", Pass::Forward, DType::BF16);
+    let row = rows(&other, &device, vec![planted("softmax", 32)]).remove(0);
+    assert_eq!(row.status, Status::Unsupported);
+    assert!(row.reason.unwrap().contains("it computes softmax fwd f32"));
+    let ptx = include_str!("../kernels/planted.ptx").to_owned();
+    let source = Source::new("planted.ptx".into(), "softmax", ptx, "grid R; block 32".into()).unwrap();
+    let kernel = Box::new(UserKernel::new(source, "").unwrap());
+    let row = rows(&case("matmul", "3x5x7", Pass::Forward, DType::F32), &device, vec![kernel]).remove(0);
+    assert_eq!(row.status, Status::Unsupported);
+    assert!(row.reason.unwrap().contains("const Real* A;"));
+}

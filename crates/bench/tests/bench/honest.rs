@@ -1,0 +1,116 @@
+//! The engine itself, which is right, on every task.
+
+use warpsmith_bench::clock::Cache;
+use warpsmith_bench::contender::{Contender, prove};
+use warpsmith_bench::counts::NoMeter;
+use warpsmith_bench::engine::Engine;
+use warpsmith_bench::oracle::{Verdict, judge};
+use warpsmith_bench::record::{Ceilings, Status};
+use warpsmith_bench::session::{Options, Session, measure_against};
+use warpsmith_bench::tasks::{Case, TASKS, preset};
+use warpsmith_tensor::{DType, Device, Tensor};
+
+use crate::{case, passes, quick, rows};
+
+#[test]
+fn every_task_pass_and_dtype_is_proven_and_timed_on_the_cpu() {
+    for task in TASKS {
+        for work in preset(task, "tiny").unwrap() {
+            for pass in passes(&work) {
+                for dtype in [DType::F32, DType::BF16, DType::F16] {
+                    let case = Case { work: work.clone(), pass, dtype };
+                    let row = rows(&case, &Device::Cpu, vec![Box::new(Engine)]).remove(0);
+                    assert_eq!(row.status, Status::Ok, "{}: {:?}", case.name(), row.reason);
+                    assert!(row.error.is_some_and(|share| share <= 1.0), "{}: {:?}", case.name(), row.error);
+                    let time = row.time.unwrap();
+                    assert!(time.n == 3 && time.median_us > 0.0 && time.samples_us.len() == 3, "{time:?}");
+                    assert!(row.bytes > 0 && time.gb_s > 0.0);
+                }
+            }
+        }
+    }
+}
+
+/// Shapes beyond the size that is compared whole.
+const LARGE: [(&str, &str); 8] = [
+    ("attention", "1x400x2x20"),
+    ("attention", "full:1x300x4/2x16"),
+    ("matmul", "170x160x157"),
+    ("softmax", "300x1024"),
+    ("norm", "layer:300x1024"),
+    ("norm", "rms:300x1024"),
+    ("cross-entropy", "300x1024"),
+    ("adamw", "2x270001"),
+];
+
+#[test]
+fn the_parts_of_a_large_case_say_what_the_whole_would() {
+    for (task, shape) in LARGE {
+        let case = case(task, shape, warpsmith_bench::tasks::Pass::Forward, DType::F32);
+        for pass in passes(&case.work) {
+            let case = Case { pass, ..case.clone() };
+            let inputs = case.inputs(3, &Device::Cpu).unwrap();
+            let mut call = Engine.prepare(&case, &inputs).unwrap();
+            let verdict = prove(call.as_mut(), &case, &inputs, false).unwrap();
+            let Verdict::Right { worst, compared } = verdict else { panic!("{}: {verdict:?}", case.name()) };
+            assert!(worst <= 1.0 && compared > 0, "{}", case.name());
+            if task != "cross-entropy" || pass.name() == "bwd" {
+                a_wrong_number_at_either_end_is_seen(&case, &inputs, &call.outputs().unwrap());
+            }
+        }
+    }
+}
+
+fn a_wrong_number_at_either_end_is_seen(case: &Case, inputs: &[Tensor], outputs: &[Tensor]) {
+    for which in 0..outputs.len() {
+        for at in [0, outputs[which].numel() - 1] {
+            let mut spoiled: Vec<Tensor> = outputs.to_vec();
+            spoiled[which].data_mut::<f32>().unwrap()[at] += 1000.0;
+            let verdict = judge(case, inputs, &spoiled, 0.0).unwrap();
+            let Verdict::Wrong(wrong) = verdict else { panic!("{}: output {which} at {at}", case.name()) };
+            assert_eq!((wrong.output, wrong.count.0), (which, 1), "{}: {wrong}", case.name());
+            let size = outputs[which].dims();
+            let place = if at == 0 { vec![0; size.len()] } else { size.iter().map(|s| s - 1).collect() };
+            assert_eq!(wrong.place, place, "{}", case.name());
+        }
+    }
+}
+
+#[test]
+fn causal_attention_counts_half() {
+    let flops = |shape| {
+        let case = case("attention", shape, warpsmith_bench::tasks::Pass::Forward, DType::F32);
+        case.cost(&case.inputs(0, &Device::Cpu).unwrap()).unwrap().1 as f64
+    };
+    let share = flops("1x64x2x16") / flops("full:1x64x2x16");
+    assert!((share - 65.0 / 128.0).abs() < 1e-9, "{share}");
+}
+
+#[test]
+fn shares_are_of_the_ceilings_of_the_same_run() {
+    let case = case("matmul", "64x64x64", warpsmith_bench::tasks::Pass::Forward, DType::F32);
+    let mut all = rows(&case, &Device::Cpu, vec![Box::new(Engine)]);
+    let mut ceilings = Ceilings { copy_gb_s: Some(1.0), matmul_gflop_s: vec![("f32".into(), 1e-9)] };
+    measure_against(&mut ceilings, &mut all);
+    let time = all[0].time.as_ref().unwrap();
+    assert_eq!(ceilings.matmul("f32"), Some(time.gflop_s), "the faster product is the ceiling");
+    assert_eq!(time.percent_of_matmul, Some(100.0));
+    assert_eq!(time.percent_of_copy, Some(100.0 * time.gb_s));
+}
+
+#[test]
+fn a_cold_sample_is_of_one_call() {
+    let case = case("softmax", "5x70", warpsmith_bench::tasks::Pass::Forward, DType::F32);
+    let options = Options { cache: Cache::Cold, ..quick() };
+    let mut session = Session::new(&Device::Cpu, options, &NoMeter).unwrap();
+    let time = session.case(&case, &mut [Box::new(Engine)]).unwrap().remove(0).time.unwrap();
+    assert_eq!((time.n, time.calls), (3, 1));
+}
+
+#[test]
+fn a_pass_that_a_task_has_not_is_an_error() {
+    let case = case("adamw", "1x10", warpsmith_bench::tasks::Pass::Backward, DType::F32);
+    let mut session = Session::new(&Device::Cpu, quick(), &NoMeter).unwrap();
+    let told = session.case(&case, &mut [Box::new(Engine)]).unwrap_err().to_string();
+    assert!(told.contains("no backward pass"), "{told}");
+}
