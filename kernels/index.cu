@@ -1,5 +1,6 @@
 // Computes: index_select y[o, j, i] = x[o, index[j], i]; gather y[o, j, i] = x[o, index[o, j, i], i];
 //   scatter_add y[o, index[o, j, i], i] += v[o, j, i], in the order of j. Embedding is index_select with outer = 1.
+//   check: nothing but the report of indices out of range.
 // Reads/Writes: each index, each chosen element and each element of y once. Gapless.
 // Plan: index_select moves 16 bytes a thread if rows allow it; gather has a thread per element of y; scatter_add has a
 //   thread per (o, i), which walks along j: no two threads meet in one element.
@@ -20,6 +21,14 @@ struct SelectArgs {
     u64 outer, places, size, inner;  // y (outer, places, inner), x (outer, size, inner)
     u32 kind, unused;
 };
+
+// Reports indices that are not below `size`, and does nothing else.
+KERNEL(index_check_u64, INDEX_THREADS, SelectArgs) {
+    u64 i = u64(blockIdx.x) * INDEX_THREADS + threadIdx.x;
+    if (i >= a.places) return;
+    i64 place = index_at(a.index, a.kind, i);
+    if (place < 0 || u64(place) >= a.size) report(a.bad, i);
+}
 
 // T is what moves at once: inner counts those.
 template <class T>

@@ -2,33 +2,36 @@
 //   step·m/(√v/root + ε); SGD, g' = g + λp, b ← μb + g', p ← p - η·b (or g' + μb with Nesterov; without b if μ = 0); the
 //   partial sums of Σ g², the norm √Σ g² and the factor min(1, c/(norm + 10⁻⁶)), and g ← factor·g.
 // Reads/Writes: g once; p and the moments once each way; a 16-bit copy of p once if wanted. Gapless.
-// Plan: a block per piece of 8192 elements; its tensor is found by bisection in a table on the device.
+// Plan: a block per piece of 8192 elements; its tensor is found by bisection in the table, which is part of the parameter: a
+//   launch takes TENSORS at most, and nothing is copied to the device before, so that a graph can record it.
 // Traffic: AdamW 28 bytes an element with f32 g (26 with a 16-bit g, and 2 more for the copy): the roof is memory.
 // Shared memory: 128 bytes static in the sums.
 // Ordering: pieces are apart. Pieces' sums are added in their order by one block.
-// Numerics: p and moments in f32, the order of operations is PyTorch's; squares add up in f64. The numbers of the step and
-//   the factor come from device memory, so that a captured step can be replayed with others. A NaN gradient makes the
-//   norm and the factor NaN, an infinite one the norm infinite and the factor 0.
-// Limits: fewer than 2³¹ pieces.
+// Numerics: p and moments in f32, the order of operations is PyTorch's; squares add up in f64. The numbers of a step come
+//   with the launch, or from device memory, so that a recorded step can be replayed with others: a NaN rate there means
+//   that nothing is written. A NaN gradient makes the norm and the factor NaN, an infinite one the norm infinite and the
+//   factor 0.
+// Limits: fewer than 2³¹ pieces; the parameter's 3648 bytes are below the 4096 of every GPU.
 // Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101. Pascanu et al., 2013, §3.2.
 #include "tile/row.cuh"
 
-enum { PIECE = 8192, PIECE_THREADS = 256 };
+enum { PIECE = 8192, PIECE_THREADS = 256, TENSORS = 64, NUMBERS = 7 };
 
 // One tensor of the table.
 struct Tensor {
     u64 p, g, m, v;   // p, m, v: f32; for SGD m is the velocity, 0 without momentum
     u64 copy;         // of p in the dtype of g; 0: none
     u64 elements;
-    u64 first_piece;  // pieces of all tensors before it
+    u64 first_piece;  // pieces of all tensors of the launch before it
 };
 
 struct OptimiseArgs {
-    u64 tensors;  // Tensor[count]
-    u64 numbers;  // f32, see the entries
-    u64 factor;   // f32, gradients are multiplied by it; 0: 1
-    u64 partial;  // f64 per piece
-    u32 count, is_nesterov;
+    Tensor tensors[TENSORS];
+    u64 numbers;      // the address of NUMBERS f32, see the entries; 0: they are `own`
+    u64 factor;       // f32, gradients are multiplied by it; 0: 1
+    u64 partial;      // f64 per piece
+    f32 own[NUMBERS];
+    u32 count, is_nesterov, unused;
 };
 
 struct NormArgs {
@@ -41,14 +44,17 @@ struct NormArgs {
 
 // The tensor of this block's piece: the last that starts at or before it.
 __device__ __forceinline__ Tensor tensor_of_piece(const OptimiseArgs& a) {
-    const Tensor* tensors = reinterpret_cast<const Tensor*>(a.tensors);
     u32 low = 0, high = a.count;
     while (high - low > 1) {
         u32 middle = (low + high) / 2;
-        if (tensors[middle].first_piece <= blockIdx.x) low = middle;
+        if (a.tensors[middle].first_piece <= blockIdx.x) low = middle;
         else high = middle;
     }
-    return tensors[low];
+    return a.tensors[low];
+}
+
+__device__ __forceinline__ f32 number(const OptimiseArgs& a, int which) {
+    return a.numbers ? reinterpret_cast<const f32*>(a.numbers)[which] : a.own[which];
 }
 
 // Calls f(i) for this thread's elements of the piece; neighbours take neighbours.
@@ -89,8 +95,9 @@ template <class T>
 __device__ __forceinline__ void adamw(const OptimiseArgs& a) {
     Tensor t = tensor_of_piece(a);
     Step<T> s(a, t);
-    const f32* c = reinterpret_cast<const f32*>(a.numbers);
-    f32 keep = c[0], lerp = c[1], beta2 = c[2], square = c[3], root = c[4], eps = c[5], step = c[6];
+    f32 keep = number(a, 0), lerp = number(a, 1), beta2 = number(a, 2), square = number(a, 3), root = number(a, 4);
+    f32 eps = number(a, 5), step = number(a, 6);
+    if (step != step) return;
     for_piece(t, [&](u64 i) {
         f32 g = s.gradient(i), m = s.m[i];
         m = fmaf(lerp, g - m, m);
@@ -106,8 +113,8 @@ template <class T>
 __device__ __forceinline__ void sgd(const OptimiseArgs& a) {
     Tensor t = tensor_of_piece(a);
     Step<T> s(a, t);
-    const f32* c = reinterpret_cast<const f32*>(a.numbers);
-    f32 rate = c[0], momentum = c[1], decay = c[2];
+    f32 rate = number(a, 0), momentum = number(a, 1), decay = number(a, 2);
+    if (rate != rate) return;
     for_piece(t, [&](u64 i) {
         f32 p = s.p[i], g = s.gradient(i) + decay * p, d = g;
         if (s.m) {

@@ -34,6 +34,7 @@ float_entries! {
         | "index_select_fwd_b32"
         | "index_select_fwd_b64"
         | "index_select_fwd_b128";
+    CHECK: SelectArgs = "index_check_u64";
     GATHER: SelectArgs = "gather_fwd_b8" | "gather_fwd_b16" | "gather_fwd_b32" | "gather_fwd_b64";
 }
 
@@ -76,6 +77,13 @@ impl Places {
 
 fn blocks(threads: u64) -> [u32; 3] {
     [threads.div_ceil(u64::from(THREADS)) as u32, 1, 1]
+}
+
+/// The launch that writes to `bad`, as [`Places::bad`] says, the lowest position of an index that is not below `size`, for
+/// kernels that take them as they are.
+pub fn check(index: u64, kind: IndexKind, count: u64, size: u64, bad: u64) -> Launch {
+    let p = Places { index, kind, bad, outer: 1, places: count, size, inner: 1 };
+    CHECK[0].launch(blocks(count), THREADS, &p.args(0, 0, 1))
 }
 
 /// The launch of y (outer, places, inner) = x (outer, size, inner) at `index` (places). A table (V, C) of an embedding

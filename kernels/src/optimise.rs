@@ -1,4 +1,7 @@
 //! Updates of many tensors in one launch: AdamW, SGD, clipping by the norm. See `optimise.cu`.
+//!
+//! Nothing is copied to the device for a launch: the table of tensors is part of its parameter. So there is one launch
+//! for each 64 tensors, and a recorded graph holds all that it needs.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -11,16 +14,22 @@ module!("optimise");
 const PIECE: u64 = 8192;
 /// `PIECE_THREADS` of the source.
 const THREADS: u32 = 256;
+/// Tensors per launch: `TENSORS` of the source.
+const TENSORS: usize = 64;
+/// `NUMBERS` of the source.
+const NUMBERS: usize = 7;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
 struct OptimiseArgs {
-    tensors: u64,
+    tensors: [Parameter; TENSORS],
     numbers: u64,
     factor: u64,
     partial: u64,
+    own: [f32; NUMBERS],
     count: u32,
     is_nesterov: u32,
+    unused: u32,
 }
 
 #[repr(C)]
@@ -42,7 +51,7 @@ float_entries! {
     TOTAL: NormArgs = "clip_by_norm_total_f64";
 }
 
-/// One parameter as the kernels see it: make one per tensor, [`number_pieces`], and copy them to the device.
+/// One parameter as the kernels see it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 pub struct Parameter {
@@ -58,79 +67,104 @@ pub struct Parameter {
     pub copy: u64,
     /// How many elements.
     pub elements: u64,
-    /// Set by [`number_pieces`].
+    /// Set by the launch; leave it 0.
     pub first_piece: u64,
 }
 
-/// Sets the first piece of every parameter; how many pieces there are. Empty tensors have none.
-pub fn number_pieces(parameters: &mut [Parameter]) -> u64 {
-    parameters.iter_mut().fold(0, |pieces, parameter| {
-        parameter.first_piece = pieces;
-        pieces + parameter.elements.div_ceil(PIECE)
-    })
-}
-
-/// A table of parameters on the device.
+/// The numbers of a step.
 #[derive(Clone, Copy, Debug)]
-pub struct Table {
-    /// The dtype of all gradients.
-    pub dtype: Float,
-    /// [`Parameter`]s, with their pieces numbered.
-    pub parameters: u64,
-    /// How many.
-    pub count: u32,
-    /// How many pieces they have: see [`number_pieces`].
-    pub pieces: u64,
+pub enum Numbers<const N: usize> {
+    /// They are known now.
+    Known([f64; N]),
+    /// N f32 lie at this address: a recorded launch reads them anew each time. If the rate (the last number of AdamW, the
+    /// first of SGD) is NaN, nothing is written.
+    At(u64),
 }
 
-impl Table {
-    fn launch(
-        &self,
-        entries: &'static [Entry; 3],
-        [numbers, factor, partial]: [u64; 3],
-        is_nesterov: bool,
-    ) -> Launch {
-        let params = OptimiseArgs {
-            tensors: self.parameters,
-            numbers,
-            factor,
-            partial,
-            count: self.count,
-            is_nesterov: u32::from(is_nesterov),
-        };
-        entries[self.dtype as usize].launch([self.pieces as u32, 1, 1], THREADS, &params)
+impl<const N: usize> Numbers<N> {
+    /// The address, and the numbers themselves.
+    fn split(&self) -> (u64, [f32; NUMBERS]) {
+        let mut own = [0.0; NUMBERS];
+        match self {
+            Self::Known(numbers) => own.iter_mut().zip(numbers).for_each(|(own, &n)| *own = n as f32),
+            Self::At(address) => return (*address, own),
+        }
+        (0, own)
     }
 }
 
-/// The launch of one step of AdamW. `numbers`: the address of 7 f32, see [`adamw_numbers`]; `factor`: of one f32 that
-/// multiplies the gradients, or 0.
-pub fn adamw(table: &Table, numbers: u64, factor: u64) -> Launch {
-    table.launch(&ADAMW, [numbers, factor, 0], false)
+/// How many pieces these parameters have.
+pub fn pieces(parameters: &[Parameter]) -> u64 {
+    parameters.iter().map(|p| p.elements.div_ceil(PIECE)).sum()
 }
 
-/// The numbers of step `step`, counted from 1, of AdamW.
-pub fn adamw_numbers(lr: f64, betas: [f64; 2], eps: f64, weight_decay: f64, step: u64) -> [f32; 7] {
+/// Launches over the parameters; what they all have is in `common`.
+fn launches(
+    entries: &'static [Entry; 3],
+    dtype: Float,
+    parameters: &[Parameter],
+    common: &OptimiseArgs,
+) -> Vec<Launch> {
+    let mut partial = common.partial;
+    let launch = |chunk: &[Parameter]| {
+        let mut params = OptimiseArgs { partial, count: chunk.len() as u32, ..*common };
+        let mut pieces = 0;
+        for (to, from) in params.tensors.iter_mut().zip(chunk) {
+            *to = Parameter { first_piece: pieces, ..*from };
+            pieces += from.elements.div_ceil(PIECE);
+        }
+        partial += 8 * pieces;
+        entries[dtype as usize].launch([pieces as u32, 1, 1], THREADS, &params)
+    };
+    parameters.chunks(TENSORS).map(launch).collect()
+}
+
+/// The launches of one step of AdamW with gradients of this dtype; `factor`: the address of one f32 that multiplies the
+/// gradients, or 0.
+pub fn adamw(dtype: Float, parameters: &[Parameter], numbers: Numbers<7>, factor: u64) -> Vec<Launch> {
+    let (numbers, own) = numbers.split();
+    launches(&ADAMW, dtype, parameters, &OptimiseArgs { numbers, own, factor, ..Zeroable::zeroed() })
+}
+
+/// The numbers of step `step`, counted from 1, of AdamW: 1 - ηλ, 1 - β₁, β₂, 1 - β₂, √(1 - β₂ᵗ), ε, η/(1 - β₁ᵗ).
+pub fn adamw_numbers(lr: f64, [beta1, beta2]: [f64; 2], eps: f64, weight_decay: f64, step: u64) -> [f64; 7] {
     let rest = |beta: f64| 1.0 - beta.powf(step as f64);
-    let [beta1, beta2] = betas;
     [1.0 - lr * weight_decay, 1.0 - beta1, beta2, 1.0 - beta2, rest(beta2).sqrt(), eps, lr / rest(beta1)]
-        .map(|number| number as f32)
 }
 
-/// The launch of one step of SGD. `numbers`: the address of 3 f32, rate, momentum and weight decay.
-pub fn sgd(table: &Table, numbers: u64, factor: u64, is_nesterov: bool) -> Launch {
-    table.launch(&SGD, [numbers, factor, 0], is_nesterov)
+/// The launches of one step of SGD with gradients of this dtype. The numbers are rate, momentum and weight decay;
+/// `factor` as for [`adamw`].
+pub fn sgd(
+    dtype: Float,
+    parameters: &[Parameter],
+    numbers: Numbers<3>,
+    factor: u64,
+    is_nesterov: bool,
+) -> Vec<Launch> {
+    let (numbers, own) = numbers.split();
+    let is_nesterov = u32::from(is_nesterov);
+    launches(
+        &SGD,
+        dtype,
+        parameters,
+        &OptimiseArgs { numbers, own, factor, is_nesterov, ..Zeroable::zeroed() },
+    )
 }
 
-/// The launches that write √Σ g² over all gradients, one f32, and min(1, max_norm/(norm + 10⁻⁶)), one f32. `partial` is
-/// room for 8 bytes per piece.
-pub fn norm(table: &Table, partial: u64, norm: u64, factor: u64, max_norm: f64) -> [Launch; 2] {
-    let total = NormArgs { partial, norm, factor, pieces: table.pieces, max_norm: max_norm.to_bits() };
-    [table.launch(&PARTIAL, [0, 0, partial], false), TOTAL[0].launch([1, 1, 1], THREADS, &total)]
+/// The launches that write Σ g² of each piece of the gradients: one f64 for each of their [`pieces`], at `partial`.
+pub fn squares(dtype: Float, parameters: &[Parameter], partial: u64) -> Vec<Launch> {
+    launches(&PARTIAL, dtype, parameters, &OptimiseArgs { partial, ..Zeroable::zeroed() })
 }
 
-/// The launch of g ← factor·g, if the factor is not to be given to the optimiser.
-pub fn scale(table: &Table, factor: u64) -> Launch {
-    table.launch(&SCALE, [0, factor, 0], false)
+/// The launch that writes √Σ of so many pieces' sums, one f32, and min(1, max_norm/(norm + 10⁻⁶)), one f32.
+pub fn norm(partial: u64, pieces: u64, norm: u64, factor: u64, max_norm: f64) -> Launch {
+    let params = NormArgs { partial, norm, factor, pieces, max_norm: max_norm.to_bits() };
+    TOTAL[0].launch([1, 1, 1], THREADS, &params)
+}
+
+/// The launches of g ← factor·g, if the factor is not to be given to the optimiser.
+pub fn scale(dtype: Float, parameters: &[Parameter], factor: u64) -> Vec<Launch> {
+    launches(&SCALE, dtype, parameters, &OptimiseArgs { factor, ..Zeroable::zeroed() })
 }
 
 #[cfg(test)]
@@ -138,10 +172,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_follow_each_other() {
+    fn pieces_follow_each_other_within_a_launch_and_their_sums_across() {
         let of = |elements| Parameter { elements, ..Parameter::default() };
-        let mut parameters = [of(1), of(0), of(8192), of(8193), of(5)];
-        assert_eq!(number_pieces(&mut parameters), 5);
-        assert_eq!(parameters.map(|p| p.first_piece), [0, 1, 1, 2, 4]);
+        let mut parameters = vec![of(1), of(0), of(8192), of(8193)];
+        parameters.resize(70, of(5));
+        assert_eq!(pieces(&parameters), 4 + 66);
+        let launches = squares(Float::F32, &parameters, 1000);
+        let args: Vec<OptimiseArgs> =
+            launches.iter().map(|l| bytemuck::pod_read_unaligned(&l.params)).collect();
+        assert_eq!(launches.iter().map(|l| l.grid[0]).collect::<Vec<_>>(), [64, 6]);
+        assert_eq!(args[0].tensors.map(|p| p.first_piece)[..5], [0, 1, 1, 2, 4]);
+        assert_eq!((args[0].partial, args[1].partial, args[1].count), (1000, 1000 + 8 * 64, 6));
+        assert!(launches[0].params.len() <= 4096, "what the driver takes on every GPU");
     }
 }

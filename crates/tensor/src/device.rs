@@ -18,19 +18,17 @@ pub enum Device {
 }
 
 impl Device {
-    /// The fastest device that can train and generate.
+    /// The fastest device that can train and generate: a GPU if one can be used, else the CPU.
     pub fn best() -> Result<Self> {
         Ok(Self::best_and_why().0)
     }
 
     /// As [`Device::best`], with the reason if it is not a GPU.
-    ///
-    /// A GPU is not chosen yet, only taken by name ([`Device::cuda`]): not every op has a kernel.
     pub fn best_and_why() -> (Self, Option<Error>) {
-        let reason = Self::cuda(0).err().unwrap_or_else(|| {
-            Error::new(Kind::Device, "cuda", "a GPU answers, but not every op of a model has a kernel yet")
-        });
-        (Self::Cpu, Some(reason))
+        match Self::cuda(0) {
+            Ok(gpu) => (gpu, None),
+            Err(reason) => (Self::Cpu, Some(reason)),
+        }
     }
 
     /// GPU number `ordinal`.
@@ -71,10 +69,40 @@ impl Device {
         }
     }
 
+    /// The address of a table of f32 that depends on `op` and `key` alone: `make` makes it at the first call, and it stays
+    /// where it is as long as the device is open.
+    ///
+    /// # Errors
+    /// If this is the CPU, the memory cannot be had, or the table is not there yet and a graph is recorded.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "only a GPU keeps tables"))]
+    pub fn constant(&self, op: &'static str, key: [u64; 3], make: impl FnOnce() -> Vec<f32>) -> Result<u64> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.constant(op, key, make),
+            Self::Cpu => Err(Error::new(Kind::Device, op, "the CPU keeps no tables for kernels")),
+        }
+    }
+
+    /// The address of a u64 in which a kernel of `op` reports the lowest position of an index that is negative or not
+    /// below `limit`; the next call that waits for the device (a read, [`Device::synchronize`]) is an error then.
+    ///
+    /// # Errors
+    /// If this is the CPU, the memory cannot be had, or the first call of all is made while a graph is recorded.
+    pub fn watch(&self, op: &'static str, limit: usize) -> Result<u64> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.watch(op, limit),
+            Self::Cpu => {
+                let message = format!("the CPU checks each index at once, so also those below {limit}");
+                Err(Error::new(Kind::Device, op, message))
+            }
+        }
+    }
+
     /// Waits until all that was queued is done; the CPU has nothing queued.
     ///
     /// # Errors
-    /// If a kernel that was queued before has failed.
+    /// If a kernel that was queued before has failed, or met an index out of range.
     pub fn synchronize(&self) -> Result<()> {
         match self {
             #[cfg(feature = "cuda")]

@@ -42,6 +42,16 @@ fn selections_by_index_are_exact_and_report_what_is_out_of_range() {
 }
 
 #[test]
+fn a_check_reports_the_first_index_out_of_range_and_nothing_else() {
+    for (index, found) in [([3u32, 0, 4, 7], u64::MAX), ([7, 8, 9, 0], 1)] {
+        let mut gpu = Gpu::new();
+        let (address, bad) = (gpu.pod(&index), gpu.pod(&[u64::MAX]));
+        gpu.run(&index::check(address, IndexKind::U32, 4, 8, bad));
+        assert_eq!(gpu.read::<u64>(bad, 1), [found]);
+    }
+}
+
+#[test]
 fn gather_and_scatter_add_undo_each_other() {
     let (outer, size, places, inner) = (3usize, 5usize, 4usize, 7usize);
     let mut gpu = Gpu::new();

@@ -1,7 +1,7 @@
 //! Updates of many tensors in one launch.
 
 use warpsmith_kernels::Float;
-use warpsmith_kernels::optimise::{self, Parameter, Table, number_pieces};
+use warpsmith_kernels::optimise::{self, Numbers, Parameter};
 
 use crate::gpu::{Exact, Gpu, check, numbers};
 
@@ -11,7 +11,7 @@ const SIZES: [usize; 4] = [8195, 0, 1, 300];
 /// Tensors on the device, and what they hold.
 struct Group {
     gpu: Gpu,
-    table: Table,
+    dtype: Float,
     parameters: Vec<Parameter>,
     values: Vec<[Vec<f64>; 4]>, // p, g, m, v
 }
@@ -28,9 +28,16 @@ impl Group {
             parameters.push(Parameter { p, g, m, v, copy, elements: n as u64, first_piece: 0 });
             values.push(held);
         }
-        let pieces = number_pieces(&mut parameters);
-        let table = Table { dtype, parameters: gpu.pod(&parameters), count: SIZES.len() as u32, pieces };
-        Self { gpu, table, parameters, values }
+        Self { gpu, dtype, parameters, values }
+    }
+
+    /// The addresses of the norm of all gradients and of the factor that shortens them.
+    fn norm(&mut self, max_norm: f64) -> [u64; 2] {
+        let pieces = optimise::pieces(&self.parameters);
+        let [partial, norm, factor] = [pieces * 8, 4, 4].map(|bytes| self.gpu.room(bytes));
+        self.gpu.run_all(&optimise::squares(self.dtype, &self.parameters, partial));
+        self.gpu.run(&optimise::norm(partial, pieces, norm, factor, max_norm));
+        [norm, factor]
     }
 
     /// Holds p, m and v (and the copy of p) to a formula of p, g, m, v that gives all three with their scales.
@@ -43,8 +50,8 @@ impl Group {
                 check(what, Float::F32, &self.gpu.read_floats(Float::F32, at, n), &column, 14.0);
             }
             let column: Vec<Exact> = exact.iter().map(|e| e[0]).collect();
-            let copy = self.gpu.read_floats(self.table.dtype, parameter.copy, n);
-            check(what, self.table.dtype, &copy, &column, 14.0);
+            let copy = self.gpu.read_floats(self.dtype, parameter.copy, n);
+            check(what, self.dtype, &copy, &column, 14.0);
         }
     }
 }
@@ -54,9 +61,13 @@ fn adamw_takes_its_step_on_every_tensor() {
     for dtype in [Float::F32, Float::Bf16] {
         let mut group = Group::new(dtype);
         let (lr, betas, eps, decay, step) = (3e-3, [0.9, 0.99], 1e-8, 0.1, 7);
-        let numbers = group.gpu.pod(&optimise::adamw_numbers(lr, betas, eps, decay, step));
+        let numbers = optimise::adamw_numbers(lr, betas, eps, decay, step);
+        let numbers = match dtype {
+            Float::F32 => Numbers::Known(numbers),
+            _ => Numbers::At(group.gpu.pod(&numbers.map(|n| n as f32))),
+        };
         let factor = group.gpu.pod(&[0.5f32]);
-        group.gpu.run(&optimise::adamw(&group.table, numbers, factor));
+        group.gpu.run_all(&optimise::adamw(dtype, &group.parameters, numbers, factor));
         let rest = |beta: f64| 1.0 - beta.powi(step as i32);
         group.check("adamw", |[p, g, m, v]| {
             let g = 0.5 * g;
@@ -78,8 +89,8 @@ fn adamw_takes_its_step_on_every_tensor() {
 fn sgd_takes_its_step_with_momentum() {
     for is_nesterov in [false, true] {
         let mut group = Group::new(Float::F32);
-        let numbers = group.gpu.pod(&[0.1f32, 0.9, 0.01]);
-        group.gpu.run(&optimise::sgd(&group.table, numbers, 0, is_nesterov));
+        let numbers = Numbers::Known([0.1, 0.9, 0.01]);
+        group.gpu.run_all(&optimise::sgd(Float::F32, &group.parameters, numbers, 0, is_nesterov));
         group.check("sgd", |[p, g, b, v]| {
             let g = g + 0.01 * p;
             let size = 0.9 * b.abs() + g.abs();
@@ -98,11 +109,8 @@ fn sgd_takes_its_step_with_momentum() {
 fn the_norm_is_that_of_all_gradients_as_one_vector() {
     for dtype in [Float::F32, Float::F16] {
         let mut group = Group::new(dtype);
-        let partial = group.gpu.room(group.table.pieces * 8);
-        let (norm, factor) = (group.gpu.room(4), group.gpu.room(4));
-        let launches = optimise::norm(&group.table, partial, norm, factor, 2.0);
-        group.gpu.run_all(&launches);
-        group.gpu.run(&optimise::scale(&group.table, factor));
+        let [norm, factor] = group.norm(2.0);
+        group.gpu.run_all(&optimise::scale(dtype, &group.parameters, factor));
         let exact = group.values.iter().flat_map(|v| &v[1]).map(|g| g * g).sum::<f64>().sqrt();
         check("norm", Float::F32, &group.gpu.read_floats(Float::F32, norm, 1), &[Exact::of(exact)], 2.0);
         for (parameter, [_, g, ..]) in group.parameters.iter().zip(&group.values) {
@@ -117,9 +125,20 @@ fn a_nan_gradient_is_seen_in_the_norm() {
     let mut group = Group::new(Float::F32);
     let poisoned = group.gpu.floats(Float::F32, &[f64::NAN]);
     group.parameters[2].g = poisoned;
-    group.table.parameters = group.gpu.pod(&group.parameters);
-    let partial = group.gpu.room(group.table.pieces * 8);
-    let (norm, factor) = (group.gpu.room(4), group.gpu.room(4));
-    group.gpu.run_all(&optimise::norm(&group.table, partial, norm, factor, 2.0));
+    let [norm, factor] = group.norm(2.0);
     assert!(group.gpu.read::<f32>(norm, 1)[0].is_nan() && group.gpu.read::<f32>(factor, 1)[0].is_nan());
+}
+
+#[test]
+fn a_rate_of_nan_leaves_everything_as_it_was() {
+    let mut group = Group::new(Float::F32);
+    let numbers = group.gpu.pod(&[1.0, 0.1, 0.99, 0.01, 1.0, 1e-8, f32::NAN]);
+    group.gpu.run_all(&optimise::adamw(Float::F32, &group.parameters, Numbers::At(numbers), 0));
+    let numbers = group.gpu.pod(&[f32::NAN, 0.9, 0.01]);
+    group.gpu.run_all(&optimise::sgd(Float::F32, &group.parameters, Numbers::At(numbers), 0, false));
+    for (parameter, [p, _, m, v]) in group.parameters.iter().zip(&group.values) {
+        for (at, before) in [(parameter.p, p), (parameter.m, m), (parameter.v, v)] {
+            assert_eq!(group.gpu.read_floats(Float::F32, at, before.len()), *before);
+        }
+    }
 }

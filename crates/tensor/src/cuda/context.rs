@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use super::arena::Arena;
+use super::constants::Constants;
 use super::driver::{self, Failure, Outcome, StreamHandle};
 use super::gpu::{self, Gpu};
 use super::modules::Loaded;
 use super::probe;
+use super::reports::Reports;
 use crate::{Error, Kind, Result};
 
 /// One per GPU and process, while anything uses it. All work goes through its one stream.
@@ -20,6 +22,8 @@ pub(super) struct Context {
     /// Loaded entries, by the address of their description.
     pub entries: RwLock<HashMap<usize, Arc<Loaded>>>,
     pub modules: Mutex<HashMap<usize, driver::ModuleHandle>>,
+    pub reports: Reports,
+    pub constants: Mutex<Constants>,
     device: c_int,
     handle: driver::Context,
     fault: OnceLock<String>,
@@ -74,6 +78,8 @@ impl Context {
             arena: Arena::new(),
             entries: RwLock::default(),
             modules: Mutex::default(),
+            reports: Reports::new(),
+            constants: Mutex::default(),
             device,
             handle,
             fault: OnceLock::new(),
@@ -187,6 +193,8 @@ impl Drop for Context {
         for module in modules.values() {
             let _ = driver::unload(*module);
         }
+        self.end_reports();
+        self.end_constants();
         self.arena.trim();
         let _ = driver::destroy_stream(self.stream);
         let _ = driver::release(self.device);

@@ -63,7 +63,9 @@ impl Graph {
     pub fn launch(&self) -> Result<()> {
         let context = &self.stream.context;
         context.enter_unrecorded("graph")?;
-        context.run("graph", || driver::launch_graph(self.handle, context.stream))
+        context.run("graph", || driver::launch_graph(self.handle, context.stream))?;
+        context.reports.expect();
+        Ok(())
     }
 
     /// How many blocks of memory from outside the recording it keeps.

@@ -12,6 +12,7 @@
 mod arena;
 mod blocks;
 mod buffer;
+mod constants;
 mod context;
 mod driver;
 mod event;
@@ -19,6 +20,7 @@ mod gpu;
 mod graph;
 mod modules;
 mod probe;
+mod reports;
 mod stream;
 
 use std::fmt;
@@ -62,6 +64,24 @@ impl CudaDevice {
     /// The queue that all work of this device goes through.
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    /// The address of a u64 in which a kernel of `op` reports the lowest position of an index that is negative or not
+    /// below `limit`. The next call that waits for the device then returns an [`Kind::Index`](crate::Kind::Index) error.
+    ///
+    /// # Errors
+    /// If the memory cannot be had, or the first call of all is made while a graph is recorded.
+    pub fn watch(&self, op: &'static str, limit: usize) -> Result<u64> {
+        self.stream.context.watch(op, limit)
+    }
+
+    /// The address of a table of f32 that depends on `op` and `key` alone: `make` makes it at the first call, and it stays
+    /// where it is as long as the device is open.
+    ///
+    /// # Errors
+    /// If the memory cannot be had, or the table is not there yet and a graph is recorded.
+    pub fn constant(&self, op: &'static str, key: [u64; 3], make: impl FnOnce() -> Vec<f32>) -> Result<u64> {
+        self.stream.context.constant(op, key, make)
     }
 
     /// What the device's arena holds.

@@ -52,6 +52,7 @@ impl Stream {
                 context.stream,
             )
         });
+        context.reports.expect();
         let waits = is_set("WARPSMITH_LAUNCH_BLOCKING", &BLOCKING) && !context.is_recording();
         let done = if waits { done.and_then(|()| driver::synchronize(context.stream)) } else { done };
         done.map_err(|failure| context.launch_error(launch, failure))
@@ -60,10 +61,11 @@ impl Stream {
     /// Waits until all that was queued is done.
     ///
     /// # Errors
-    /// If a kernel that was queued before has failed.
+    /// If a kernel that was queued before has failed, or met an index out of range.
     pub fn synchronize(&self) -> Result<()> {
         self.context.enter_unrecorded("synchronize")?;
-        self.context.run("synchronize", || driver::synchronize(self.context.stream))
+        self.context.run("synchronize", || driver::synchronize(self.context.stream))?;
+        self.context.check_reports()
     }
 
     /// Device memory of `bytes` bytes with any contents, which goes back when dropped.
@@ -105,7 +107,8 @@ impl Stream {
             return Ok(());
         }
         self.context.enter_unrecorded(op)?;
-        self.context.run(op, || driver::copy_out(to, from, self.context.stream))
+        self.context.run(op, || driver::copy_out(to, from, self.context.stream))?;
+        self.context.check_reports()
     }
 
     /// Copies bytes within the device.

@@ -6,6 +6,7 @@ mod faults;
 mod graphs;
 mod kernels;
 mod memory;
+mod reports;
 mod transfers;
 
 use warpsmith_tensor::Device;
