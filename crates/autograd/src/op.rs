@@ -179,6 +179,11 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     fn roundings(&self, _x: &[Meta]) -> f64 {
         4.0
     }
+
+    /// As [`Op::roundings`], on the path of [`Op::cuda`], where that sums otherwise or rounds on the way.
+    fn device_roundings(&self, x: &[Meta]) -> f64 {
+        self.roundings(x)
+    }
 }
 
 /// A shared op is an op: one that stands in the registry can be applied as it is.
@@ -224,6 +229,9 @@ impl Op for Arc<dyn Op> {
     }
     fn roundings(&self, x: &[Meta]) -> f64 {
         self.as_ref().roundings(x)
+    }
+    fn device_roundings(&self, x: &[Meta]) -> f64 {
+        self.as_ref().device_roundings(x)
     }
 }
 

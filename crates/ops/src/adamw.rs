@@ -4,14 +4,19 @@
 //! shape → n × [p, m, v], written over the inputs that nobody else holds. λ is decoupled: it shrinks the parameter,
 //! not the gradient. Numerics: the order of operations is that of PyTorch's `AdamW`, the coefficients are rounded to
 //! f32 once; a NaN gradient makes its elements of p, m and v NaN. Apply it with gradients off, and m = v = 0 at t = 1.
+//!
+//! [`AdamW`] holds η, t and the rest itself. [`AdamWByNumbers`] reads what it makes of them from a tensor, so that a step
+//! that a GPU has recorded can be replayed with others; a NaN rate there leaves everything as it was.
 //! Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2019, arXiv 1711.05101, algorithm 2.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec};
+use warpsmith_kernels::optimise::{self, Numbers};
 use warpsmith_tensor::cpu::dispatch;
-use warpsmith_tensor::{Result, Tensor};
+use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::multi_tensor::{
-    PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes,
+    PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes, require_numbers,
+    update_on_device,
 };
 
 /// One step of AdamW on many parameters.
@@ -44,33 +49,71 @@ struct Coefficients<F> {
 }
 
 impl AdamW {
-    fn coefficients(&self) -> Coefficients<f64> {
-        let power = |beta: f64| 1.0 - beta.powf(self.step as f64);
-        Coefficients {
-            keep: 1.0 - self.lr * self.weight_decay,
-            lerp: 1.0 - self.beta1,
-            beta2: self.beta2,
-            square: 1.0 - self.beta2,
-            root: power(self.beta2).sqrt(),
-            eps: self.eps,
-            step_size: self.lr / power(self.beta1),
-        }
+    /// What [`AdamWByNumbers`] takes for this step: 1 - ηλ, 1 - β₁, β₂, 1 - β₂, √(1 - β₂ᵗ), ε, η/(1 - β₁ᵗ).
+    pub fn numbers(&self) -> [f64; 7] {
+        let Self { lr, beta1, beta2, eps, weight_decay, step } = *self;
+        optimise::adamw_numbers(lr, [beta1, beta2], eps, weight_decay, step)
+    }
+}
+
+impl<F> From<[F; 7]> for Coefficients<F> {
+    fn from([keep, lerp, beta2, square, root, eps, step_size]: [F; 7]) -> Self {
+        Self { keep, lerp, beta2, square, root, eps, step_size }
     }
 }
 
 impl Coefficients<f64> {
-    fn rounded(self) -> Coefficients<f32> {
-        Coefficients {
-            keep: self.keep as f32,
-            lerp: self.lerp as f32,
-            beta2: self.beta2 as f32,
-            square: self.square as f32,
-            root: self.root as f32,
-            eps: self.eps as f32,
-            step_size: self.step_size as f32,
-        }
+    fn reference(&self, x: &[Array], y: &mut [Array]) {
+        for_elements(x, y, |[p, g, m, v]| {
+            if self.step_size.is_nan() {
+                return [p, m, v];
+            }
+            let (now_m, now_v) = (m + self.lerp * (g - m), self.beta2 * v + self.square * g * g);
+            let step = self.step_size * now_m / (now_v.sqrt() / self.root + self.eps);
+            [p * self.keep - step, now_m, now_v]
+        });
+    }
+
+    /// The sizes of the terms: m may cancel, and so may the step and the parameter.
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let mut scale: Vec<Array> = y.to_vec();
+        for_elements(x, &mut scale, |[p, g, m, v]| {
+            let m = m.abs() + self.lerp * (g - m).abs();
+            let v = self.beta2 * v + self.square * g * g;
+            [(p * self.keep).abs() + self.step_size * m / (v.sqrt() / self.root + self.eps), m, v]
+        });
+        scale
     }
 }
+
+/// All groups on the host.
+fn update_on_host(x: Vec<Tensor>, c: Coefficients<f32>) -> Result<Vec<Tensor>> {
+    let elements = x.iter().step_by(4).map(Tensor::numel).sum();
+    let (mut updated, mut grads) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() / 4));
+    for (i, tensor) in x.into_iter().enumerate() {
+        if i % 4 == 1 { grads.push(tensor.contiguous()?) } else { updated.push(tensor) }
+    }
+    if c.step_size.is_nan() {
+        return Ok(updated);
+    }
+    let mut pieces = Vec::new();
+    for (group, g) in updated.chunks_exact_mut(3).zip(&grads) {
+        let [p, m, v] = group else { continue };
+        let (p, m, v) = (p.data_mut::<f32>()?, m.data_mut::<f32>()?, v.data_mut::<f32>()?);
+        let moments = m.chunks_mut(PIECE).zip(v.chunks_mut(PIECE));
+        let parts = p.chunks_mut(PIECE).zip(g.data::<f32>()?.chunks(PIECE)).zip(moments);
+        pieces.extend(parts.map(|((p, g), (m, v))| Piece { p, g, m, v }));
+    }
+    for_pieces(pieces, elements, |piece| {
+        dispatch(
+            #[inline(always)]
+            || update(piece, c),
+        );
+    });
+    Ok(updated)
+}
+
+const INPUTS: &str = "parameter, gradient, mean and mean square";
 
 /// A piece of one parameter, with its gradient and its means.
 struct Piece<'a> {
@@ -98,43 +141,23 @@ impl Op for AdamW {
             ],
         )?;
         if self.step == 0 {
-            return Err(warpsmith_tensor::Error::value(self.name(), "steps are numbered from 1"));
+            return Err(Error::value(self.name(), "steps are numbered from 1"));
         }
-        group_shapes(self.name(), x, 4, "parameter, gradient, mean and mean square", &[0, 2, 3])
+        group_shapes(self.name(), x, 4, INPUTS, &[0, 2, 3])
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
-        let c = self.coefficients();
-        for_elements(x, y, |[p, g, m, v]| {
-            let m = m + c.lerp * (g - m);
-            let v = c.beta2 * v + c.square * g * g;
-            [p * c.keep - c.step_size * m / (v.sqrt() / c.root + c.eps), m, v]
-        });
+        Coefficients::from(self.numbers()).reference(x, y);
         Ok(())
     }
 
     fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
-        let elements = x.iter().step_by(4).map(Tensor::numel).sum();
-        let (mut updated, mut grads) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() / 4));
-        for (i, tensor) in x.into_iter().enumerate() {
-            if i % 4 == 1 { grads.push(tensor.contiguous()?) } else { updated.push(tensor) }
-        }
-        let mut pieces = Vec::new();
-        for (group, g) in updated.chunks_exact_mut(3).zip(&grads) {
-            let [p, m, v] = group else { continue };
-            let (p, m, v) = (p.data_mut::<f32>()?, m.data_mut::<f32>()?, v.data_mut::<f32>()?);
-            let moments = m.chunks_mut(PIECE).zip(v.chunks_mut(PIECE));
-            let parts = p.chunks_mut(PIECE).zip(g.data::<f32>()?.chunks(PIECE)).zip(moments);
-            pieces.extend(parts.map(|((p, g), (m, v))| Piece { p, g, m, v }));
-        }
-        let c = self.coefficients().rounded();
-        for_pieces(pieces, elements, |piece| {
-            dispatch(
-                #[inline(always)]
-                || update(piece, c),
-            );
-        });
-        Ok(updated)
+        update_on_host(x, self.numbers().map(|n| n as f32).into())
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let numbers = Numbers::Known(self.numbers());
+        update_on_device(self.name(), x, y, 4, |dtype, of| optimise::adamw(dtype, of, numbers, 0))
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -149,19 +172,69 @@ impl Op for AdamW {
         vec![("P", elements_per_slot(x, 4))]
     }
 
-    /// The sizes of the terms: m may cancel, and so may the step and the parameter.
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
-        let c = self.coefficients();
-        let mut scale: Vec<Array> = y.to_vec();
-        for_elements(x, &mut scale, |[p, g, m, v]| {
-            let m = m.abs() + c.lerp * (g - m).abs();
-            let v = c.beta2 * v + c.square * g * g;
-            [(p * c.keep).abs() + c.step_size * m / (v.sqrt() / c.root + c.eps), m, v]
-        });
-        scale
+        Coefficients::from(self.numbers()).scale(x, y)
     }
 
     /// The rounded coefficients count, each once where it multiplies.
+    fn roundings(&self, _x: &[Meta]) -> f64 {
+        14.0
+    }
+}
+
+/// As [`AdamW`], with [`AdamW::numbers`] in a tensor, `(7,)` f32, before the groups. If the last of them is NaN, the
+/// outputs are the inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamWByNumbers;
+
+impl AdamWByNumbers {
+    fn coefficients(numbers: &Array) -> Coefficients<f64> {
+        std::array::from_fn(|i| numbers.data[i]).into()
+    }
+}
+
+impl Op for AdamWByNumbers {
+    fn name(&self) -> &'static str {
+        "adamw_by_numbers"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        require_numbers(self.name(), x, 7)?;
+        group_shapes(self.name(), &x[1..], 4, INPUTS, &[0, 2, 3])
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        Self::coefficients(&x[0]).reference(&x[1..], y);
+        Ok(())
+    }
+
+    fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let numbers = x.remove(0).to_vec::<f32>()?;
+        update_on_host(x, std::array::from_fn(|i| numbers[i]).into())
+    }
+
+    fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let tensor = x.remove(0).contiguous()?;
+        let numbers = Numbers::At(tensor.device_address()?);
+        update_on_device(self.name(), x, y, 4, |dtype, of| optimise::adamw(dtype, of, numbers, 0))
+    }
+
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("28 + 4*P*s", "3*P*s", "13*P")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        vec![("P", elements_per_slot(&x[1..], 4))]
+    }
+
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        Self::coefficients(&x[0]).scale(&x[1..], y)
+    }
+
     fn roundings(&self, _x: &[Meta]) -> f64 {
         14.0
     }
@@ -182,23 +255,63 @@ fn update(piece: Piece<'_>, c: Coefficients<f32>) {
 
 methods! {}
 
-/// The registry's entry.
+fn group(dims: &[usize]) -> [Input; 4] {
+    let square = Input::between(dims, 0.0, 4.0);
+    [Input::any(dims), Input::between(dims, -3.0, 3.0), Input::between(dims, -2.0, 2.0), square]
+}
+
+fn several() -> Vec<Input> {
+    [group(&[3, 35]), group(&[1]), group(&[0]), group(&[])].concat()
+}
+
+/// The registry's entries.
 pub fn specs() -> Vec<Spec> {
-    vec![Spec {
-        name: "adamw",
-        summary: "one step of AdamW on many parameters",
-        samples: || {
-            let op = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 1 };
-            let group = |dims: &[usize]| {
-                let square = Input::between(dims, 0.0, 4.0);
-                [Input::any(dims), Input::between(dims, -3.0, 3.0), Input::between(dims, -2.0, 2.0), square]
-            };
-            let several = [group(&[3, 35]), group(&[1]), group(&[0]), group(&[])].concat();
-            vec![
-                Sample::new(op, several),
-                Sample::new(AdamW { step: 1000, ..op }, group(&[40_000])),
-                Sample::new(AdamW { weight_decay: 0.0, step: 7, ..op }, group(&[5, 7])),
-            ]
+    vec![
+        Spec {
+            name: "adamw",
+            summary: "one step of AdamW on many parameters",
+            samples: || {
+                let op = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 1 };
+                vec![
+                    Sample::new(op, several()),
+                    Sample::new(AdamW { step: 1000, ..op }, group(&[40_000])),
+                    Sample::new(AdamW { weight_decay: 0.0, step: 7, ..op }, group(&[5, 7])),
+                ]
+            },
         },
-    }]
+        Spec {
+            name: "adamw_by_numbers",
+            summary: "as adamw, with the numbers of the step in a tensor",
+            samples: || {
+                let numbers = Input::between(&[7], 0.25, 0.75);
+                vec![Sample::new(AdamWByNumbers, std::iter::once(numbers).chain(several()))]
+            },
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_autograd::apply;
+    use warpsmith_tensor::Device;
+
+    #[test]
+    fn numbers_in_a_tensor_take_the_same_step_and_a_nan_rate_takes_none() {
+        let op = AdamW { lr: 3e-3, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 3 };
+        let tensor = |x: &[f32]| Tensor::from_slice(x, &[x.len()], &Device::Cpu).unwrap();
+        let group = [[1.0f32, -2.0], [0.5, 3.0], [0.1, 0.2], [0.3, 0.4]].map(|x| tensor(&x));
+        let values =
+            |out: Vec<Tensor>| -> Vec<Vec<f32>> { out.iter().map(|t| t.to_vec().unwrap()).collect() };
+        let known = values(apply(op, &group.each_ref()).unwrap());
+        let by = |numbers: [f64; 7]| {
+            let numbers = tensor(&numbers.map(|n| n as f32));
+            let [p, g, m, v] = &group;
+            values(apply(AdamWByNumbers, &[&numbers, p, g, m, v]).unwrap())
+        };
+        assert_eq!(by(op.numbers()), known);
+        let mut numbers = op.numbers();
+        numbers[6] = f64::NAN;
+        assert_eq!(by(numbers), [[1.0, -2.0], [0.1, 0.2], [0.3, 0.4]]);
+    }
 }

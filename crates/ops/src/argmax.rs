@@ -6,7 +6,7 @@
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_single};
 use warpsmith_tensor::{DType, Result, Tensor};
 
-use crate::max::{CASES, reduced, reference_search, search};
+use crate::max::{CASES, reduced, reference_search, search, search_on_device};
 use crate::maximum::Winner;
 
 /// The place of the largest or smallest element along an axis.
@@ -40,6 +40,10 @@ impl Op for Argmax {
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let (_, places) = search(self.winner, &x[0], self.axis, y[0].shape, y[0].shape)?;
         Ok(vec![places])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        Ok(vec![search_on_device(self.name(), self.winner, &x[0], self.axis, y[0].shape, None)?])
     }
 
     fn differentiability(&self) -> Differentiability {

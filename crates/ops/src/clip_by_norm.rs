@@ -10,9 +10,12 @@
 
 use rayon::prelude::*;
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_owned};
+use warpsmith_kernels::Float;
+use warpsmith_kernels::optimise::{self, Parameter};
 use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
+use crate::cuda;
 use crate::elementwise::require_floats;
 use crate::multi_tensor::{PIECE, for_pieces};
 use crate::normalise::sum_in_f64;
@@ -66,6 +69,33 @@ impl Op for ClipByNorm {
             scale_all(&mut x, factor)?;
         }
         x.insert(0, Tensor::scalar(norm as f32, &x[0].device())?);
+        Ok(x)
+    }
+
+    fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let device = x[0].device();
+        let mut gradients = Float::ALL.map(|dtype| (dtype, Vec::new()));
+        for tensor in &mut x {
+            let (dtype, elements) = (tensor.dtype().float_on_device(self.name())?, tensor.numel() as u64);
+            let own = Parameter { g: tensor.device_address_mut()?, elements, ..Parameter::default() };
+            gradients.iter_mut().filter(|(of, _)| *of == dtype).for_each(|(_, list)| list.push(own));
+        }
+        let pieces = gradients.iter().map(|(_, list)| optimise::pieces(list)).sum();
+        let (_room, partial) = cuda::workspace(&device, 8 * pieces)?;
+        let mut norm = Tensor::empty(y[0].shape, DType::F32, &device)?;
+        let mut factor = Tensor::empty(Shape::scalar(), DType::F32, &device)?;
+        let (length, by) = (norm.device_address_mut()?, factor.device_address_mut()?);
+        let (mut launches, mut at) = (Vec::new(), partial);
+        for (dtype, list) in &gradients {
+            launches.extend(optimise::squares(*dtype, list, at));
+            at += 8 * optimise::pieces(list);
+        }
+        launches.push(optimise::norm(partial, pieces, length, by, self.max_norm));
+        for (dtype, list) in &gradients {
+            launches.extend(optimise::scale(*dtype, list, by));
+        }
+        cuda::launch_all(&device, &launches)?;
+        x.insert(0, norm);
         Ok(x)
     }
 

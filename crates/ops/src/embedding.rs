@@ -11,6 +11,8 @@ use warpsmith_autograd::{
 use warpsmith_tensor::cpu::{dispatch, for_rows};
 use warpsmith_tensor::{DType, Element, Error, Result, Shape, Tensor, with_dtype};
 
+use crate::indices::{Unit, add_on_device, take_on_device};
+
 /// Rows of a table, chosen by ids.
 #[derive(Clone, Copy, Debug)]
 pub struct Embedding;
@@ -44,6 +46,10 @@ impl Op for Embedding {
         let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
         with_dtype!(y[0].dtype, T => gather::<T>(&x[0], &ids, &mut out)?);
         Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        take_on_device(self.name(), Unit::Slice, [&x[0], &x[1]], 0, &y[0])
     }
 
     fn takes_half(&self) -> bool {
@@ -178,6 +184,11 @@ impl Op for EmbeddingBackward {
             );
         });
         Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let zeros = Tensor::zeros(y[0].shape, y[0].dtype, &x[0].device())?;
+        add_on_device(self.name(), Unit::Slice, zeros, [&x[1], &x[0]], 0)
     }
 
     fn differentiability(&self) -> Differentiability {

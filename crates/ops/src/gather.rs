@@ -9,7 +9,7 @@ use warpsmith_tensor::{Result, Tensor, with_dtype};
 
 use crate::axis::{Around, require_axis};
 use crate::elementwise::apply_over;
-use crate::indices::{array_places, places, require_alike_off, require_index};
+use crate::indices::{Unit, places, require_alike_off, require_index, take_on_device, walk};
 use crate::scatter_add::ScatterAdd;
 
 /// Takes elements by their place along an axis.
@@ -32,18 +32,7 @@ impl Op for Gather {
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
-        let Around { outer, size, inner } = Around::new(&x[0].shape, self.axis);
-        let taken = x[1].dims()[self.axis];
-        let places = array_places(self.name(), &x[1], size)?;
-        for o in 0..outer {
-            for k in 0..taken {
-                for j in 0..inner {
-                    let at = (o * taken + k) * inner + j;
-                    y[0].data[at] = x[0].data[(o * size + places[at]) * inner + j];
-                }
-            }
-        }
-        Ok(())
+        walk(self.name(), Unit::Element, &x[1], (&x[0].shape, self.axis), |k, i| y[0].data[k] = x[0].data[i])
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
@@ -65,6 +54,10 @@ impl Op for Gather {
             });
         });
         Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        take_on_device(self.name(), Unit::Element, [&x[0], &x[1]], self.axis, &y[0])
     }
 
     fn takes_half(&self) -> bool {

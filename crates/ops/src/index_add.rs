@@ -11,7 +11,7 @@ use warpsmith_tensor::{Error, Result, Tensor};
 use crate::axis::{Around, require_axis};
 use crate::elementwise::require_floats;
 use crate::index_select::IndexSelect;
-use crate::indices::{array_places, places, require_index};
+use crate::indices::{Unit, add_on_device, places, require_index, walk};
 
 /// Adds whole slices at their place along an axis.
 #[derive(Clone, Copy, Debug)]
@@ -23,16 +23,8 @@ pub struct IndexAdd {
 impl IndexAdd {
     /// y += source at the places of the index, in f64.
     fn add(&self, index: &Array, source: impl Fn(usize) -> f64, y: &mut Array) -> Result<()> {
-        let Around { outer, size, inner } = Around::new(&y.shape, self.axis);
-        let places = array_places(self.name(), index, size)?;
-        for o in 0..outer {
-            for (k, place) in places.iter().enumerate() {
-                for j in 0..inner {
-                    y.data[(o * size + place) * inner + j] += source((o * places.len() + k) * inner + j);
-                }
-            }
-        }
-        Ok(())
+        let shape = y.shape;
+        walk(self.name(), Unit::Slice, index, (&shape, self.axis), |k, i| y.data[i] += source(k))
     }
 }
 
@@ -85,6 +77,11 @@ impl Op for IndexAdd {
             );
         });
         Ok(vec![y])
+    }
+
+    fn cuda(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let y = x.swap_remove(0);
+        add_on_device(self.name(), Unit::Slice, y, [&x[1], &x[0]], self.axis)
     }
 
     fn saves(&self) -> Saves {

@@ -10,7 +10,7 @@ use warpsmith_tensor::{Error, Result, Tensor, with_dtype};
 use crate::axis::{Around, require_axis};
 use crate::elementwise::apply_over;
 use crate::index_add::IndexAdd;
-use crate::indices::{array_places, places, require_index};
+use crate::indices::{Unit, places, require_index, take_on_device, walk};
 
 /// Takes whole slices by their place along an axis.
 #[derive(Clone, Copy, Debug)]
@@ -34,16 +34,7 @@ impl Op for IndexSelect {
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
-        let Around { outer, size, inner } = Around::new(&x[0].shape, self.axis);
-        let places = array_places(self.name(), &x[1], size)?;
-        for o in 0..outer {
-            for (k, place) in places.iter().enumerate() {
-                for j in 0..inner {
-                    y[0].data[(o * places.len() + k) * inner + j] = x[0].data[(o * size + place) * inner + j];
-                }
-            }
-        }
-        Ok(())
+        walk(self.name(), Unit::Slice, &x[1], (&x[0].shape, self.axis), |k, i| y[0].data[k] = x[0].data[i])
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
@@ -61,6 +52,10 @@ impl Op for IndexSelect {
             });
         });
         Ok(vec![out])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        take_on_device(self.name(), Unit::Slice, [&x[0], &x[1]], self.axis, &y[0])
     }
 
     fn takes_half(&self) -> bool {

@@ -5,6 +5,7 @@
 //! size 0 has no largest element: an error.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single};
+use warpsmith_kernels::reduce as kernel;
 use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
@@ -48,6 +49,13 @@ impl Op for Max {
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let (values, places) = search(self.winner, &x[0], self.axis, y[0].shape, y[1].shape)?;
+        Ok(vec![values, places])
+    }
+
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let mut values = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
+        let places =
+            search_on_device(self.name(), self.winner, &x[0], self.axis, y[1].shape, Some(&mut values))?;
         Ok(vec![values, places])
     }
 
@@ -117,6 +125,35 @@ pub(crate) fn reference_search(
             }
         }
     }
+}
+
+/// The places in their shape, and the values if they are wanted, on a GPU.
+pub(crate) fn search_on_device(
+    op: &'static str,
+    winner: Winner,
+    x: &Tensor,
+    axis: usize,
+    places: Shape,
+    values: Option<&mut Tensor>,
+) -> Result<Tensor> {
+    let (x, Around { outer, size, inner }) = (x.contiguous()?, Around::new(x.shape(), axis));
+    if inner == 1 {
+        i32::try_from(size)
+            .map_err(|_| Error::value(op, format!("an axis of {size} is beyond the kernel's 2³¹")))?;
+    }
+    let mut places = Tensor::empty(places, DType::I64, &x.device())?;
+    let call = kernel::Extreme {
+        dtype: x.dtype().float_on_device(op)?,
+        smallest: winner == Winner::Smaller,
+        y: values.map_or(Ok(0), Tensor::device_address_mut)?,
+        places: places.device_address_mut()?,
+        x: x.device_address()?,
+        outer: outer as u64,
+        size: size as u64,
+        inner: inner as u64,
+    };
+    x.device().launch(&kernel::extreme(&call))?;
+    Ok(places)
 }
 
 /// The values and their places, in the two shapes.

@@ -2,7 +2,11 @@
 
 use rayon::prelude::*;
 use warpsmith_autograd::{Array, Meta};
-use warpsmith_tensor::{Error, Result};
+use warpsmith_kernels::optimise::Parameter;
+use warpsmith_kernels::{Float, Launch};
+use warpsmith_tensor::{DType, Error, Result, Tensor};
+
+use crate::cuda;
 
 /// Elements per piece: coarse enough to be worth a task, fine enough to balance.
 pub(crate) const PIECE: usize = 32 * 1024;
@@ -36,6 +40,50 @@ pub(crate) fn group_shapes(
         }
     }
     Ok(x.chunks(size).flat_map(|group| outputs.iter().map(|&i| group[i])).collect())
+}
+
+/// Runs an update of groups [p, g, state …] of `size` on a GPU: p and the state in f32, the gradients in one dtype.
+pub(crate) fn update_on_device(
+    op: &'static str,
+    x: Vec<Tensor>,
+    y: &[Meta],
+    size: usize,
+    launches: impl FnOnce(Float, &[Parameter]) -> Vec<Launch>,
+) -> Result<Vec<Tensor>> {
+    let device = x[0].device();
+    let dtype = x[1].dtype();
+    let dtype = if x.iter().skip(1).step_by(size).all(|g| g.dtype() == dtype) { dtype } else { DType::F32 };
+    let (mut updated, mut grads) = (Vec::with_capacity(y.len()), Vec::with_capacity(x.len() / size));
+    for (i, tensor) in x.into_iter().enumerate() {
+        if i % size == 1 {
+            grads.push(tensor.to_dtype(dtype)?.contiguous()?);
+        } else {
+            updated.push(tensor.to_dtype(DType::F32)?);
+        }
+    }
+    let mut parameters = Vec::with_capacity(grads.len());
+    for (group, g) in updated.chunks_exact_mut(size - 1).zip(&grads) {
+        let mut written = [0; 3];
+        for (address, tensor) in written.iter_mut().zip(group) {
+            *address = tensor.device_address_mut()?;
+        }
+        let ([p, m, v], elements) = (written, g.numel() as u64);
+        parameters.push(Parameter { p, g: g.device_address()?, m, v, elements, ..Parameter::default() });
+    }
+    cuda::launch_all(&device, &launches(dtype.float_on_device(op)?, &parameters))?;
+    updated.into_iter().zip(y).map(|(tensor, meta)| tensor.to_dtype(meta.dtype)).collect()
+}
+
+/// An error unless the numbers of a step are a tensor of so many f32.
+pub(crate) fn require_numbers(op: &'static str, x: &[Meta], count: usize) -> Result<()> {
+    let Some(numbers) = x.first().filter(|m| m.dims() == [count]) else {
+        let shapes: Vec<_> = x.first().map(|m| m.shape).into_iter().collect();
+        return Err(Error::shape(op, &shapes, format!("takes first the {count} numbers of the step")));
+    };
+    match numbers.dtype {
+        DType::F32 | DType::F64 => Ok(()),
+        other => Err(Error::dtype(op, format!("the numbers of the step are f32, not {other}"))),
+    }
 }
 
 /// An error unless every attribute is a finite number of at least 0, and below the limit that stands with it.

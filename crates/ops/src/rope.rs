@@ -8,9 +8,11 @@
 //! Source: Su et al., *RoFormer*, 2021, arXiv 2104.09864, §3.2.
 
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_owned, apply_single};
+use warpsmith_kernels::rope as kernel;
 use warpsmith_tensor::cpu::{dispatch, for_rows};
-use warpsmith_tensor::{Error, Result, Tensor};
+use warpsmith_tensor::{Device, Error, Result, Tensor};
 
+use crate::cuda;
 use crate::elementwise::unary_shape;
 
 /// Which elements of a head turn together.
@@ -113,6 +115,36 @@ impl Op for Rope {
         Ok(vec![x])
     }
 
+    fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (mut x, op) = (x.swap_remove(0), self.name());
+        if x.numel() == 0 {
+            return Ok(vec![x.contiguous()?]);
+        }
+        let [tokens, heads, width] = [1, 2, 3].map(|axis| x.dims()[axis]);
+        let (device, batch) = (x.device(), x.dims()[0] as u64);
+        // In place, or on the copy that a view with gaps needs anyway.
+        let shared = if x.is_contiguous() && !x.is_unique() { Some(x.detach()) } else { None };
+        if shared.is_some() {
+            x = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+        }
+        let to = x.device_address_mut()?;
+        let call = kernel::Rope {
+            dtype: y[0].dtype.float_on_device(op)?,
+            y: to,
+            x: shared.as_ref().map_or(Ok(to), Tensor::device_address)?,
+            table: self.table_on_device(&device, tokens, width)?,
+            offset: 0,
+            batch,
+            tokens: cuda::size(op, tokens)?,
+            heads: cuda::size(op, heads)?,
+            width: cuda::size(op, width)?,
+            adjacent: self.pairing == Pairing::Adjacent,
+            inverse: self.inverse,
+        };
+        device.launch(&kernel::rope(&call))?;
+        Ok(vec![x])
+    }
+
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
         let inverse = Self { inverse: !self.inverse, ..*self };
         let mut grads = apply_owned(inverse, vec![back.take_grad(0)?])?;
@@ -134,6 +166,15 @@ impl Op for Rope {
 }
 
 impl Rope {
+    /// The turns of the call's first position and those after it, from a table that serves all calls of this width.
+    fn table_on_device(&self, device: &Device, tokens: usize, width: usize) -> Result<u64> {
+        // Powers of two, so that a growing offset makes few tables.
+        let positions = (self.offset + tokens).next_power_of_two().max(1024);
+        let key = [self.theta.to_bits(), width as u64, positions as u64];
+        let table = device.constant("rope", key, || kernel::table(positions, width, self.theta))?;
+        Ok(table + (self.offset * width * size_of::<f32>()) as u64)
+    }
+
     /// Turns one head in place. Call inside `dispatch`.
     #[inline(always)]
     fn rotate(&self, head: &mut [f32], cos: &[f32], sin: &[f32]) {

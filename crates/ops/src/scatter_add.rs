@@ -10,7 +10,7 @@ use warpsmith_tensor::{Error, Result, Tensor};
 use crate::axis::{Around, require_axis};
 use crate::elementwise::require_floats;
 use crate::gather::Gather;
-use crate::indices::{array_places, places, require_alike_off, require_index};
+use crate::indices::{Unit, add_on_device, places, require_alike_off, require_index, walk};
 
 /// Adds elements at their place along an axis.
 #[derive(Clone, Copy, Debug)]
@@ -22,18 +22,8 @@ pub struct ScatterAdd {
 impl ScatterAdd {
     /// y += source at the places of the index, all row-major, in f64.
     fn add(&self, index: &Array, source: impl Fn(usize) -> f64, y: &mut Array) -> Result<()> {
-        let Around { outer, size, inner } = Around::new(&y.shape, self.axis);
-        let taken = index.dims()[self.axis];
-        let places = array_places(self.name(), index, size)?;
-        for o in 0..outer {
-            for k in 0..taken {
-                for j in 0..inner {
-                    let at = (o * taken + k) * inner + j;
-                    y.data[(o * size + places[at]) * inner + j] += source(at);
-                }
-            }
-        }
-        Ok(())
+        let shape = y.shape;
+        walk(self.name(), Unit::Element, index, (&shape, self.axis), |k, i| y.data[i] += source(k))
     }
 }
 
@@ -75,6 +65,11 @@ impl Op for ScatterAdd {
             }
         });
         Ok(vec![y])
+    }
+
+    fn cuda(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let y = x.swap_remove(0);
+        add_on_device(self.name(), Unit::Element, y, [&x[1], &x[0]], self.axis)
     }
 
     fn saves(&self) -> Saves {

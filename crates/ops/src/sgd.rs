@@ -4,14 +4,19 @@
 //! → n × [p, b], written over the inputs that nobody else holds; without momentum (μ = 0) there is no b: n × [p, g] →
 //! `n × [p]`. Numerics: the order of operations is that of PyTorch's `SGD` without dampening; b = 0 before the first
 //! step is its first step, too. A NaN gradient makes its elements NaN. Apply it with gradients off.
+//!
+//! [`Sgd`] holds η, μ and λ itself. [`SgdByNumbers`] reads them from a tensor, so that a step that a GPU has recorded can
+//! be replayed with others; a NaN rate there leaves everything as it was.
 //! Source: Sutskever et al., *On the importance of initialization and momentum in deep learning*, ICML 2013, §2.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec};
+use warpsmith_kernels::optimise::{self, Numbers};
 use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::multi_tensor::{
-    PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes,
+    PIECE, elements_per_slot, for_elements, for_pieces, group_shapes, require_attributes, require_numbers,
+    update_on_device,
 };
 
 /// One step of stochastic gradient descent on many parameters.
@@ -28,6 +33,11 @@ pub struct Sgd {
 }
 
 impl Sgd {
+    /// What [`SgdByNumbers`] takes for this step: η, μ, λ.
+    pub fn numbers(&self) -> [f64; 3] {
+        [self.lr, self.momentum, self.weight_decay]
+    }
+
     /// How many inputs there are per parameter.
     fn group(&self) -> usize {
         if self.momentum == 0.0 { 2 } else { 3 }
@@ -103,6 +113,13 @@ impl Op for Sgd {
         Ok(updated)
     }
 
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (numbers, group) = (Numbers::Known(self.numbers()), self.group());
+        update_on_device(self.name(), x, y, group, |dtype, of| {
+            optimise::sgd(dtype, of, numbers, 0, self.nesterov)
+        })
+    }
+
     fn differentiability(&self) -> Differentiability {
         Differentiability::Refused
     }
@@ -153,22 +170,136 @@ impl Sgd {
     }
 }
 
+/// As [`Sgd`], with [`Sgd::numbers`] in a tensor, `(3,)` f32, before the groups. If the first of them is NaN, the outputs
+/// are the inputs.
+#[derive(Clone, Copy, Debug)]
+pub struct SgdByNumbers {
+    /// Whether there is a velocity: groups are [p, g, b], and [p, g] without one.
+    pub has_velocity: bool,
+    /// Whether the step looks ahead along the velocity.
+    pub nesterov: bool,
+}
+
+impl SgdByNumbers {
+    /// The step with these numbers; `None` if the rate is NaN.
+    fn known(&self, numbers: impl IntoIterator<Item = f64>) -> Option<Sgd> {
+        let mut numbers = numbers.into_iter();
+        let mut next = || numbers.next().unwrap_or(f64::NAN);
+        let (lr, momentum, weight_decay) = (next(), next(), next());
+        // Without a velocity a momentum means nothing; `Sgd` tells by it whether there is one.
+        let momentum = if self.has_velocity { momentum } else { 0.0 };
+        (!lr.is_nan()).then_some(Sgd { lr, momentum, nesterov: self.nesterov, weight_decay })
+    }
+
+    fn group(&self) -> usize {
+        if self.has_velocity { 3 } else { 2 }
+    }
+
+    /// Which of the inputs come out.
+    fn kept(&self) -> &'static [usize] {
+        if self.has_velocity { &[0, 2] } else { &[0] }
+    }
+}
+
+impl Op for SgdByNumbers {
+    fn name(&self) -> &'static str {
+        "sgd_by_numbers"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        require_numbers(self.name(), x, 3)?;
+        group_shapes(self.name(), &x[1..], self.group(), "parameter, gradient and velocity", self.kept())
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        match self.known(x[0].data.iter().copied()) {
+            Some(step) => step.reference(&x[1..], y),
+            None => {
+                let kept =
+                    x[1..].chunks(self.group()).flat_map(|group| self.kept().iter().map(|&i| &group[i]));
+                y.iter_mut().zip(kept).for_each(|(y, x)| y.clone_from(x));
+                Ok(())
+            }
+        }
+    }
+
+    fn cpu(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        match self.known(x.remove(0).to_f64_vec()?) {
+            Some(step) => step.cpu(x, y),
+            None => {
+                Ok(x.into_iter().enumerate().filter(|(i, _)| i % self.group() != 1).map(|(_, t)| t).collect())
+            }
+        }
+    }
+
+    fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let tensor = x.remove(0).contiguous()?;
+        let numbers = Numbers::At(tensor.device_address()?);
+        update_on_device(self.name(), x, y, self.group(), |dtype, of| {
+            optimise::sgd(dtype, of, numbers, 0, self.nesterov)
+        })
+    }
+
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("12 + G*P*s", "(G-1)*P*s", "6*P")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        vec![("G", self.group()), ("P", elements_per_slot(&x[1..], self.group()))]
+    }
+
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        self.known(x[0].data.iter().copied()).map_or_else(|| y.to_vec(), |step| step.scale(&x[1..], y))
+    }
+
+    fn roundings(&self, _x: &[Meta]) -> f64 {
+        10.0
+    }
+}
+
 methods! {}
 
-/// The registry's entry.
+fn group(dims: &[usize], inputs: usize) -> Vec<Input> {
+    vec![Input::between(dims, -3.0, 3.0); inputs]
+}
+
+fn several() -> Vec<Input> {
+    [group(&[3, 35], 3), group(&[1], 3), group(&[0], 3)].concat()
+}
+
+/// The registry's entries.
 pub fn specs() -> Vec<Spec> {
-    vec![Spec {
-        name: "sgd",
-        summary: "one step of gradient descent on many parameters",
-        samples: || {
-            let op = Sgd { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.01 };
-            let group = |dims: &[usize], n: usize| vec![Input::between(dims, -3.0, 3.0); n];
-            let several = [group(&[3, 35], 3), group(&[1], 3), group(&[0], 3)].concat();
-            vec![
-                Sample::new(op, several),
-                Sample::new(Sgd { nesterov: true, ..op }, group(&[40_000], 3)),
-                Sample::new(Sgd { momentum: 0.0, ..op }, [group(&[5, 7], 2), group(&[2], 2)].concat()),
-            ]
+    vec![
+        Spec {
+            name: "sgd",
+            summary: "one step of gradient descent on many parameters",
+            samples: || {
+                let op = Sgd { lr: 0.1, momentum: 0.9, nesterov: false, weight_decay: 0.01 };
+                let plain = [group(&[5, 7], 2), group(&[2], 2)].concat();
+                vec![
+                    Sample::new(op, several()),
+                    Sample::new(Sgd { nesterov: true, ..op }, group(&[40_000], 3)),
+                    Sample::new(Sgd { momentum: 0.0, ..op }, plain),
+                ]
+            },
         },
-    }]
+        Spec {
+            name: "sgd_by_numbers",
+            summary: "as sgd, with the numbers of the step in a tensor",
+            samples: || {
+                let sample = |has_velocity, nesterov, groups: Vec<Input>| {
+                    let numbers = Input::between(&[3], 0.25, 0.75);
+                    Sample::new(
+                        SgdByNumbers { has_velocity, nesterov },
+                        std::iter::once(numbers).chain(groups),
+                    )
+                };
+                vec![sample(true, true, several()), sample(false, false, group(&[5, 7], 2))]
+            },
+        },
+    ]
 }

@@ -22,6 +22,7 @@
 //! arXiv 2307.08691, §3.1; Ainslie et al., *GQA*, 2023, arXiv 2305.13245.
 
 mod backward;
+mod device;
 mod forward;
 mod geometry;
 mod panel;
@@ -98,6 +99,11 @@ impl Op for Attention {
         forward::forward(self, &sizes, [&x[0], &x[1], &x[2]], &lengths, y)
     }
 
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let sizes = Sizes::new(self.name(), x[0].shape(), x[1].shape(), x[2].shape())?;
+        device::forward(self, &sizes, [&x[0], &x[1], &x[2]], x.get(3), y)
+    }
+
     fn saves(&self) -> Saves {
         Saves { inputs: &[0, 1, 2, 3], outputs: &[0, 1] }
     }
@@ -137,6 +143,11 @@ impl Op for Attention {
     fn roundings(&self, x: &[Meta]) -> f64 {
         let (keys, width) = (x[1].dims()[1], x[0].shape.last());
         (2 * (width + 10) + 2 * keys + 6 * keys.div_ceil(panel::KEYS)) as f64
+    }
+
+    /// Tiles are of 16 keys at least.
+    fn device_roundings(&self, x: &[Meta]) -> f64 {
+        device::roundings(&x[0], self.roundings(x) + 6.0 * x[1].dims()[1].div_ceil(16) as f64)
     }
 }
 
@@ -206,6 +217,11 @@ impl Op for AttentionBackward {
         backward::backward(&self.0, &sizes, std::array::from_fn(|i| &x[i]), &lengths, y)
     }
 
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let sizes = Sizes::new(self.name(), x[1].shape(), x[2].shape(), x[3].shape())?;
+        device::backward(&self.0, &sizes, std::array::from_fn(|i| &x[i]), x.get(6), y)
+    }
+
     fn differentiability(&self) -> Differentiability {
         Differentiability::Refused
     }
@@ -227,6 +243,10 @@ impl Op for AttentionBackward {
     fn roundings(&self, x: &[Meta]) -> f64 {
         let (q, k) = (x[1].dims(), x[2].dims());
         (3 * q[3] + 20 + k[1].max(q[1] * q[2] / k[2])) as f64
+    }
+
+    fn device_roundings(&self, x: &[Meta]) -> f64 {
+        device::roundings(&x[1], self.roundings(x))
     }
 }
 

@@ -1,0 +1,141 @@
+//! What the sweep cannot see of ops on a GPU: wrong indices, large vocabularies, wide heads, recorded steps. On the
+//! emulated driver.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use warpsmith_autograd::{TensorExt, apply, apply_owned};
+use warpsmith_ops::adamw::{AdamW, AdamWByNumbers};
+use warpsmith_ops::attention::{AttentionOptions, Mask};
+use warpsmith_ops::clip_by_norm::ClipByNorm;
+use warpsmith_ops::embedding::EmbeddingBackward;
+use warpsmith_ops::prelude::*;
+use warpsmith_tensor::{DType, Device, Kind, Result, Rng, Seed, Tensor};
+
+/// The emulated GPU, for one test at a time: a wrong index is told to whoever waits first.
+fn device() -> (Device, MutexGuard<'static, ()>) {
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    warpsmith_emulator::install().expect("the emulator is built beside the tests");
+    (Device::cuda(0).expect("the emulated GPU can be used"), guard)
+}
+
+fn tensor<T: warpsmith_tensor::Element>(values: &[T], dims: &[usize], device: &Device) -> Tensor {
+    Tensor::from_slice(values, dims, &Device::Cpu).unwrap().to_device(device).unwrap()
+}
+
+fn random(dims: &[usize], stream: u64, dtype: DType, device: &Device) -> Tensor {
+    let x = Tensor::randn(dims, &Rng::restore(Seed(3), stream), &Device::Cpu).unwrap();
+    x.to_dtype(dtype).unwrap().to_device(device).unwrap()
+}
+
+#[test]
+fn a_wrong_index_is_an_error_of_its_op_when_the_host_waits() {
+    let (device, _guard) = device();
+    let table = random(&[3, 4], 0, DType::F32, &device);
+    let wrong = tensor(&[0i64, 3], &[2], &device);
+    let square = tensor(&[0i64, 1, 2, -1], &[1, 4], &device);
+    let lengths = tensor(&[2i64, 5], &[2], &device);
+    let heads = random(&[2, 4, 1, 8], 1, DType::F32, &device);
+    let masked = AttentionOptions { key_lengths: Some(lengths), ..AttentionOptions::default() };
+    let calls: [(&str, &dyn Fn() -> Result<Tensor>); 7] = [
+        ("embedding", &|| table.embedding(&wrong)),
+        ("embedding_backward", &|| {
+            Ok(apply(EmbeddingBackward { rows: 3 }, &[&random(&[2, 4], 2, DType::F32, &device), &wrong])?
+                .remove(0))
+        }),
+        ("index_select", &|| table.index_select(0, &wrong)),
+        ("gather", &|| table.gather(0, &square)),
+        ("scatter_add", &|| table.scatter_add(0, &square, &random(&[1, 4], 2, DType::F32, &device))),
+        ("cross_entropy", &|| random(&[2, 3], 2, DType::F32, &device).cross_entropy(&wrong)),
+        ("attention", &|| heads.attention(&heads, &heads, &masked)),
+    ];
+    for (op, call) in calls {
+        let error = call().unwrap().to_f64_vec().unwrap_err();
+        assert_eq!((error.kind(), error.op()), (Kind::Index, op), "{error}");
+        let position = if op == "gather" || op == "scatter_add" { 3 } else { 1 };
+        assert!(error.to_string().contains(&format!("position {position} ")), "{error}");
+        device.synchronize().unwrap();
+    }
+}
+
+#[test]
+fn the_vocabulary_of_gpt2_is_no_multiple_of_anything() {
+    let (device, _guard) = device();
+    let (rows, classes) = (3, 50_257);
+    let logits = random(&[rows, classes], 0, DType::BF16, &Device::Cpu);
+    let targets = [50_256i64, 0, 12_345];
+    let run = |device: &Device, dtype: DType| {
+        let x = logits.to_dtype(dtype).unwrap().to_device(device).unwrap().requires_grad().unwrap();
+        let loss = x.cross_entropy(&tensor(&targets, &[rows], device)).unwrap();
+        let grads = loss.backward().unwrap();
+        (loss.item().unwrap(), grads.of(&x).unwrap().to_f64_vec().unwrap())
+    };
+    let (exact, oracle) = run(&Device::Cpu, DType::F64);
+    let (loss, gradient) = run(&device, DType::BF16);
+    let unit = DType::BF16.unit_roundoff();
+    assert!((loss - exact).abs() <= 1.01 * unit * exact, "{loss} against {exact}");
+    // p - q loses nothing where q is 0; at the target it is close to -1/3.
+    for (i, (found, exact)) in gradient.iter().zip(&oracle).enumerate() {
+        assert!((found - exact).abs() <= 1.1 * unit * exact.abs(), "element {i}: {found} against {exact}");
+    }
+}
+
+#[test]
+fn heads_wider_than_any_kernel_are_an_error_that_says_so() {
+    let (device, _guard) = device();
+    let q = random(&[1, 2, 1, 264], 0, DType::F32, &device);
+    let error = q.attention(&q, &q, &AttentionOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("264") && error.to_string().contains("256"), "{error}");
+}
+
+#[test]
+fn one_query_reads_a_long_cache_in_parts_and_keeps_its_bits_in_a_batch() {
+    let (device, _guard) = device();
+    let options = AttentionOptions { mask: Mask::Causal, ..AttentionOptions::default() };
+    for dtype in [DType::F32, DType::BF16] {
+        let [q, k, v] = [(1, 0), (600, 1), (600, 2)]
+            .map(|(t, stream)| random(&[3, t, if t == 1 { 4 } else { 2 }, 80], stream, dtype, &device));
+        let out = q.attention(&k, &v, &options).unwrap();
+        let wide = |t: &Tensor| t.to_device(&Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();
+        let exact = wide(&q).attention(&wide(&k), &wide(&v), &options).unwrap().to_f64_vec().unwrap();
+        let found = out.to_f64_vec().unwrap();
+        // Values are around 1, and the exact output is a mean of 600 of them.
+        for (found, exact) in found.iter().zip(&exact) {
+            assert!(
+                (found - exact).abs() <= dtype.unit_roundoff() * exact.abs() + 1e-5,
+                "{found} against {exact}"
+            );
+        }
+        let row = |t: &Tensor, b: usize| t.slice(0, b, 1, 1).unwrap();
+        for b in 0..3 {
+            let alone =
+                row(&q, b).attention(&row(&k, b), &row(&v, b), &options).unwrap().to_f64_vec().unwrap();
+            assert_eq!(alone, found[b * 4 * 80..][..4 * 80], "row {b}");
+        }
+    }
+}
+
+#[test]
+fn an_update_can_be_recorded_and_takes_the_same_step() {
+    let (device, _guard) = device();
+    let Device::Cuda(cuda) = &device else { panic!("{device} is no GPU") };
+    let of = |stream: u64| [3usize, 70, 9000].map(|n| random(&[n], stream + n as u64, DType::F32, &device));
+    let (parameters, gradients) = (of(1), of(2));
+    let zeros = of(0).map(|t| Tensor::zeros(*t.shape(), DType::F32, &device).unwrap());
+    let op = AdamW { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 3 };
+    let numbers = tensor(&op.numbers().map(|n| n as f32), &[7], &device);
+    let update = || -> Result<Vec<Tensor>> {
+        let clipped = apply_owned(ClipByNorm { max_norm: 1.0 }, gradients.to_vec())?;
+        let mut inputs = vec![&numbers];
+        for ((p, g), zeros) in parameters.iter().zip(&clipped[1..]).zip(&zeros) {
+            inputs.extend([p, g, zeros, zeros]);
+        }
+        apply(AdamWByNumbers, &inputs)
+    };
+    let read = |out: Vec<Tensor>| -> Vec<Vec<f64>> { out.iter().map(|t| t.to_f64_vec().unwrap()).collect() };
+    let eager = read(update().unwrap());
+    let (graph, out) = cuda.stream().capture(update).unwrap();
+    graph.launch().unwrap();
+    assert_eq!(read(out), eager);
+    assert_ne!(eager[0], parameters[0].to_f64_vec().unwrap());
+}
