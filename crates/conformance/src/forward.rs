@@ -59,7 +59,10 @@ impl Group<'_> {
         let Some(repeat) = memories.first().map(|memory| memory.repeat()) else { return Ok(()) };
         let op = &self.item.sample.op;
         let x = arrays(&self.item.sample, self.kinds, class, repeat).map_err(text)?;
-        let expected = Expected::of(op.as_ref(), &x, self.metas).map_err(|e| format!("oracle: {e}"))?;
+        let mut expected = Expected::of(op.as_ref(), &x, self.metas).map_err(|e| format!("oracle: {e}"))?;
+        if !self.device.is_cpu() {
+            expected.roundings = op.device_roundings(self.metas);
+        }
         let mut failing: Vec<(Memory, String)> = Vec::new();
         for memory in memories {
             let Some(tensors) = lay(memory, &x, self.kinds).map_err(text)? else { continue };
