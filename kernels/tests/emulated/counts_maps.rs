@@ -8,7 +8,7 @@ use warpsmith_kernels::compare::{self, Operands, Relation};
 use warpsmith_kernels::dropout::{self, Dropout};
 use warpsmith_kernels::index::{self, IndexKind, Places};
 use warpsmith_kernels::matmul::{Activation, Matmul, Matrix};
-use warpsmith_kernels::optimise::{self, Parameter, Table};
+use warpsmith_kernels::optimise::{self, Numbers, Parameter};
 use warpsmith_kernels::reduce::{self, Extreme, SumRows};
 use warpsmith_kernels::rope::{self, Rope};
 use warpsmith_kernels::select::{self, MaskedFill, Where};
@@ -235,14 +235,12 @@ fn adamw_moves_28_bytes_an_element() {
         let mut gpu = Gpu::new();
         let mut drawn = || floats(&mut gpu, Float::F32, elements);
         let (p, g, m, v) = (drawn(), drawn(), drawn(), drawn());
-        let mut all = [Parameter { p, g, m, v, copy: 0, elements, first_piece: 0 }];
-        let pieces = optimise::number_pieces(&mut all);
-        let table = Table { dtype: Float::F32, parameters: gpu.pod(&all), count: 1, pieces };
-        let numbers = gpu.pod(&optimise::adamw_numbers(1e-3, [0.9, 0.99], 1e-8, 0.1, 1));
-        let counts = gpu.run(&optimise::adamw(&table, numbers, 0));
+        let all = [Parameter { p, g, m, v, elements, ..Parameter::default() }];
+        let numbers = Numbers::Known(optimise::adamw_numbers(1e-3, [0.9, 0.99], 1e-8, 0.1, 1));
+        let launches = optimise::adamw(Float::F32, &all, numbers, 0);
+        let counts = gpu.run(&launches[0]);
         (counts.global_read_bytes, counts.global_write_bytes)
     };
-    // The table and the numbers of the step are the same for both.
-    let (short, long) = (step(2048), step(4096));
-    assert_eq!((long.0 - short.0, long.1 - short.1), (2048 * 16, 2048 * 12));
+    // Table and numbers come with the launch.
+    assert_eq!(step(4096), (4096 * 16, 4096 * 12));
 }
