@@ -6,6 +6,7 @@ mod interruption;
 mod kernel;
 mod refusals;
 mod resume;
+mod selftest;
 mod threads;
 
 use std::path::{Path, PathBuf};

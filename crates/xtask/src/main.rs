@@ -4,6 +4,7 @@
 //! second on a fresh clone.
 #![forbid(unsafe_code)]
 
+mod bundle;
 mod kernels;
 mod tidy;
 
@@ -23,6 +24,7 @@ const CHORES: &[Chore] = &[
         about: "compile the CUDA sources into kernels/built; with --check, hold what is committed to them",
         run: kernels::run,
     },
+    Chore { name: "bundle", about: "make the folder that a GPU machine without Rust runs", run: bundle::run },
     Chore { name: "tidy", about: "check the rules of the tree that no compiler checks", run: tidy::run },
     Chore { name: "help", about: "print this list", run: help },
 ];

@@ -10,6 +10,7 @@ mod kernel;
 mod logits;
 mod ops;
 mod progress;
+mod selftest;
 mod train;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ fn run() -> Result<(), Failure> {
         Some(("doctor", args)) => doctor::run(args),
         #[cfg(feature = "emulator")]
         Some(("kernel", args)) => kernel::run(args),
+        Some(("selftest", args)) => selftest::run(args),
         Some((other, _)) => Err(Failure::Usage(format!("unknown command {other}"))),
     }
 }
@@ -62,5 +64,6 @@ fn command() -> Command {
             doctor::command(),
             #[cfg(feature = "emulator")]
             kernel::command(),
+            selftest::command(),
         ])
 }

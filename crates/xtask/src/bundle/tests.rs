@@ -1,0 +1,125 @@
+use super::*;
+
+/// Stands for the program: tells what it was asked, and answers as the program does.
+const STAND_IN: &str = r#"#!/bin/sh
+echo "$*" >> "${0%/*}/asked"
+case $1 in
+    doctor) echo '{ "nvidia_driver": "580.1", "gpus": [ { "name": "H1 \"x\"" } ] }' ;;
+    selftest) [ -e "${0%/*}/sick" ] && { echo 'error: softmax is wrong' >&2; exit 1; }
+        echo '{ "cases": 123, "passed": true }' ;;
+    train)
+        [ "$2" = --help ] && { echo '  --capture <true|false>'; exit 0; }
+        while [ "$1" != --out_dir ]; do shift; done
+        mkdir -p "$2"
+        gap=0
+        [ -e "${0%/*}/drifts" ] && [ "$4" = cuda ] && gap=3
+        for step in 1 2 3 4; do
+            echo "{\"step\":$step,\"train/loss\":4.0${gap}1,\"lr\":1}"
+        done > "$2/log.jsonl" ;;
+    *) exit 2 ;;
+esac
+"#;
+
+/// A bundle of the stand-in in a folder of its own, which goes with it.
+struct Bundle(PathBuf);
+
+impl Bundle {
+    fn new(test: &str) -> Self {
+        let folder = env::temp_dir().join(format!("warpsmith-{test}-{}", std::process::id()));
+        let parts_in = folder.join("parts");
+        fs::create_dir_all(&parts_in).unwrap();
+        let parts = Parts {
+            program: parts_in.join("program"),
+            library: parts_in.join(LIBRARY),
+            commit: "abc123".to_owned(),
+        };
+        fs::write(&parts.program, STAND_IN).unwrap();
+        make_executable(&parts.program).unwrap();
+        fs::write(&parts.library, "a library").unwrap();
+        bundle(&parts, &folder.join("made")).unwrap();
+        // Nothing may be found where it was made.
+        copy_folder(&folder.join("made"), &folder.join("elsewhere")).unwrap();
+        fs::remove_dir_all(folder.join("made")).unwrap();
+        fs::remove_dir_all(parts_in).unwrap();
+        Self(folder)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join("elsewhere").join(name)
+    }
+
+    /// Runs the script with an empty environment; its exit code and what it printed.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(self.file("run.sh"));
+        let output = command.args(arguments).env_clear().current_dir("/").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    }
+
+    fn summary(&self) -> String {
+        fs::read_to_string(self.file("results/summary.json")).unwrap()
+    }
+}
+
+impl Drop for Bundle {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_folder_runs_elsewhere_with_an_empty_environment() {
+    let bundle = Bundle::new("elsewhere");
+    let (code, table) = bundle.run(&[]);
+    assert_eq!(code, Some(0), "{table}");
+    let asked = fs::read_to_string(bundle.file("asked")).unwrap();
+    assert!(asked.contains("selftest --device cuda --json"), "{asked}");
+    assert_eq!(asked.matches("\ntrain --n_layer").count(), 3, "{asked}");
+    assert!(asked.contains("--device cuda --capture true"), "{asked}");
+    for line in
+        ["selftest           passed", "eager = cpu        passed", "captured = eager   passed", "0 failed"]
+    {
+        assert!(table.contains(line), "no `{line}` in\n{table}");
+    }
+    assert!(table.contains("bench              not built"), "{table}");
+    let summary = bundle.summary();
+    let head = r#"{"commit": "abc123", "#;
+    assert!(summary.starts_with(head) && summary.contains(r#""driver": "580.1", "failed": 0"#), "{summary}");
+}
+
+#[test]
+fn a_failing_selftest_is_told_with_its_reason() {
+    let bundle = Bundle::new("sick");
+    fs::write(bundle.file("sick"), "").unwrap();
+    let (code, table) = bundle.run(&["--steps", "doctor,selftest"]);
+    assert_eq!(code, Some(1), "{table}");
+    assert!(table.contains("FAILED") && table.contains("error: softmax is wrong"), "{table}");
+    assert!(bundle.summary().contains(r#""failed": 1"#));
+}
+
+#[test]
+fn losses_that_part_fail() {
+    let bundle = Bundle::new("drifts");
+    fs::write(bundle.file("drifts"), "").unwrap();
+    let (code, table) = bundle.run(&["--steps", "train"]);
+    assert_eq!(code, Some(1), "{table}");
+    assert!(table.contains("eager = cpu        FAILED"), "{table}");
+    assert!(table.contains("captured = eager   passed"), "{table}");
+}
+
+#[test]
+fn unknown_words_are_refused() {
+    let bundle = Bundle::new("words");
+    assert_eq!(bundle.run(&["--steps", "dance"]).0, Some(2));
+    assert_eq!(bundle.run(&["--devices", "cpu"]).0, Some(2));
+}
+
+#[test]
+fn a_folder_that_is_no_bundle_is_left_alone() {
+    let folder = env::temp_dir().join(format!("warpsmith-precious-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("letter"), "dear").unwrap();
+    let parts = Parts { program: "none".into(), library: "none".into(), commit: String::new() };
+    assert!(super::bundle(&parts, &folder).unwrap_err().contains("is no bundle"));
+    assert_eq!(fs::read_to_string(folder.join("letter")).unwrap(), "dear");
+    fs::remove_dir_all(&folder).unwrap();
+}
