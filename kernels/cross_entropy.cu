@@ -91,7 +91,8 @@ __device__ __forceinline__ void forward(const CrossEntropyArgs& a) {
     Rows<T, 1> x({a.logits}, GRADIENT ? a.gradient : 0, r, a.n, -math::infinity());
     i64 column = column_of(a, r);
     Partition p = partition(x);
-    f32 log_sum = math::ln(p.sum);
+    // Logits of -∞ alone: softmax is 0/0.
+    f32 log_sum = a.n > 0 && p.max == -math::infinity() ? math::nan() : math::ln(p.sum);
     f32 loss = loss_of(a, x, p, log_sum, column);
     // The target's logit has been read by every thread before one of them overwrites it.
     if (GRADIENT) {
