@@ -184,3 +184,11 @@ pub(crate) struct Code {
     pub(crate) dynamic_shared: u32,
     pub(crate) local_bytes: u32,
 }
+
+impl Code {
+    /// Whether blocks may meet in global memory, at atomics or other strong accesses, and so be ordered.
+    pub(crate) fn blocks_meet(&self) -> bool {
+        let is_global = |access: &Access| matches!(access.space, AccessSpace::Global | AccessSpace::Generic);
+        self.instrs.iter().any(|instr| instr.effect.is_strong() && is_global(&instr.access))
+    }
+}

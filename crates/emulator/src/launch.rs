@@ -34,6 +34,25 @@ impl Default for Checks {
     }
 }
 
+/// What `ex2.approx` and the other functions of a bounded error give.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Approximation {
+    /// The correctly rounded value.
+    #[default]
+    Rounded,
+    /// A value as far off as PTX allows, up or down as the seed and the operands choose.
+    Nudged(u64),
+}
+
+impl Approximation {
+    pub(crate) fn seed(self) -> Option<u64> {
+        match self {
+            Approximation::Rounded => None,
+            Approximation::Nudged(seed) => Some(seed),
+        }
+    }
+}
+
 /// How to run a launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -43,8 +62,11 @@ pub struct Options {
     pub checks: Checks,
     /// Instructions that one warp may issue before the launch counts as endless.
     pub max_steps: u64,
-    /// Run blocks on all threads of the pool. A launch with `checks.races` runs them one after another.
+    /// Run blocks on all threads of the pool. A launch with `checks.races` does so only if its blocks cannot meet at an
+    /// atomic or the like; if it then breaks a rule it runs again, a block at a time, to say which.
     pub parallel: bool,
+    /// Approximate functions.
+    pub approximation: Approximation,
 }
 
 impl Default for Options {
@@ -54,6 +76,7 @@ impl Default for Options {
             checks: Checks::default(),
             max_steps: 1_000_000_000,
             parallel: true,
+            approximation: Approximation::default(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod counts;
 mod decode;
 #[cfg(target_os = "linux")]
 mod driver;
+mod environment;
 mod exec;
 mod fault;
 mod isa;
@@ -20,11 +21,12 @@ pub mod observe;
 mod program;
 mod ptx;
 pub mod tensor_core;
+pub mod vectors;
 
 pub use counts::Counts;
 #[cfg(target_os = "linux")]
 pub use driver::{InstallError, install, last_fault};
 pub use fault::{Fault, FaultKind, SourceLine};
-pub use launch::{Checks, Launch, Options, Schedule, run, run_observed};
+pub use launch::{Approximation, Checks, Launch, Options, Schedule, run, run_observed};
 pub use memory::{Memory, MemoryError};
 pub use program::{Entry, Global, Param, ParseError, Program, Space};

@@ -1,13 +1,18 @@
 //! The device's memory: allocations with addresses of their own, far apart, never given out twice.
 
 mod allocation;
+mod journal;
 
 use std::collections::BTreeMap;
 
 pub(crate) use allocation::Allocation;
+pub(crate) use journal::{Journal, Writer};
 
 /// Where the first allocation lies: far from any address of the host, so that the two are never mixed up.
 const FIRST_ADDRESS: u64 = 0x7000_0000_0000;
+/// Addresses from the start of one memory's range to the next, and how many ranges there are.
+const RANGE: u64 = 1 << 36;
+const RANGES: u64 = 192;
 /// Every allocation begins at a multiple of this, as the driver promises.
 const ALIGNMENT: u64 = 256;
 /// Addresses behind an allocation that belong to nobody, so that an overrun hits nothing.
@@ -87,10 +92,16 @@ pub struct Memory {
 impl Memory {
     /// An empty memory that holds at most `capacity` bytes.
     pub fn new(capacity: u64) -> Memory {
+        Memory::in_range(capacity, 0)
+    }
+
+    /// The same with another range of addresses, so that the pointers of several memories are told apart. The numbers of
+    /// ranges begin again after 192.
+    pub fn in_range(capacity: u64, number: u64) -> Memory {
         Memory {
             capacity,
             live: 0,
-            next: FIRST_ADDRESS,
+            next: FIRST_ADDRESS + number % RANGES * RANGE,
             allocations: BTreeMap::new(),
             freed: BTreeMap::new(),
         }
@@ -102,6 +113,33 @@ impl Memory {
     ///
     /// [`MemoryError::Empty`] and [`MemoryError::OutOfMemory`].
     pub fn alloc(&mut self, bytes: u64) -> Result<u64, MemoryError> {
+        self.make_room(bytes)?;
+        let base = self.next;
+        self.next += bytes.next_multiple_of(ALIGNMENT) + RED_ZONE;
+        self.allocations.insert(base, Allocation::new(base, bytes));
+        Ok(base)
+    }
+
+    /// Allocates `bytes` zeros that the host sees at the same address.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Memory::alloc`].
+    pub fn alloc_managed(&mut self, bytes: u64) -> Result<u64, MemoryError> {
+        self.make_room(bytes)?;
+        let made = Allocation::managed(bytes);
+        let base = made.base;
+        self.allocations.insert(base, made);
+        Ok(base)
+    }
+
+    /// Whether an address lies in memory that the host sees, too.
+    pub fn is_managed(&self, address: u64) -> bool {
+        self.find(address, 1).is_ok_and(|found| found.is_managed)
+    }
+
+    /// Counts bytes that are about to be allocated.
+    fn make_room(&mut self, bytes: u64) -> Result<(), MemoryError> {
         if bytes == 0 {
             return Err(MemoryError::Empty);
         }
@@ -109,11 +147,8 @@ impl Memory {
         if bytes > free {
             return Err(MemoryError::OutOfMemory { asked: bytes, free });
         }
-        let base = self.next;
-        self.next += bytes.next_multiple_of(ALIGNMENT) + RED_ZONE;
         self.live += bytes;
-        self.allocations.insert(base, Allocation::new(base, bytes));
-        Ok(base)
+        Ok(())
     }
 
     /// Frees the allocation that begins at `address`.
@@ -129,6 +164,10 @@ impl Memory {
             });
         };
         self.live -= allocation.bytes;
+        if allocation.is_managed {
+            // The host's allocator may give the address out again.
+            return Ok(());
+        }
         self.freed.insert(address, allocation.bytes);
         if self.freed.len() > FREED_KEPT {
             self.freed.pop_first();
@@ -231,6 +270,12 @@ impl Memory {
             return Err(MemoryError::PastEnd { address, count, over: count - left, base, bytes });
         }
         Ok(found)
+    }
+
+    /// The allocation that has bytes among the `count` bytes at `address`; red zones keep a second one far away.
+    fn first_in(&self, address: u64, count: u64) -> Option<&Allocation> {
+        let below = self.allocations.range(..address + count).next_back().map(|(_, allocation)| allocation);
+        below.filter(|found| found.base + found.bytes > address)
     }
 
     fn find_mut(&mut self, address: u64, count: u64) -> Result<(&mut Allocation, usize), MemoryError> {

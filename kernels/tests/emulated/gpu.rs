@@ -106,7 +106,7 @@ impl Gpu {
         let program = program(launch);
         let entry = program.entry(launch.entry.name).unwrap();
         let globals: Vec<u64> = program.globals.iter().map(|g| self.bytes(&g.init)).collect();
-        let options = Options { schedule: self.schedule, ..Options::default() };
+        let options = Options { schedule: self.schedule, ..Options::from_environment().unwrap() };
         let launch = warpsmith_emulator::Launch {
             program,
             entry,

@@ -116,6 +116,11 @@ impl Cell {
         Ok(())
     }
 
+    /// Whether it was read, and whether it was written. What was read before a write is not told any more.
+    pub(super) fn is_touched(&self) -> (bool, bool) {
+        (self.readers != Readers::None, self.written.is_some())
+    }
+
     /// A copy has been waited for by the thread that issued it: from now on it is an ordinary write of that thread.
     pub(super) fn settle(&mut self, now: Stamp) {
         if self.written == Some(Strength::Pending) && self.write.is_thread_of(now) {

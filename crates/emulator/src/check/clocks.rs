@@ -53,6 +53,12 @@ pub(super) struct View<'a> {
 }
 
 impl View<'_> {
+    /// The view of the thread that is `lane` further in the same warp.
+    #[inline]
+    pub(super) fn further(&self, lane: u32) -> Self {
+        View { me: self.me.further(lane), ..*self }
+    }
+
     /// True if the stamped access happened before this thread's present, or is its own.
     #[inline]
     pub(super) fn knows(&self, stamp: Stamp) -> bool {
@@ -97,6 +103,9 @@ impl Clocks {
     }
 
     fn has_learned(&self, thread: u32, stamp: Stamp) -> bool {
+        if self.private.is_empty() && self.shared.is_empty() {
+            return false;
+        }
         let private = self.private.get(thread as usize);
         self.shared.covers(stamp) || private.is_some_and(|private| private.learned.covers(stamp))
     }

@@ -24,6 +24,10 @@ fn raise(clocks: &mut BTreeMap<u32, u32>, who: u32, until: u32) {
 }
 
 impl Knowledge {
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     /// Adds everything that block `block` did before `until`.
     pub(super) fn learn_block(&mut self, block: u32, until: u32) {
         let past = self.blocks.entry(block).or_default();

@@ -28,6 +28,7 @@ mod cell;
 mod clocks;
 mod conflict;
 mod copies;
+mod footprints;
 mod knowledge;
 mod races;
 mod shadow;
@@ -35,6 +36,7 @@ mod stamp;
 
 pub use clocks::Scope;
 pub use conflict::{Action, Conflict, Party, Place};
+pub use footprints::Footprints;
 pub use races::{BlockRaces, Effect, Races, WarpAccess};
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::cell::{Lists, Prior, Strength, Touch};
 use super::clocks::{Clocks, Scope};
 use super::conflict::{Action, Conflict, Party, Place};
 use super::copies::Copies;
+use super::footprints::Footprints;
 use super::knowledge::Knowledge;
 use super::shadow::Shadow;
 use super::stamp::Stamp;
@@ -37,6 +38,11 @@ impl Effect {
     /// The same with `.acquire`; with [`Effect::release`] too it is `.acq_rel`.
     pub const fn acquire(self) -> Effect {
         Effect { acquires: true, ..self }
+    }
+
+    /// Whether other threads may be met by it.
+    pub fn is_strong(self) -> bool {
+        self.strong.is_some()
     }
 
     /// The same with `.release`.
@@ -81,6 +87,7 @@ pub struct Races {
 #[derive(Debug)]
 pub struct BlockRaces {
     block: u32,
+    threads: u32,
     shared: Shadow,
     clocks: Clocks,
     copies: Copies,
@@ -92,11 +99,24 @@ impl Races {
         Races { grid, block, global: Shadow::new(), lists: Lists::default(), passed: BTreeMap::new() }
     }
 
+    /// Forgets the blocks before, for a checker that sees one block at a time.
+    pub fn forget(&mut self) {
+        self.global.clear();
+        self.lists = Lists::default();
+        self.passed.clear();
+    }
+
+    /// Adds what the one block since [`Races::forget`] touched; true if it races with another block.
+    pub fn leave(&self, footprints: &Footprints) -> bool {
+        footprints.add(&self.global)
+    }
+
     /// The state for block number `block`, x running fastest.
     pub fn begin_block(&self, block: u32) -> BlockRaces {
         let threads = self.block.iter().product();
         BlockRaces {
             block,
+            threads,
             shared: Shadow::new(),
             clocks: Clocks::new(block, threads),
             copies: Copies::new(threads),
@@ -121,6 +141,14 @@ fn spread(number: u32, [x, y, _]: [u32; 3]) -> [u32; 3] {
 }
 
 impl BlockRaces {
+    /// Turns to another block, whose shared memory nobody has touched.
+    pub fn turn(&mut self, block: u32) {
+        self.block = block;
+        self.shared.clear();
+        self.clocks = Clocks::new(block, self.threads);
+        self.copies = Copies::new(self.threads);
+    }
+
     /// Judges a memory instruction and notes it.
     ///
     /// # Errors
@@ -133,10 +161,7 @@ impl BlockRaces {
             strength: effect.strong.map_or(Strength::Weak, Strength::Strong),
             line: access.line,
         };
-        for lane in lanes(access.mask) {
-            let address = access.addresses[lane as usize];
-            self.touch(races, access.place, access.warp * 32 + lane, address, access.bytes, touch)?;
-        }
+        self.touch(races, access, touch)?;
         if let Some(scope) = effect.strong {
             self.synchronise(races, access, scope);
         }
@@ -147,21 +172,21 @@ impl BlockRaces {
     fn touch(
         &mut self,
         races: &mut Races,
-        place: Place,
-        thread: u32,
-        address: u64,
-        bytes: u32,
+        access: &WarpAccess<'_>,
         touch: Touch,
     ) -> Result<(), Box<Conflict>> {
-        let view = self.clocks.view(thread);
-        let shadow = match place {
+        let first = self.clocks.view(access.warp * 32);
+        let shadow = match access.place {
             Place::Global => &mut races.global,
             Place::Shared => &mut self.shared,
         };
-        for cell in shadow.cells(address, bytes, &mut races.lists) {
-            if let Err(prior) = cell.touch(&view, touch, &mut races.lists) {
-                let me = view.me;
-                return Err(report(races, place, address, bytes, prior, me, touch));
+        for lane in lanes(access.mask) {
+            let (view, address) = (first.further(lane), access.addresses[lane as usize]);
+            for cell in shadow.cells(address, access.bytes, &mut races.lists) {
+                if let Err(prior) = cell.touch(&view, touch, &mut races.lists) {
+                    let me = view.me;
+                    return Err(report(races, access, address, prior, me, touch));
+                }
             }
         }
         Ok(())
@@ -236,10 +261,9 @@ impl BlockRaces {
     /// As for a write, and if another copy into the same bytes is in flight.
     pub fn copy(&mut self, races: &mut Races, access: &WarpAccess<'_>) -> Result<(), Box<Conflict>> {
         let touch = Touch { reads: false, writes: true, strength: Strength::Pending, line: access.line };
+        self.touch(races, access, touch)?;
         for lane in lanes(access.mask) {
-            let (thread, address) = (access.warp * 32 + lane, access.addresses[lane as usize]);
-            self.touch(races, Place::Shared, thread, address, access.bytes, touch)?;
-            self.copies.issue(thread, address, access.bytes);
+            self.copies.issue(access.warp * 32 + lane, access.addresses[lane as usize], access.bytes);
         }
         Ok(())
     }
@@ -274,9 +298,8 @@ fn lanes(mask: u32) -> impl Iterator<Item = u32> {
 #[cold]
 fn report(
     races: &Races,
-    place: Place,
+    access: &WarpAccess<'_>,
     address: u64,
-    bytes: u32,
     prior: Prior,
     me: Stamp,
     touch: Touch,
@@ -288,9 +311,9 @@ fn report(
         _ => Action::Read,
     };
     Box::new(Conflict {
-        place,
+        place: access.place,
         address,
-        bytes,
+        bytes: access.bytes,
         earlier: races.party(prior.stamp, prior.line, prior.action),
         later: races.party(me, touch.line, action),
     })

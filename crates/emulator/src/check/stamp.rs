@@ -19,6 +19,12 @@ impl Stamp {
         Stamp((u64::from(block) % BLOCKS + 1) << (CLOCK + THREAD) | u64::from(thread) << CLOCK | clock)
     }
 
+    /// The same time and block, the thread `lane` further.
+    #[inline]
+    pub(super) fn further(self, lane: u32) -> Stamp {
+        Stamp(self.0 + (u64::from(lane) << CLOCK))
+    }
+
     pub(super) fn is_nobody(self) -> bool {
         self.0 == 0
     }

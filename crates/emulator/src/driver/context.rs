@@ -81,7 +81,8 @@ impl Driver {
         if flags & !FLAGS != 0 || (flags & SCHEDULING).count_ones() > 1 {
             return Err(Code::INVALID_VALUE.says(format!("{flags:#x} are no flags of a context")));
         }
-        let options = self.options;
+        let (options, number) = (self.options, self.contexts_made);
+        self.contexts_made += 1;
         let settings = Settings { flags, cache: 0, shared_banks: 0, limits: DEFAULT_LIMITS };
         let streams = &mut self.streams;
         let handle = self.contexts.insert_with(|handle| {
@@ -89,7 +90,7 @@ impl Driver {
                 handle,
                 options,
                 legacy_stream: streams.insert(Stream::legacy(handle)),
-                memory: Mutex::new(Memory::new(GLOBAL_BYTES)),
+                memory: Mutex::new(Memory::in_range(GLOBAL_BYTES, number)),
                 fault: Mutex::new(None),
                 settings: Mutex::new(settings),
                 destroyed: AtomicBool::new(false),

@@ -12,12 +12,23 @@ fn enqueue(target: Side, source: Side, bytes: usize, stream: usize) -> Outcome {
     if bytes == 0 {
         return driver().stream(stream).map(drop);
     }
+    let (target, source) = (unmanaged(target)?, unmanaged(source)?);
     for side in [target, source] {
         if let Side::Host(host) = side {
             driver().check_pinned(host, bytes)?;
         }
     }
     submit(stream, None, Work::Copy(Copy { target, source, bytes }))
+}
+
+/// A side in managed memory is the device's, whatever it is called.
+fn unmanaged(side: Side) -> Outcome<Side> {
+    match side {
+        Side::Host(Host(address)) if current()?.memory().is_managed(address as u64) => {
+            Ok(Side::Device(address as u64))
+        }
+        _ => Ok(side),
+    }
 }
 
 /// A copy that waits, on the legacy stream.

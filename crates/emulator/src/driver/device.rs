@@ -4,7 +4,7 @@ use super::abi::{Out, Text};
 use super::code::Code;
 use super::failure::Outcome;
 use super::state::initialise;
-use crate::{Checks, Options, Schedule};
+use crate::Options;
 
 /// CUDA 12.8.
 pub(crate) const DRIVER_VERSION: i32 = 12080;
@@ -48,39 +48,8 @@ pub(crate) fn init(flags: u32) -> Outcome {
     if flags != 0 {
         return Err(Code::INVALID_VALUE.says(format!("the flags must be 0, not {flags:#x}")));
     }
-    initialise(options_from_environment()?);
+    initialise(Options::from_environment().map_err(|sentence| Code::INVALID_VALUE.says(sentence))?);
     Ok(())
-}
-
-/// How to run launches: `WARPSMITH_EMULATOR_SCHEDULE` is `forward`, `reverse` or a seed, and
-/// `WARPSMITH_EMULATOR_CHECKS` is `all`, `none`, `init` or `races`.
-fn options_from_environment() -> Outcome<Options> {
-    let mut options = Options::default();
-    if let Ok(schedule) = std::env::var("WARPSMITH_EMULATOR_SCHEDULE") {
-        options.schedule = match schedule.as_str() {
-            "forward" => Schedule::Forward,
-            "reverse" => Schedule::Reverse,
-            seed => Schedule::Seeded(seed.parse().map_err(|_| {
-                let expected = "forward, reverse or a number to seed it";
-                Code::INVALID_VALUE.says(format!("WARPSMITH_EMULATOR_SCHEDULE is {seed:?}, not {expected}"))
-            })?),
-        };
-    }
-    if let Ok(checks) = std::env::var("WARPSMITH_EMULATOR_CHECKS") {
-        let (init, races) = match checks.as_str() {
-            "all" => (true, true),
-            "none" => (false, false),
-            "init" => (true, false),
-            "races" => (false, true),
-            other => {
-                let expected = "all, none, init or races";
-                let sentence = format!("WARPSMITH_EMULATOR_CHECKS is {other:?}, not {expected}");
-                return Err(Code::INVALID_VALUE.says(sentence));
-            }
-        };
-        options.checks = Checks { init, races };
-    }
-    Ok(options)
 }
 
 /// `cuDriverGetVersion`.
@@ -198,7 +167,8 @@ fn known_attribute(attribute: u32) -> Option<u32> {
         78 => 1,      // stream priorities
         79 | 80 => 1, // L1 caches global, local
         81 => SHARED_MULTIPROCESSOR_BYTES,
-        87 => 2, // float32 over float64 throughput
+        83 | 89 => 1, // managed memory, which the host may touch at any time
+        87 => 2,      // float32 over float64 throughput
         97 => SHARED_OPT_IN_BYTES,
         99 => 1, // cuMemHostRegister
         106 => MULTIPROCESSOR_BLOCKS,

@@ -71,7 +71,10 @@ pub(crate) fn pointer_attribute(value: Out<u8>, attribute: u32, address: u64) ->
     const HOST: u32 = 1;
     const DEVICE: u32 = 2;
     let context = current()?;
-    let found = context.memory().allocation_of(address);
+    let (found, is_managed) = {
+        let memory = context.memory();
+        (memory.allocation_of(address), memory.is_managed(address))
+    };
     let host = usize::try_from(address).ok().and_then(|address| driver().pinned_at(address));
     let what = "the attribute";
     match (attribute, found, host) {
@@ -83,8 +86,9 @@ pub(crate) fn pointer_attribute(value: Out<u8>, attribute: u32, address: u64) ->
         (2, Some(_), _) => value.fill(DEVICE.to_ne_bytes(), what),
         (2, ..) => value.fill(HOST.to_ne_bytes(), what),
         (3, Some(_), _) | (4, None, _) => value.fill(address.to_ne_bytes(), what),
-        // Not managed, and on the one device.
-        (8, ..) => value.fill([0], what),
+        (4, ..) if is_managed => value.fill(address.to_ne_bytes(), what),
+        (8, ..) => value.fill([u8::from(is_managed)], what),
+        // On the one device.
         (9, ..) => value.fill(0_u32.to_ne_bytes(), what),
         (11, Some((start, _)), _) => value.fill(start.to_ne_bytes(), what),
         (12, Some((_, length)), _) => value.fill(length.to_ne_bytes(), what),

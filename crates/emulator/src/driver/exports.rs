@@ -12,7 +12,7 @@ use super::occupancy::SharedOfBlock;
 use super::state::initialised;
 use super::{
     address, capture, context, copy, device, device_memory, event, function, graph, host_memory, jit, launch,
-    module, occupancy, pool, stream, text,
+    managed, module, occupancy, pool, stream, text,
 };
 
 /// A function of the host that a stream calls.
@@ -178,6 +178,13 @@ exports! {
         cuMemPoolSetAttribute(pool: usize, attribute: u32, value: Out<u8>) => pool::set_attribute(pool, attribute, value);
         cuMemPoolSetAccess(pool: usize, accesses: In<pool::Access>, count: usize) => pool::set_access(pool, accesses, count);
         cuMemPoolGetAccess(flags: Out<u32>, pool: usize, location: In<pool::Location>) => pool::get_access(flags, pool, location);
+
+        cuMemAllocManaged(address: Out<u64>, bytes: usize, flags: u32) => managed::alloc(address, bytes, flags);
+        cuMemPrefetchAsync(address: u64, bytes: usize, device: i32, stream: usize)
+            => managed::prefetch(address, bytes, device, stream);
+        cuMemAdvise(address: u64, bytes: usize, advice: u32, device: i32) => managed::advise(address, bytes, advice, device);
+        cuStreamAttachMemAsync(stream: usize, address: u64, bytes: usize, flags: u32)
+            => managed::attach(stream, address, bytes, flags);
 
         cuMemAllocHost_v2(address: Out<usize>, bytes: usize) => host_memory::alloc_default(address, bytes);
         cuMemHostAlloc(address: Out<usize>, bytes: usize, flags: u32) => host_memory::alloc(address, bytes, flags);

@@ -22,6 +22,7 @@ mod host_memory;
 mod install;
 mod jit;
 mod launch;
+mod managed;
 mod module;
 mod occupancy;
 mod pool;

@@ -23,6 +23,8 @@ use crate::Options;
 #[derive(Debug, Default)]
 pub(crate) struct Driver {
     pub(crate) contexts: Table<Arc<Context>>,
+    /// Contexts made so far: each has a range of addresses of its own.
+    pub(crate) contexts_made: u64,
     pub(crate) modules: Table<Arc<Module>>,
     pub(crate) functions: Table<Arc<Function>>,
     pub(crate) streams: Table<Stream>,

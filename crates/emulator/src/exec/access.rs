@@ -3,6 +3,7 @@
 use super::address::{SHARED_WINDOW, space_of, window};
 use super::block::{Block, Trouble};
 use super::registers::{LANES, Row, lanes};
+use super::rows::array;
 use super::warp::Warp;
 use crate::code::AccessSpace;
 use crate::fault::FaultKind;
@@ -49,7 +50,7 @@ impl<'m> Block<'m> {
         bytes: u64,
         lane: usize,
     ) -> Result<&'m Allocation, Trouble> {
-        if let Some(recent) = self.recent.filter(|recent| recent.holds(address, bytes)) {
+        if let Some(recent) = self.recent.iter().flatten().find(|recent| recent.holds(address, bytes)) {
             return Ok(recent);
         }
         let found = self.memory.find(address, bytes).map_err(|error| {
@@ -60,7 +61,7 @@ impl<'m> Block<'m> {
             let hint = if address < 1 << 16 { ": a null pointer" } else { "" };
             Trouble { kind, lane, sentence: format!("{bytes} bytes at {address:#x}{hint}: {error}") }
         })?;
-        self.recent = Some(found);
+        self.remember(found);
         Ok(found)
     }
 
@@ -72,25 +73,34 @@ impl<'m> Block<'m> {
         })
     }
 
-    /// Reads `bytes` bytes of shared memory.
+    /// True if a copy in flight will write any of these bytes, which lie inside shared memory.
+    pub(crate) fn is_pending(&self, offset: u64, bytes: u64) -> bool {
+        let start = offset as usize;
+        match bytes {
+            16 => u128::from_le_bytes(array(&self.shared_pending, start)) != 0,
+            _ => self.shared_pending[start..start + bytes as usize].iter().any(|&count| count > 0),
+        }
+    }
+
+    /// Reads 1, 2, 4, 8 or 16 bytes of shared memory at a multiple of as many.
     pub(crate) fn read_shared(&mut self, offset: u64, bytes: u64, lane: usize) -> Result<Bytes, Trouble> {
         let range = self.shared_range(offset, bytes, lane)?;
-        if self.copies_in_flight > 0 && self.shared_pending[range.clone()].iter().any(|&count| count > 0) {
+        if self.copies_in_flight > 0 && self.is_pending(offset, bytes) {
             let sentence =
                 format!("{bytes} bytes at {offset:#x} of shared memory that a cp.async is to write");
             return Err(Trouble { kind: FaultKind::PendingCopy, lane, sentence });
         }
-        if self.checks.init && !self.shared_written[range.clone()].iter().all(|&written| written) {
+        if self.checks.init && !self.shared_written.has(offset, bytes) {
             return Err(unwritten(lane, bytes, offset, "shared memory"));
         }
         Ok(padded(&self.shared[range]))
     }
 
-    /// Writes `data` to shared memory.
+    /// Writes 1, 2, 4, 8 or 16 bytes to shared memory at a multiple of as many.
     pub(crate) fn write_shared(&mut self, offset: u64, data: &[u8], lane: usize) -> Result<(), Trouble> {
         let range = self.shared_range(offset, data.len() as u64, lane)?;
-        self.shared[range.clone()].copy_from_slice(data);
-        self.shared_written[range].fill(true);
+        self.shared[range].copy_from_slice(data);
+        self.shared_written.add(offset, data.len() as u64);
         Ok(())
     }
 
@@ -122,7 +132,7 @@ impl<'m> Block<'m> {
             AccessSpace::Global | AccessSpace::Generic => {
                 let found = self.locate(address, bytes, lane)?;
                 let offset = address - found.base;
-                if self.checks.init && !found.is_written(offset, bytes) {
+                if self.checks.init && !found.is_written_whole(offset, bytes) {
                     return Err(unwritten(lane, bytes, address, "global memory"));
                 }
                 let mut data = [0; 16];
@@ -166,11 +176,14 @@ impl<'m> Block<'m> {
             AccessSpace::Global | AccessSpace::Generic => {
                 let found = self.locate(address, bytes, lane)?;
                 let offset = address - found.base;
+                if let Some(writer) = &mut self.writer {
+                    writer.before_write(found, address);
+                }
                 let step = bytes.min(8);
                 for (at, part) in data.chunks(step as usize).enumerate() {
                     found.store(offset + at as u64 * step, step, value_of(part));
                 }
-                found.mark_written(offset, bytes);
+                found.mark_written_whole(offset, bytes);
                 Ok(())
             }
             AccessSpace::Shared => self.write_shared(address, data, lane),

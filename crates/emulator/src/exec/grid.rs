@@ -1,7 +1,5 @@
 //! A launch: its constants, its blocks, and the fault of whoever broke a rule.
 
-use rayon::prelude::*;
-
 use super::block::{Block, Trouble};
 use super::registers::{LANES, Registers, Row};
 use super::turns::{Order, run_warps};
@@ -9,8 +7,8 @@ use super::warp::{Stop, Warp};
 use crate::code::{Code, Constant, Instr, Special};
 use crate::counts::Counts;
 use crate::fault::{Fault, FaultKind};
-use crate::launch::Launch;
-use crate::memory::Memory;
+use crate::launch::{Launch, Schedule};
+use crate::memory::{Memory, Writer};
 use crate::observe::Observer;
 use crate::program::Entry;
 
@@ -22,46 +20,36 @@ pub(crate) fn run_blocks<'m>(
     observer: Option<&'m mut (dyn Observer + 'm)>,
 ) -> Result<Counts, Fault> {
     let grid = Grid { launch, entry, code: &entry.code };
-    let blocks: u64 = launch.grid.iter().map(|&count| u64::from(count)).product();
-    // Blocks that are checked for races against each other are told apart by their turns.
-    let one_by_one = launch.options.checks.races || observer.is_some();
-    if launch.options.parallel && !one_by_one && blocks > 1 {
-        let worker = || grid.worker(memory);
-        let run = |worker: &mut Worker<'m>, block| {
-            grid.run_block(worker, block)?;
-            Ok(std::mem::take(&mut worker.block.counts))
-        };
-        return (0..blocks).into_par_iter().map_init(worker, run).try_reduce(
-            Counts::default,
-            |mut sum, counts| {
-                sum += counts;
-                Ok(sum)
-            },
-        );
+    let order = grid.order();
+    let may_share = launch.options.parallel && observer.is_none();
+    if may_share && order.len() > 1 && rayon::current_num_threads() > 1 {
+        if !launch.options.checks.races {
+            return grid.run_together(memory, &order);
+        }
+        if let Some(counts) = grid.run_watched_together(memory, &order) {
+            return Ok(counts);
+        }
     }
-    let mut worker = grid.worker(memory);
+    let mut worker = grid.worker(memory, None);
     worker.block.observer = observer;
-    let mut order = Order::new(launch.options.schedule, u64::MAX);
-    let mut left: Vec<u64> = (0..blocks).rev().collect();
-    while !left.is_empty() {
-        // `left` runs downwards, so that the first to be drawn is at its end.
-        let drawn = left.len() - 1 - order.draw(left.len());
-        let block = left.remove(drawn);
+    for block in order {
         grid.run_block(&mut worker, block)?;
     }
-    Ok(worker.block.counts)
+    Ok(worker.counts)
 }
 
-struct Grid<'l, 'm> {
+pub(super) struct Grid<'l, 'm> {
     launch: &'l Launch<'m>,
     entry: &'l Entry,
-    code: &'l Code,
+    pub(super) code: &'l Code,
 }
 
 /// What one thread of the host runs blocks with.
-struct Worker<'m> {
-    block: Block<'m>,
+pub(super) struct Worker<'m> {
+    pub(super) block: Block<'m>,
     warps: Vec<Warp>,
+    /// What all its blocks did. The block's own counts begin at zero, so that its clock does.
+    pub(super) counts: Counts,
 }
 
 impl<'m> Grid<'_, 'm> {
@@ -69,13 +57,36 @@ impl<'m> Grid<'_, 'm> {
         self.launch.block.iter().product()
     }
 
-    fn worker(&self, memory: &'m Memory) -> Worker<'m> {
-        let warps = self.threads().div_ceil(LANES as u32);
-        let warp = |_| Warp::new(self.code);
-        Worker { block: Block::new(self.launch, self.code, memory), warps: (0..warps).map(warp).collect() }
+    /// The blocks in the order in which they are begun.
+    fn order(&self) -> Vec<u64> {
+        let blocks = self.launch.grid.iter().map(|&count| u64::from(count)).product();
+        match self.launch.options.schedule {
+            Schedule::Forward => (0..blocks).collect(),
+            Schedule::Reverse => (0..blocks).rev().collect(),
+            Schedule::Seeded(_) => {
+                let mut drawn = Order::new(self.launch.options.schedule, u64::MAX);
+                let mut left: Vec<u64> = (0..blocks).collect();
+                (0..blocks).map(|_| left.swap_remove(drawn.draw(left.len()))).collect()
+            }
+        }
     }
 
-    fn run_block(&self, worker: &mut Worker<'m>, number: u64) -> Result<(), Fault> {
+    /// A worker, which keeps what global memory held if it has a writer.
+    pub(super) fn worker<'b>(&self, memory: &'b Memory, writer: Option<Writer<'b>>) -> Worker<'b>
+    where
+        'm: 'b,
+    {
+        let warps = self.threads().div_ceil(LANES as u32);
+        let warp = |_| {
+            let mut warp = Warp::new(self.code);
+            warp.registers.nudge = self.launch.options.approximation.seed();
+            warp
+        };
+        let block = Block::new(self.launch, self.code, memory, writer);
+        Worker { block, warps: (0..warps).map(warp).collect(), counts: Counts::default() }
+    }
+
+    pub(super) fn run_block(&self, worker: &mut Worker<'_>, number: u64) -> Result<(), Fault> {
         let [gx, gy, _] = self.launch.grid.map(u64::from);
         let index = [number % gx, number / gx % gy, number / gx / gy].map(|at| at as u32);
         worker.block.begin(index, number);
@@ -88,8 +99,9 @@ impl<'m> Grid<'_, 'm> {
         }
         let order = Order::new(self.launch.options.schedule, number);
         let max_steps = self.launch.options.max_steps;
-        run_warps(&mut worker.block, &mut worker.warps, self.code, order, max_steps)
-            .map_err(|(warp, stop)| self.fault(warp as u32, index, stop))
+        let ran = run_warps(&mut worker.block, &mut worker.warps, self.code, order, max_steps);
+        worker.counts += std::mem::take(&mut worker.block.counts);
+        ran.map_err(|(warp, stop)| self.fault(warp as u32, index, stop))
     }
 
     /// Sets every register that stands for a constant, and all others to zero.

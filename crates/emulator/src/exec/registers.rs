@@ -60,6 +60,8 @@ pub(crate) struct Registers {
     pub(crate) b64: Vec<Row<u64>>,
     /// The carry flag of `add.cc` and kin, a bit for each lane.
     pub(crate) carry: u32,
+    /// The seed by which approximate results are nudged, if they are.
+    pub(crate) nudge: Option<u64>,
 }
 
 impl Registers {
@@ -70,6 +72,7 @@ impl Registers {
             b32: vec![[0; LANES]; sizes.b32 as usize],
             b64: vec![[0; LANES]; sizes.b64 as usize],
             carry: 0,
+            nudge: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::block::{Block, Trouble};
 use super::registers::{LANES, Row};
 use super::warp::Warp;
-use crate::check::{BlockRaces, Conflict, Effect, Place, Races, Scope, WarpAccess};
+use crate::check::{BlockRaces, Conflict, Effect, Footprints, Place, Races, Scope, WarpAccess};
 use crate::code::{AccessSpace, Instr};
 use crate::fault::FaultKind;
 
@@ -24,7 +24,18 @@ impl Watch {
 
     /// Turns to the block of that number.
     pub(crate) fn begin(&mut self, block: u32) {
-        self.block = self.races.begin_block(block);
+        self.block.turn(block);
+    }
+
+    /// Turns to a block that is watched for itself.
+    pub(crate) fn begin_alone(&mut self, block: u32) {
+        self.races.forget();
+        self.block.turn(block);
+    }
+
+    /// Adds what the block touched to what others did; true if it races with one of them.
+    pub(crate) fn leave(&self, footprints: &Footprints) -> bool {
+        self.races.leave(footprints)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bits and bytes: logic, shifts, fields, permutations, dot products of bytes.
 
 use super::{Found, binary, ternary, unary};
-use crate::code::{Action, Pure};
+use crate::code::Pure;
 use crate::decode::decoder::{Decoder, Type};
 use crate::exec::registers::Value;
 
@@ -29,6 +29,15 @@ pub(super) fn decode(d: &mut Decoder<'_, '_, '_>) -> Found {
             (Some("lo"), _) => {
                 ternary!(d; i32, i32, i32 => i32; |a, b, c| ((signed24(a) * signed24(b)) as i32).wrapping_add(c))
             }
+            (Some("hi"), Type::U32) => {
+                ternary!(d; u32, u32, u32 => u32; |a, b, c| (((low24(a) * low24(b)) >> 16) as u32).wrapping_add(c))
+            }
+            (Some("hi"), _) if d.flag("sat") => ternary!(d; i32, i32, i32 => i32; |a, b, c| {
+                (((signed24(a) * signed24(b)) >> 16) as i32).saturating_add(c)
+            }),
+            (Some("hi"), _) => ternary!(d; i32, i32, i32 => i32; |a, b, c| {
+                (((signed24(a) * signed24(b)) >> 16) as i32).wrapping_add(c)
+            }),
             _ => Ok(None),
         },
         "sad" => match kind {
@@ -292,20 +301,39 @@ fn lop3(d: &mut Decoder<'_, '_, '_>) -> Found {
     })
 }
 
+/// Bytes of `b` and `a` by the selectors of `c`: one for each byte, or in a named mode one for all.
 fn permute(d: &mut Decoder<'_, '_, '_>) -> Found {
-    let mode = d.choice(&["f4e", "b4e", "rc8", "ecl", "ecr", "rc16"]);
-    if mode.is_some() {
-        return Ok(None::<Action>);
-    }
-    ternary!(d; u32, u32, u32 => u32; |a, b, c| {
-        let bytes = both(a, b).to_le_bytes();
-        u32::from_le_bytes(std::array::from_fn(|at| {
-            let select = c >> (4 * at);
-            let byte = bytes[(select & 7) as usize];
+    match d.choice(&["f4e", "b4e", "rc8", "ecl", "ecr", "rc16"]) {
+        None => ternary!(d; u32, u32, u32 => u32; |a, b, c| {
             // The fourth bit of a selector repeats the sign of the byte.
-            if select & 8 == 0 { byte } else { (byte as i8 >> 7) as u8 }
-        }))
-    })
+            let signs = selected(a, b, |at| (c >> (4 * at)) as usize & 7).map(|byte| (byte as i8 >> 7) as u8);
+            let bytes = selected(a, b, |at| (c >> (4 * at)) as usize & 7);
+            u32::from_le_bytes(std::array::from_fn(|at| {
+                if c >> (4 * at) & 8 == 0 { bytes[at] } else { signs[at] }
+            }))
+        }),
+        Some("f4e") => ternary!(d; u32, u32, u32 => u32; |a, b, c| by_rule(a, b, c, |at, c| at + c)),
+        Some("b4e") => {
+            ternary!(d; u32, u32, u32 => u32; |a, b, c| by_rule(a, b, c, |at, c| (c + 8 - at) % 8))
+        }
+        Some("rc8") => ternary!(d; u32, u32, u32 => u32; |a, b, c| by_rule(a, b, c, |_, c| c)),
+        Some("ecl") => ternary!(d; u32, u32, u32 => u32; |a, b, c| by_rule(a, b, c, |at, c| at.max(c))),
+        Some("ecr") => ternary!(d; u32, u32, u32 => u32; |a, b, c| by_rule(a, b, c, |at, c| at.min(c))),
+        Some(_) => {
+            ternary!(d; u32, u32, u32 => u32; |a, b, c| by_rule(a, b, c, |at, c| (c & 1) * 2 + (at & 1)))
+        }
+    }
+}
+
+/// The bytes of `b` and `a`, lowest of `a` first, that `which` names for each place.
+fn selected(a: u32, b: u32, which: impl Fn(usize) -> usize) -> [u8; 4] {
+    let bytes = both(a, b).to_le_bytes();
+    std::array::from_fn(|at| bytes[which(at) & 7])
+}
+
+/// A named mode: the place and the low two bits of `c` name the byte.
+fn by_rule(a: u32, b: u32, c: u32, rule: fn(usize, usize) -> usize) -> u32 {
+    u32::from_le_bytes(selected(a, b, |at| rule(at, c as usize & 3)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::rounding::{
     Direction, add_f32, add_f64, canonical, div_f32, div_f64, flush, fma_f32, fma_f64, mul_f32, mul_f64,
     saturate, saturate_f64,
 };
-use super::{Found, binary, special, ternary, unary};
+use super::{Found, approximate, binary, ternary, unary};
 use crate::code::{Args, Class};
 use crate::decode::decoder::{Decoder, Type};
 use crate::exec::registers::{LANES, Registers, Row, Value};
@@ -16,7 +16,7 @@ pub(super) const SATURATES: u32 = 8;
 pub(super) fn decode(d: &mut Decoder<'_, '_, '_>) -> Found {
     d.out.class = Class::Float;
     if d.base == "div" && (d.flag("approx") || d.flag("full")) {
-        return special::divide(d);
+        return approximate::divide(d);
     }
     let direction = take_direction(d);
     let (ftz, sat) = (d.flag("ftz"), d.flag("sat"));

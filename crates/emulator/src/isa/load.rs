@@ -2,12 +2,13 @@
 
 use super::Found;
 use crate::check::{Effect, Scope};
-use crate::code::{AccessSpace, Action, Class, Instr};
+use crate::code::{Access, AccessSpace, Action, Class, Instr};
 use crate::decode::decoder::Decoder;
-use crate::exec::access::{check_alignment, parts, value_of};
+use crate::exec::access::{check_alignment, parts};
 use crate::exec::address::addresses;
 use crate::exec::block::{Block, Trouble};
-use crate::exec::registers::{LANES, lanes};
+use crate::exec::registers::LANES;
+use crate::exec::rows::Shape;
 use crate::exec::traffic::record;
 use crate::exec::warp::Warp;
 use crate::ptx::Mistake;
@@ -118,24 +119,21 @@ fn take_elements(d: &mut Decoder<'_, '_, '_>, index: usize, are_targets: bool) -
     Ok(())
 }
 
+fn shape(access: &Access) -> Shape {
+    Shape { width: access.width.into(), count: access.count.into() }
+}
+
 fn load(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Result<(), Trouble> {
-    let access = &instr.access;
-    let (width, count) = (usize::from(access.width), usize::from(access.count));
-    let bytes = (width * count) as u64;
+    let (access, shape) = (&instr.access, shape(&instr.access));
     let mut at = addresses(&warp.registers, instr.args.a, access);
-    check_alignment(&at, mask, bytes)?;
+    check_alignment(&at, mask, shape.bytes())?;
     let mut rows = [[0u64; LANES]; 4];
     for (space, part) in parts(access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
-        record(&mut block.counts, space, &at, part, bytes, false);
-        for lane in lanes(part) {
-            let data = block.read(warp, space, at[lane], bytes, lane)?;
-            for element in 0..count {
-                rows[element][lane] = value_of(&data[element * width..(element + 1) * width]);
-            }
-        }
-        block.watch(warp, space, &at, part, bytes, instr.effect, instr)?;
+        record(&mut block.counts, space, &at, part, shape.bytes(), false);
+        block.read_rows(warp, space, &at, part, shape, &mut rows)?;
+        block.watch(warp, space, &at, part, shape.bytes(), instr.effect, instr)?;
     }
-    let above = 64 - 8 * width;
+    let above = 64 - 8 * shape.width;
     for (row, &target) in rows.iter_mut().zip(&instr.list) {
         if access.is_signed {
             row.iter_mut().for_each(|value| *value = ((*value << above) as i64 >> above) as u64);
@@ -146,26 +144,17 @@ fn load(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Res
 }
 
 fn store(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Result<(), Trouble> {
-    let access = &instr.access;
-    let (width, count) = (usize::from(access.width), usize::from(access.count));
-    let bytes = width * count;
+    let (access, shape) = (&instr.access, shape(&instr.access));
     let mut at = addresses(&warp.registers, instr.args.a, access);
-    check_alignment(&at, mask, bytes as u64)?;
+    check_alignment(&at, mask, shape.bytes())?;
     let mut rows = [[0u64; LANES]; 4];
     for (row, &source) in rows.iter_mut().zip(&instr.list) {
         *row = warp.registers.wide(instr.file, source);
     }
     for (space, part) in parts(access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
-        record(&mut block.counts, space, &at, part, bytes as u64, true);
-        for lane in lanes(part) {
-            let mut data = [0; 16];
-            for element in 0..count {
-                let value = rows[element][lane].to_le_bytes();
-                data[element * width..(element + 1) * width].copy_from_slice(&value[..width]);
-            }
-            block.write(warp, space, at[lane], &data[..bytes], lane)?;
-        }
-        block.watch(warp, space, &at, part, bytes as u64, instr.effect, instr)?;
+        record(&mut block.counts, space, &at, part, shape.bytes(), true);
+        block.write_rows(warp, space, &at, part, shape, &rows)?;
+        block.watch(warp, space, &at, part, shape.bytes(), instr.effect, instr)?;
     }
     Ok(())
 }

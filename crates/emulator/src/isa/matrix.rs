@@ -28,7 +28,7 @@ pub(super) fn decode(d: &mut Decoder<'_, '_, '_>) -> Found {
         "ldmatrix" => decode_tiles(d, 0, 1, load),
         "stmatrix" => decode_tiles(d, 1, 0, store),
         _ => {
-            let is_tile = d.flag("m8n8") && d.flag("trans") && d.flag("b16");
+            let is_tile = d.flag("m8n8") && d.flag("trans") && d.kind(0)?.bytes() == 2;
             d.out.args.a = d.source::<u32>(1)?;
             d.out.args.d = d.target::<u32>(0)?;
             Ok(is_tile.then_some(Action::Collective(transpose)))

@@ -1,5 +1,6 @@
 //! The instructions, one file per family. Each file reads the forms of its opcodes and says what they do.
 
+mod approximate;
 mod arithmetic;
 mod atomic;
 mod bits;

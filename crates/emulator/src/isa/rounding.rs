@@ -175,7 +175,7 @@ pub(super) fn fma_f32(a: f32, b: f32, c: f32, direction: Direction) -> f32 {
     let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
     let sum = product + c;
     if sum == 0.0 || !sum.is_finite() {
-        let is_cancelled = direction == Direction::Down && product == -c && product != 0.0;
+        let is_cancelled = direction == Direction::Down && sum == 0.0 && product == -c && product != 0.0;
         return if is_cancelled { -0.0 } else { add_f64(product, c, direction) as f32 };
     }
     let other = sum - product;

@@ -18,7 +18,7 @@ fn the_device_presents_itself() {
     assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN), 166_912);
     assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z), 64);
     assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X), i32::MAX);
-    assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY), 0);
+    assert_eq!(attribute(Attribute::CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY), 1);
     let mut version = 0;
     // SAFETY: the place is a number.
     unsafe { sys::cuDriverGetVersion(&mut version) }.result().unwrap();

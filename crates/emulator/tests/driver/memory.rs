@@ -153,3 +153,60 @@ fn pools_give_and_take() {
         assert_eq!(got, set);
     }
 }
+
+#[test]
+fn managed_memory_is_the_host_s_too() {
+    let context = context();
+    let stream = context.new_stream().unwrap();
+    let raw = stream.cu_stream();
+    let global = sys::CUmemAttach_flags::CU_MEM_ATTACH_GLOBAL;
+    // SAFETY: the host touches the memory between calls, and inside.
+    unsafe {
+        let address = result::malloc_managed(64, global).unwrap();
+        let host = std::slice::from_raw_parts_mut(address as *mut u32, 16);
+        host[3] = 7;
+        let mut copy = [0_u32; 16];
+        result::memcpy_dtoh_sync(&mut copy, address).unwrap();
+        assert_eq!((copy[3], copy[4]), (7, 0));
+        sys::cuMemsetD32_v2(address + 16, 9, 2).result().unwrap();
+        assert_eq!(host[4..7], [9, 9, 0]);
+        // Called host memory it may be, too.
+        let device = result::malloc_sync(64).unwrap();
+        sys::cuMemcpyHtoD_v2(device, address as *const _, 64).result().unwrap();
+        sys::cuMemcpyDtoH_v2((address + 32) as *mut _, device, 32).result().unwrap();
+        assert_eq!(host[8..16], [0, 0, 0, 7, 9, 9, 0, 0]);
+        sys::cuMemPrefetchAsync(address, 64, 0, raw).result().unwrap();
+        sys::cuStreamAttachMemAsync(raw, address, 0, 2).result().unwrap();
+        let mut managed = 0_u32;
+        let attribute = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_IS_MANAGED;
+        sys::cuPointerGetAttribute((&raw mut managed).cast(), attribute, address).result().unwrap();
+        assert_eq!(managed, 1);
+        let plain = sys::cuMemPrefetchAsync(device, 64, 0, raw).result();
+        refused(plain, CUresult::CUDA_ERROR_INVALID_VALUE, &["not from cuMemAllocManaged"]);
+        let long = sys::cuMemPrefetchAsync(address, 65, 0, raw).result();
+        refused(long, CUresult::CUDA_ERROR_INVALID_VALUE, &["1 bytes past"]);
+        result::free_sync(device).unwrap();
+        result::free_sync(address).unwrap();
+    }
+    let (free, total) = context.mem_get_info().unwrap();
+    assert_eq!(free, total);
+}
+
+#[test]
+fn a_pointer_of_another_context_is_refused() {
+    let (one, other) = (context(), context());
+    one.bind_to_thread().unwrap();
+    // SAFETY: the emulator checks each address.
+    unsafe {
+        let address = result::malloc_sync(64).unwrap();
+        other.bind_to_thread().unwrap();
+        // As many bytes, so that the two would lie at the same place if contexts shared their addresses.
+        let own = result::malloc_sync(64).unwrap();
+        assert_ne!(address, own);
+        copies(address, 8, &["no allocation", "of another context"]);
+        refused(result::free_sync(address), CUresult::CUDA_ERROR_INVALID_VALUE, &["of another context"]);
+        result::free_sync(own).unwrap();
+        one.bind_to_thread().unwrap();
+        result::free_sync(address).unwrap();
+    }
+}

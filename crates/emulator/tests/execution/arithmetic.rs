@@ -1,6 +1,7 @@
 //! Arithmetic in every width against the host's.
 
 use half::{bf16, f16};
+use warpsmith_emulator::Approximation;
 
 use crate::machine::{Machine, under_every_schedule};
 
@@ -60,8 +61,16 @@ const ULPS: f64 = 9.0;
 
 #[test]
 fn functions_in_single_precision() {
+    // The library's code rests on approximate instructions, and must hold its promise wherever they lie in their bounds.
+    for approximation in [Approximation::Rounded, Approximation::Nudged(1), Approximation::Nudged(2)] {
+        check_single_precision(approximation);
+    }
+}
+
+fn check_single_precision(approximation: Approximation) {
     let x: Vec<f32> = (1..=96).map(|i| (i as f32 - 48.5) * 0.37).collect();
     let mut machine = Machine::new(include_str!("kernels/math.ptx"));
+    machine.options.approximation = approximation;
     let (input, output) = (machine.put(&x), machine.room(96 * 24 * 4));
     machine.launch("math32", [3, 1, 1], [32, 1, 1], 0, &[input, output, 96]).unwrap();
     let found = machine.get::<f32>(output, 96 * 24);
@@ -91,7 +100,7 @@ fn functions_in_single_precision() {
         for (at, expected) in expected {
             let error = (f64::from(found[at]) - expected).abs();
             let bound = ULPS * f64::from(f32::EPSILON) * expected.abs();
-            assert!(error <= bound, "result {at} of {x}: {} for {expected}", found[at]);
+            assert!(error <= bound, "result {at} of {x}: {} for {expected}, {approximation:?}", found[at]);
         }
         // Correctly rounded by IEEE 754.
         assert_eq!([found[6], found[8], found[9]], [x.abs().sqrt(), 1.0 / x, x / 3.0]);
