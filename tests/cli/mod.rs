@@ -1,5 +1,6 @@
 //! The `warpsmith` command, run as a process: what it prints, what it leaves on disk, how it ends.
 
+mod bench;
 mod commands;
 mod interruption;
 #[cfg(feature = "emulator")]

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how errors are told. Exit codes: 0, 1 (failed), 2 (usage).
 
+mod bench;
 mod device;
 mod doctor;
 mod eval;
@@ -37,6 +38,7 @@ fn run() -> Result<(), Failure> {
         Some(("eval", args)) => eval::run(args),
         Some(("logits", args)) => logits::run(args),
         Some(("ops", args)) => ops::run(args),
+        Some(("bench", args)) => bench::run(args),
         Some(("doctor", args)) => doctor::run(args),
         #[cfg(feature = "emulator")]
         Some(("kernel", args)) => kernel::run(args),
@@ -61,6 +63,7 @@ fn command() -> Command {
             eval::command(),
             logits::command(),
             ops::command(),
+            bench::command(),
             doctor::command(),
             #[cfg(feature = "emulator")]
             kernel::command(),

@@ -1,0 +1,311 @@
+//! `warpsmith bench`: how fast a kernel is here, how far from the limit, beside whom, and whether it is right.
+
+use std::io::Write;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use warpsmith::tensor::{DType, Device};
+use warpsmith_bench::clock::Cache;
+use warpsmith_bench::contender::Contender;
+use warpsmith_bench::counts::NoMeter;
+use warpsmith_bench::difference::{compare, doubts};
+use warpsmith_bench::engine::Engine;
+use warpsmith_bench::kernel::{UserKernel, argument_struct, compile, starter};
+use warpsmith_bench::machine::Machine;
+use warpsmith_bench::output::Format;
+use warpsmith_bench::record::{Record, Row, SCHEMA};
+use warpsmith_bench::session::{Options, Session, measure_against};
+use warpsmith_bench::tasks::{Case, PRESETS, Pass, TASKS, parse, preset};
+use warpsmith_bench::torch::Torch;
+use warpsmith_bench::{self as bench, Error};
+
+use super::{Failure, device};
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Usage(message) => Self::Usage(message),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+/// The flags.
+pub fn command() -> Command {
+    let presets: Vec<String> = PRESETS.iter().map(|(name, what)| format!("{name} ({what})")).collect();
+    let value = |name: &'static str, value_name: &'static str, help: String| {
+        Arg::new(name).long(name).value_name(value_name).help(help)
+    };
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    Command::new("bench")
+        .about("Measure a kernel: first whether it is right, then how fast, beside others and the device's limits")
+        .subcommand_negates_reqs(true)
+        .args_conflicts_with_subcommands(true)
+        .subcommands([starter_command(), diff_command()])
+        .arg(Arg::new("task").value_name("TASK").required(true).value_parser(TASKS).help("What is computed."))
+        .arg(
+            Arg::new("pass")
+                .long("pass")
+                .value_parser(["fwd", "bwd", "both"])
+                .default_value("fwd")
+                .help("Forward, backward, or both, each in a row of its own."),
+        )
+        .arg(value("shapes", "S,..", "Sizes, such as 1x1024x12x64.".into()).conflicts_with("preset"))
+        .arg(value("preset", "P,..", format!("Known sizes: {} [default: tiny].", presets.join("; "))))
+        .arg(value("dtype", "D,..", "f32, bf16, f16 [default: f32].".into()))
+        .arg(value("impl", "NAME,..", "Only contenders whose name contains one of these [default: all].".into()))
+        .arg(device::arg())
+        .arg(
+            Arg::new("vs")
+                .long("vs")
+                .value_name("PEER")
+                .value_parser(["torch", "torch-compile"])
+                .help("Also PyTorch, from the Python in WARPSMITH_PYTHON or python3."),
+        )
+        .arg(
+            Arg::new("kernel")
+                .long("kernel")
+                .value_name("FILE:ENTRY")
+                .action(ArgAction::Append)
+                .help("Also a kernel of yours, .cu or .ptx; see `bench starter`."),
+        )
+        .arg(value("launch", "LINE", "Pieces of the kernel's `bench:` line that go before its own.".into()))
+        .arg(value("keep-ptx", "FILE", "Write the PTX that the kernel was compiled to.".into()))
+        .arg(
+            Arg::new("output")
+                .short('o')
+                .long("output")
+                .value_name("md|csv|json|html")
+                .default_value("md")
+                .help("How to print."),
+        )
+        .arg(
+            Arg::new("cache")
+                .long("cache")
+                .value_parser(["cold", "warm"])
+                .help("What the caches hold before a call [default: cold on a GPU, warm on a CPU]."),
+        )
+        .arg(
+            value("rounds", "N", "Rounds of samples, in turn, at most [default: 15].".into())
+                .value_parser(value_parser!(u32).range(1..=1000)),
+        )
+        .arg(
+            value("seconds", "S", "Time for each contender of a case, about [default: 1].".into())
+                .value_parser(value_parser!(f64)),
+        )
+        .arg(value("seed", "N", "Seed of the random inputs [default: 1337].".into()).value_parser(value_parser!(u64)))
+        .arg(flag("no-ceilings", "Do not measure the device's limits."))
+}
+
+fn starter_command() -> Command {
+    Command::new("starter")
+        .about("Print a kernel to begin from, with its contract")
+        .arg(Arg::new("task").value_name("TASK").required(true).value_parser(TASKS))
+        .arg(
+            Arg::new("bwd")
+                .long("bwd")
+                .action(ArgAction::SetTrue)
+                .help("Only the struct of the backward pass."),
+        )
+}
+
+fn diff_command() -> Command {
+    let record = |name: &'static str| Arg::new(name).value_name("JSON").required(true);
+    Command::new("diff")
+        .about("What changed between two records beyond the noise of both")
+        .args([record("old").help("The record before."), record("new").help("The record now.")])
+}
+
+/// `warpsmith bench`.
+pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    if let Some(("starter", args)) = args.subcommand() {
+        return print_starter(args);
+    }
+    if let Some(("diff", args)) = args.subcommand() {
+        return print_difference(args);
+    }
+    let asked = Asked::of(args)?;
+    let device = device::of(args)?;
+    let mut options = Options::usual(&device);
+    if let Some(cache) = args.get_one::<String>("cache") {
+        options.cache = if cache == "cold" { Cache::Cold } else { Cache::Warm };
+    }
+    options.rounds = args.get_one::<u32>("rounds").map_or(options.rounds, |n| *n as usize);
+    options.seconds = args.get_one("seconds").copied().unwrap_or(options.seconds);
+    options.seed = args.get_one("seed").copied().unwrap_or(options.seed);
+    if !(options.seconds > 0.0 && options.seconds.is_finite()) {
+        return Err(Failure::Usage(format!("--seconds takes a number above 0, got {}", options.seconds)));
+    }
+    let called = device.to_string();
+    let machine = Machine::here(&device, &called);
+    let torch = peer(args, &device);
+    let mut session = Session::new(&device, options, &NoMeter)?;
+    let ceilings = if args.get_flag("no-ceilings") {
+        bench::record::Ceilings::default()
+    } else {
+        let mut products: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
+        if let Some(torch) = &torch {
+            products.extend(torch.contenders("matmul", false)?);
+        }
+        eprintln!("bench: the limits of {called}");
+        session.ceilings(&asked.dtypes, &mut products)?
+    };
+    let mut record = Record { schema: SCHEMA, machine, method: options.method(), ceilings, rows: Vec::new() };
+    let kernels: Vec<&String> = args.get_many("kernel").into_iter().flatten().collect();
+    for case in asked.cases() {
+        eprintln!("bench: {}", case.name());
+        let mut all = crowd(args, &device, &torch, case.work.task(), &kernels)?;
+        record.rows.extend(session.case(&case, &mut all)?);
+    }
+    measure_against(&mut record.ceilings, &mut record.rows);
+    let text = asked.format.write(&record)?;
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    verdict(&record, args)
+}
+
+/// What the flags ask for.
+struct Asked {
+    works: Vec<std::sync::Arc<dyn bench::tasks::Workload>>,
+    passes: Vec<Pass>,
+    dtypes: Vec<DType>,
+    format: Format,
+}
+
+impl Asked {
+    fn of(args: &ArgMatches) -> Result<Self, Failure> {
+        let task = task_of(args);
+        let list = |name: &str| args.get_one::<String>(name).map(|text| text.split(',').map(str::trim));
+        let works = match list("shapes") {
+            Some(shapes) => shapes.map(|shape| parse(task, shape)).collect::<bench::Result<Vec<_>>>()?,
+            None => {
+                let names: Vec<&str> = list("preset").map_or_else(|| vec!["tiny"], Iterator::collect);
+                names.into_iter().map(|name| preset(task, name)).collect::<bench::Result<Vec<_>>>()?.concat()
+            }
+        };
+        let passes = match args.get_one::<String>("pass").map(String::as_str) {
+            Some("bwd") => vec![Pass::Backward],
+            Some("both") if task != "adamw" => vec![Pass::Forward, Pass::Backward],
+            _ => vec![Pass::Forward],
+        };
+        let dtype = |name: &str| {
+            let known = [DType::F32, DType::BF16, DType::F16].into_iter().find(|dtype| dtype.name() == name);
+            known.ok_or_else(|| Failure::Usage(format!("--dtype takes f32, bf16 or f16, got {name:?}")))
+        };
+        let names: Vec<&str> = list("dtype").map_or_else(|| vec!["f32"], Iterator::collect);
+        let dtypes = names.into_iter().map(dtype).collect::<Result<_, _>>()?;
+        let format = args.get_one::<String>("output").map_or("md", String::as_str).parse()?;
+        Ok(Self { works, passes, dtypes, format })
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let mut cases = Vec::new();
+        for work in &self.works {
+            for &pass in &self.passes {
+                cases.extend(self.dtypes.iter().map(|&dtype| Case { work: work.clone(), pass, dtype }));
+            }
+        }
+        cases
+    }
+}
+
+fn task_of(args: &ArgMatches) -> &str {
+    args.get_one::<String>("task").map_or("", String::as_str)
+}
+
+/// PyTorch, if it is wanted and there; one line if it is not there.
+fn peer(args: &ArgMatches, device: &Device) -> Option<Torch> {
+    args.get_one::<String>("vs")?;
+    Torch::start(device).inspect_err(|error| eprintln!("bench: without PyTorch: {error}")).ok()
+}
+
+/// Everybody who takes part in a task.
+fn crowd(
+    args: &ArgMatches,
+    device: &Device,
+    torch: &Option<Torch>,
+    task: &str,
+    kernels: &[&String],
+) -> Result<Vec<Box<dyn Contender>>, Failure> {
+    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
+    let launch = args.get_one::<String>("launch").map_or("", String::as_str);
+    for kernel in kernels {
+        let source = compile(kernel, capability(device))?;
+        if let Some(path) = args.get_one::<String>("keep-ptx") {
+            std::fs::write(path, &source.ptx)?;
+        }
+        all.push(Box::new(UserKernel::new(source, launch)?));
+    }
+    if let Some(torch) = torch {
+        let compiled = args.get_one::<String>("vs").is_some_and(|vs| vs == "torch-compile");
+        all.extend(torch.contenders(task, compiled)?);
+    }
+    if let Some(names) = args.get_one::<String>("impl").filter(|names| *names != "all") {
+        all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
+        if all.is_empty() {
+            return Err(Failure::Usage(format!("--impl {names} leaves nobody")));
+        }
+    }
+    Ok(all)
+}
+
+/// A failure if a kernel of the user's was refused, so that a script notices.
+fn verdict(record: &Record, args: &ArgMatches) -> Result<(), Failure> {
+    let own = args.get_many::<String>("kernel").into_iter().flatten().count() > 0;
+    let refused = |row: &&Row| row.status == bench::record::Status::Refused;
+    match record.rows.iter().find(refused) {
+        Some(row) if own => Err(Failure::Failed(format!(
+            "{} was refused on {} {} {} {}: {}",
+            row.implementation,
+            row.task,
+            row.pass,
+            row.dtype,
+            row.shape,
+            row.reason.as_deref().unwrap_or("")
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// What a user's kernel is compiled for; that of the emulated GPU if there is no other.
+fn capability(device: &Device) -> (u32, u32) {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => cuda.gpu().capability,
+        _ => (8, 0),
+    }
+}
+
+fn print_starter(args: &ArgMatches) -> Result<(), Failure> {
+    let task = task_of(args);
+    if args.get_flag("bwd") {
+        if task == "adamw" {
+            return Err(Failure::Usage("adamw has no backward pass".into()));
+        }
+        print!("{}", argument_struct(task, Pass::Backward));
+    } else {
+        print!("{}", starter(task).unwrap_or(""));
+    }
+    Ok(())
+}
+
+fn print_difference(args: &ArgMatches) -> Result<(), Failure> {
+    let read = |name: &str| -> Result<Record, Failure> {
+        let path = args.get_one::<String>(name).map_or("", String::as_str);
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
+        let record: Record = serde_json::from_str(&text)
+            .map_err(|error| Failure::Failed(format!("{path} is no record of `bench -o json`: {error}")))?;
+        if record.schema != SCHEMA {
+            return Err(Failure::Failed(format!(
+                "{path} has schema {}, this program knows {SCHEMA}",
+                record.schema
+            )));
+        }
+        Ok(record)
+    };
+    let (old, new) = (read("old")?, read("new")?);
+    doubts(&old, &new).iter().for_each(|doubt| eprintln!("bench: {doubt}"));
+    compare(&old, &new).iter().for_each(|difference| println!("{difference}"));
+    Ok(())
+}

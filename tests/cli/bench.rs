@@ -1,0 +1,103 @@
+//! `warpsmith bench`: records, formats, kernels of the user's, and what happens without Python, GPU or compiler.
+
+use serde_json::Value;
+
+use super::{Place, refused, stderr, succeeded};
+use crate::Checked;
+
+/// The flags that make a run short.
+const SHORT: [&str; 5] = ["--no-ceilings", "--rounds", "3", "--seconds", "0.001"];
+
+fn bench(place: &Place, words: &[&str]) -> std::process::Output {
+    place.run(&[&["bench"], words, &SHORT].concat())
+}
+
+fn json(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+#[test]
+fn the_cpu_gives_valid_records_of_every_task() -> Checked {
+    let place = Place::new();
+    for task in ["attention", "matmul", "softmax", "norm", "cross-entropy", "adamw"] {
+        let told = succeeded(&bench(&place, &[task, "--device", "cpu", "--pass", "both", "-o", "json"]));
+        let record = json(&told)?;
+        assert_eq!(record["schema"], 1);
+        assert_eq!(record["machine"]["device"], "cpu");
+        let rows = record["rows"].as_array().ok_or("no rows")?;
+        assert!(
+            rows.iter().all(|row| row["status"] == "ok" && row["time"]["median_us"].as_f64() > Some(0.0)),
+            "{told}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_format_is_printed_and_the_limits_are_measured() -> Checked {
+    let place = Place::new();
+    let words = ["bench", "softmax", "--device", "cpu", "--rounds", "3", "--seconds", "0.001", "-o"];
+    let markdown = succeeded(&place.run(&[&words[..], &["md"]].concat()));
+    assert!(markdown.contains("| softmax fwd f32 | 5x70 | warpsmith |"), "{markdown}");
+    assert!(markdown.contains("- ceilings, measured in this run: copy "), "{markdown}");
+    let csv = succeeded(&bench(&place, &["softmax", "--device", "cpu", "-o", "csv"]));
+    assert!(csv.starts_with("task,pass,dtype,shape,implementation,status"), "{csv}");
+    let page = succeeded(&bench(&place, &["softmax", "--device", "cpu", "-o", "html"]));
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    Ok(())
+}
+
+#[test]
+fn without_a_python_that_has_torch_one_line_says_so_and_the_rest_runs() {
+    let place = Place::new();
+    let words = [&["bench", "softmax", "--device", "cpu", "--vs", "torch"][..], &SHORT].concat();
+    for (python, told) in [("no-such-python", "does not start"), ("false", "ended without an answer")] {
+        let output =
+            place.command().args(&words).env("WARPSMITH_PYTHON", python).output().expect("it starts");
+        assert!(succeeded(&output).contains("| warpsmith |"));
+        let lines: Vec<String> =
+            stderr(&output).lines().filter(|l| l.contains("PyTorch")).map(str::to_owned).collect();
+        assert!(
+            lines.len() == 1 && lines[0].contains(told) && lines[0].contains("WARPSMITH_PYTHON"),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_in_the_flags_say_what_was_expected() {
+    let place = Place::new();
+    for (words, told) in [
+        (&["softmax", "--shapes", "5"][..], "expected RxC"),
+        (&["softmax", "--preset", "huge"], "gpt2, llama"),
+        (&["softmax", "--dtype", "f8"], "f32, bf16 or f16"),
+        (&["softmax", "--impl", "nobody"], "leaves nobody"),
+        (&["softmax", "--kernel", "k.cu"], "FILE.cu:ENTRY"),
+        (&["softmax", "--kernel", "k.rs:f"], "k.rs"),
+        (&["softmax", "-o", "xml"], "md, csv, json or html"),
+        (&["softmax", "--seconds", "0"], "above 0"),
+    ] {
+        let output = bench(&place, &[words, &["--device", "cpu"]].concat());
+        assert!(stderr(&output).contains(told), "{words:?}: {}", stderr(&output));
+        assert_ne!(output.status.code(), Some(0), "{words:?}");
+    }
+}
+
+#[test]
+fn a_starter_is_a_kernel_with_its_contract() {
+    let place = Place::new();
+    let text = succeeded(&place.run(&["bench", "starter", "attention"]));
+    assert!(text.starts_with("// bench: attention fwd f32; grid ") && text.contains("struct Args {"));
+    let text = succeeded(&place.run(&["bench", "starter", "attention", "--bwd"]));
+    assert!(text.contains("const Real* dout;") && text.contains("Real* dv;"), "{text}");
+}
+
+#[test]
+fn cuda_source_without_nvrtc_says_how_to_get_it() {
+    let place = Place::new();
+    place.write("k.cu", b"extern \"C\" __global__ void k() {}");
+    let words = [&["bench", "softmax", "--device", "cpu", "--kernel", "k.cu:k"][..], &SHORT].concat();
+    let output = place.command().args(&words).env("WARPSMITH_NVRTC", "no-such-library.so").output();
+    let told = refused(&output.expect("it starts"), 1);
+    assert!(told.contains("pip install nvidia-cuda-nvrtc-cu12") && told.contains(".ptx"), "{told}");
+}
