@@ -77,7 +77,7 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "-o", "xml"], "md, csv, json or html"),
         (&["softmax", "--seconds", "0"], "above 0"),
     ] {
-        let output = bench(&place, &[words, &["--device", "cpu"]].concat());
+        let output = place.run(&[&["bench"][..], words, &["--device", "cpu"]].concat());
         assert!(stderr(&output).contains(told), "{words:?}: {}", stderr(&output));
         assert_ne!(output.status.code(), Some(0), "{words:?}");
     }
