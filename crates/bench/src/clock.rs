@@ -66,6 +66,8 @@ impl Clock {
         match &self.device {
             Device::Cpu => Ok(Timed::Direct),
             #[cfg(feature = "cuda")]
+            Device::Cuda(_) if !call.may_be_recorded() => Ok(Timed::Direct),
+            #[cfg(feature = "cuda")]
             Device::Cuda(cuda) => {
                 // The error of a call that cannot be recorded is not told: launched as it is, it works.
                 let recorded = cuda.stream().capture(|| call.run().map_err(into_engine));

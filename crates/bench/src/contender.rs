@@ -74,6 +74,12 @@ pub trait Call {
     /// Whatever reading may meet, and what went wrong since the run.
     fn outputs(&mut self) -> Result<Vec<Tensor>>;
 
+    /// Whether [`Call::run`] may be recorded and replayed. What writes over its inputs may not: the recording holds their
+    /// memory too, so the call finds it shared, and writes elsewhere.
+    fn may_be_recorded(&self) -> bool {
+        true
+    }
+
     /// Seconds per call over `calls` calls, for a contender that has to hold the watch itself (another process). `None` if
     /// the bench may.
     fn time(&mut self, _calls: usize, _cold: bool) -> Option<Result<f64>> {

@@ -88,6 +88,10 @@ impl Call for EngineCall {
         Ok(())
     }
 
+    fn may_be_recorded(&self) -> bool {
+        self.in_place.is_empty()
+    }
+
     fn outputs(&mut self) -> Result<Vec<Tensor>> {
         if self.in_place.is_empty() {
             return Ok(self.outputs.clone());

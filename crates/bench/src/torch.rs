@@ -83,14 +83,18 @@ impl Torch {
 impl Process {
     /// Sends a line and tensors behind it; the answer's line.
     fn ask(&mut self, line: &Value, blobs: &[Vec<u8>]) -> Result<Value> {
-        let gone = |error: std::io::Error| Error::Failed(format!("PyTorch's process is gone: {error}"));
+        // Whether a process that has ended is noticed by writing or by reading is chance: one sentence for both.
+        let ended = |how: &dyn std::fmt::Display| {
+            Error::Failed(format!("PyTorch's process ended without an answer ({how})"))
+        };
+        let gone = |error: std::io::Error| ended(&error);
         writeln!(self.input, "{line}").map_err(gone)?;
         blobs.iter().try_for_each(|blob| self.input.write_all(blob)).map_err(gone)?;
         self.input.flush().map_err(gone)?;
         let mut answer = String::new();
         let read = self.output.read_line(&mut answer).map_err(gone)?;
         if read == 0 {
-            return Err(Error::Failed("PyTorch's process ended without an answer".into()));
+            return Err(ended(&"end of its output"));
         }
         let answer: Value = serde_json::from_str(&answer)
             .map_err(|_| Error::Failed(format!("PyTorch's process says {:?}", answer.trim())))?;

@@ -35,8 +35,10 @@ fn from_safe(dtype: Dtype) -> Option<DType> {
 
 /// Tensors as the bytes of a safetensors file, with `metadata` in its header.
 pub fn to_safetensors(tensors: &BTreeMap<String, Tensor>, metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
-    let contiguous: Vec<(&String, Tensor)> =
-        tensors.iter().map(|(name, t)| Ok((name, t.contiguous()?))).collect::<Result<_>>()?;
+    let contiguous: Vec<(&String, Tensor)> = tensors
+        .iter()
+        .map(|(name, t)| Ok((name, t.to_device(&Device::Cpu)?.contiguous()?)))
+        .collect::<Result<_>>()?;
     let views: Vec<(&String, TensorView<'_>)> = contiguous
         .iter()
         .map(|(name, t)| {
@@ -67,9 +69,9 @@ fn read(name: &str, view: &TensorView<'_>, device: &Device) -> Result<Tensor> {
     if view.data().len() != shape.numel() * dtype.size() {
         return Err(file(format!("{name}: {} bytes for {shape} {dtype}", view.data().len())));
     }
-    let mut tensor = Tensor::empty(shape, dtype, device)?;
+    let mut tensor = Tensor::empty(shape, dtype, &Device::Cpu)?;
     with_dtype!(dtype, T => fill::<T>(&mut tensor, view.data())?);
-    Ok(tensor)
+    tensor.to_device(device)
 }
 
 /// Copies bytes of any alignment.
