@@ -140,11 +140,17 @@ run_bench() {
         row bench 'not built' 0 'this program has no bench'
         return
     fi
-    step bench 150 "$program" bench --device "$device" --json
-    cp "$OUT/bench.out" "$OUT/bench.json"
-    note=bench.json
-    [ "$result" = FAILED ] && note=$(why bench)
-    row bench "$result" "$took" "$note"
+    preset=gpt2 peer=
+    [ "$device" = emulated ] && preset=tiny
+    if [ "$device" = cuda ] && python3 -c 'import torch' > /dev/null 2>&1; then peer='--vs torch'; fi
+    for task in attention matmul softmax norm cross-entropy adamw; do
+        step "bench-$task" 40 "$program" bench "$task" --preset "$preset" --dtype f32,bf16 --device "$device" \
+            --output json $peer
+        cp "$OUT/bench-$task.out" "$OUT/bench-$task.json" 2> /dev/null
+        note=$preset${peer:+, beside PyTorch}
+        [ "$result" = FAILED ] && note=$(why "bench-$task")
+        row "bench-$task" "$result" "$took" "$note"
+    done
 }
 
 run_sanitizer() {
