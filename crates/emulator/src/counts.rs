@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 
 /// Work counted while a launch runs. Instructions are counted per warp, lane operations per active lane.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Instructions that warps issued.

@@ -7,6 +7,8 @@ mod numbers;
 mod page;
 mod tables;
 
+pub use page::escape;
+
 use crate::log::Record;
 
 /// What the page shows.

@@ -22,8 +22,8 @@ pub(super) fn section(heading: &str, body: &str) -> String {
     format!("<section>\n<h2>{}</h2>\n{body}</section>\n", escape(heading))
 }
 
-/// Text for use between tags and in quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+/// Text of any origin as HTML, for use between tags and in quoted attributes.
+pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

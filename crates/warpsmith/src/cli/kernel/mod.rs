@@ -192,7 +192,7 @@ fn launch(args: &ArgMatches) -> Result<(), Failure> {
         sizes: case.letters.iter().zip(&sizes).map(|(letter, size)| format!("{letter} = {size}")).collect(),
         seed,
         schedule: order.to_owned(),
-        total: Tally::from(&total(&ran)),
+        total: Tally::from(total(&ran)),
         cost: report::cost(&call)?,
         holds: outputs.iter().all(|output| output.holds),
         outputs,

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use warpsmith::train::report::escape;
+
 use super::report::{Did, Element, Fragment, Launched, Place, Report, Row, Stay, Tally};
 
 const STYLE: &str = "
@@ -26,8 +28,8 @@ pub fn page(report: &Report) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\"><title>{0}</title><style>{STYLE}</style></head><body>\n\
          <h1>{0}</h1>\n<p>Run by the emulator, warps and blocks in {1} order, inputs drawn from seed {2}.</p>\n",
-        escaped(&title),
-        escaped(&report.schedule),
+        escape(&title),
+        escape(&report.schedule),
         report.seed
     );
     outputs(&mut out, report);
@@ -35,10 +37,6 @@ pub fn page(report: &Report) -> String {
     report.launches.iter().for_each(|launch| launched(&mut out, launch));
     out.push_str("</body></html>\n");
     out
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// A table: its head, and rows of cells, each as it stands.
@@ -55,11 +53,11 @@ fn table(out: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>
 }
 
 fn cell(text: impl std::fmt::Display) -> String {
-    format!("<td>{}</td>", escaped(&text.to_string()))
+    format!("<td>{}</td>", escape(&text.to_string()))
 }
 
 fn words(text: impl std::fmt::Display) -> String {
-    format!("<td class=\"text\">{}</td>", escaped(&text.to_string()))
+    format!("<td class=\"text\">{}</td>", escape(&text.to_string()))
 }
 
 fn outputs(out: &mut String, report: &Report) {
@@ -78,7 +76,7 @@ fn outputs(out: &mut String, report: &Report) {
 
 fn sums(out: &mut String, report: &Report) {
     out.push_str("<h2>Counted, beside the op's formulas</h2>\n");
-    let (t, c) = (&report.total, &report.cost);
+    let (t, c) = (&report.total.counts, &report.cost);
     let rows = [
         ("bytes read", t.global_read_bytes, &c.read),
         ("bytes written", t.global_write_bytes, &c.written),
@@ -102,7 +100,7 @@ fn launched(out: &mut String, launch: &Launched) {
         launch.dynamic_shared
     );
     for line in &launch.header {
-        let _ = writeln!(out, "<p><code>{}</code></p>", escaped(line));
+        let _ = writeln!(out, "<p><code>{}</code></p>", escape(line));
     }
     tally(out, &launch.counts);
     if !launch.trace.is_empty() {
@@ -115,7 +113,8 @@ fn launched(out: &mut String, launch: &Launched) {
     }
 }
 
-fn tally(out: &mut String, c: &Tally) {
+fn tally(out: &mut String, tally: &Tally) {
+    let c = &tally.counts;
     let share =
         |share: Option<f64>| share.map_or("none".to_owned(), |share| format!("{:.0} %", 100.0 * share));
     let rows = [
@@ -128,10 +127,10 @@ fn tally(out: &mut String, c: &Tally) {
         ("matrix", c.matrix.to_string()),
         ("global bytes read", c.global_read_bytes.to_string()),
         ("in sectors of 32 bytes", c.global_read_sectors.to_string()),
-        ("of which used", share(c.read_efficiency)),
+        ("of which used", share(tally.read_efficiency)),
         ("global bytes written", c.global_write_bytes.to_string()),
         ("in sectors of 32 bytes", c.global_write_sectors.to_string()),
-        ("of which used", share(c.write_efficiency)),
+        ("of which used", share(tally.write_efficiency)),
         ("shared bytes read", c.shared_read_bytes.to_string()),
         ("shared bytes written", c.shared_write_bytes.to_string()),
         ("bank conflicts", c.shared_bank_conflicts.to_string()),
@@ -144,7 +143,7 @@ fn tally(out: &mut String, c: &Tally) {
 
 fn source(place: &Place) -> String {
     let at = place.source.as_deref().unwrap_or("");
-    format!("<span class=\"source\">{}</span> {}", escaped(at), escaped(place.source_text.unwrap_or("")))
+    format!("<span class=\"source\">{}</span> {}", escape(at), escape(place.source_text.unwrap_or("")))
 }
 
 fn trace(out: &mut String, launch: &Launched) {
@@ -179,7 +178,7 @@ fn registers(out: &mut String, rows: &[Row]) {
     let head: Vec<&str> = ["register", "kind"].into_iter().chain(lanes.iter().map(String::as_str)).collect();
     let rows = rows.iter().map(|row| {
         let values = row.values.iter().zip(&row.hex);
-        let cells = values.map(|(v, hex)| format!("<td title=\"{hex}\">{}</td>", escaped(v)));
+        let cells = values.map(|(v, hex)| format!("<td title=\"{hex}\">{}</td>", escape(v)));
         [words(&row.register), words(&row.kind)].into_iter().chain(cells).collect()
     });
     table(out, &head, rows);
@@ -189,12 +188,12 @@ fn ran(out: &mut String, did: &Did) {
     let _ = writeln!(
         out,
         "<details open><summary><code>{}</code> <span class=\"small\">PTX line {}, lanes {}</span></summary>",
-        escaped(&did.place.instruction),
+        escape(&did.place.instruction),
         did.place.ptx_line,
         did.lanes
     );
     for picture in &did.pictures {
-        let _ = writeln!(out, "<p>{}</p>", escaped(&picture.what));
+        let _ = writeln!(out, "<p>{}</p>", escape(&picture.what));
         if picture.passes.is_empty() {
             continue;
         }
@@ -223,8 +222,8 @@ fn fragment(out: &mut String, matrix: &Fragment) {
         let cells = row.iter().map(|Element { value, lane, register, half }| {
             let half = half.map_or("", |half| if half == 0 { " low" } else { " high" });
             let register = matrix.registers.get(*register).map_or("", String::as_str);
-            let holder = format!("{lane} {}{half}", escaped(register));
-            format!("<td>{}<br><span class=\"small\">{holder}</span></td>", escaped(value))
+            let holder = format!("{lane} {}{half}", escape(register));
+            format!("<td>{}<br><span class=\"small\">{holder}</span></td>", escape(value))
         });
         cells.collect()
     });

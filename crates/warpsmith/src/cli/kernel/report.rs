@@ -64,54 +64,21 @@ pub struct Launched {
 /// The emulator's counts with what follows from them.
 #[derive(Serialize)]
 pub struct Tally {
-    pub instructions: u64,
-    pub lane_operations: u64,
-    pub integer: u64,
-    pub float: u64,
-    pub memory: u64,
-    pub control: u64,
-    pub warp: u64,
-    pub matrix: u64,
-    pub global_read_bytes: u64,
-    pub global_read_sectors: u64,
-    pub global_write_bytes: u64,
-    pub global_write_sectors: u64,
+    #[serde(flatten)]
+    pub counts: Counts,
     /// Bytes asked for, as a share of the sectors' 32 bytes each; above 1 where lanes share bytes. None without access.
     pub read_efficiency: Option<f64>,
     pub write_efficiency: Option<f64>,
-    pub shared_read_bytes: u64,
-    pub shared_write_bytes: u64,
-    pub shared_bank_conflicts: u64,
-    pub atomics: u64,
-    pub matrix_flops: u64,
-    pub barriers: u64,
 }
 
-impl From<&Counts> for Tally {
-    fn from(c: &Counts) -> Self {
+impl From<Counts> for Tally {
+    fn from(counts: Counts) -> Self {
         let efficiency =
             |bytes: u64, sectors: u64| (sectors > 0).then(|| bytes as f64 / (32 * sectors) as f64);
         Self {
-            instructions: c.instructions,
-            lane_operations: c.lane_operations,
-            integer: c.integer,
-            float: c.float,
-            memory: c.memory,
-            control: c.control,
-            warp: c.warp,
-            matrix: c.matrix,
-            global_read_bytes: c.global_read_bytes,
-            global_read_sectors: c.global_read_sectors,
-            global_write_bytes: c.global_write_bytes,
-            global_write_sectors: c.global_write_sectors,
-            read_efficiency: efficiency(c.global_read_bytes, c.global_read_sectors),
-            write_efficiency: efficiency(c.global_write_bytes, c.global_write_sectors),
-            shared_read_bytes: c.shared_read_bytes,
-            shared_write_bytes: c.shared_write_bytes,
-            shared_bank_conflicts: c.shared_bank_conflicts,
-            atomics: c.atomics,
-            matrix_flops: c.matrix_flops,
-            barriers: c.barriers,
+            read_efficiency: efficiency(counts.global_read_bytes, counts.global_read_sectors),
+            write_efficiency: efficiency(counts.global_write_bytes, counts.global_write_sectors),
+            counts,
         }
     }
 }
@@ -228,7 +195,7 @@ pub fn launched(ran: &Ran, lane: usize, limit: usize) -> Launched {
         block: ran.block,
         static_shared: ran.static_shared,
         dynamic_shared: ran.dynamic_shared,
-        counts: Tally::from(&ran.counts),
+        counts: Tally::from(ran.counts),
         header: header(warpsmith_kernels::source_of(ran.entry.module).unwrap_or("")),
         traced: trace.len(),
         trace: steps.collect(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use warpsmith_emulator::Fault;
+use warpsmith_emulator::{Counts, Fault};
 
 use super::report::{Did, Element, Fragment, Launched, Picture, Place, Report, Row, Stay, Tally};
 
@@ -76,8 +76,9 @@ fn percent(share: Option<f64>) -> String {
     share.map_or("none".to_owned(), |share| format!("{:.0} %", 100.0 * share))
 }
 
-fn tally(out: &mut String, c: &Tally) -> std::fmt::Result {
-    let Tally { integer, float, memory, control, warp, matrix, .. } = c;
+fn tally(out: &mut String, tally: &Tally) -> std::fmt::Result {
+    let c = &tally.counts;
+    let Counts { integer, float, memory, control, warp, matrix, .. } = c;
     writeln!(
         out,
         "  instructions    {} by warps: {integer} integer, {float} float, {memory} memory, {control} control, {warp} warp, {matrix} matrix",
@@ -90,14 +91,14 @@ fn tally(out: &mut String, c: &Tally) -> std::fmt::Result {
         "  global read     {} B in {} sectors of 32 B: {} used",
         c.global_read_bytes,
         c.global_read_sectors,
-        percent(c.read_efficiency)
+        percent(tally.read_efficiency)
     )?;
     writeln!(
         out,
         "  global written  {} B in {} sectors of 32 B: {} used",
         c.global_write_bytes,
         c.global_write_sectors,
-        percent(c.write_efficiency)
+        percent(tally.write_efficiency)
     )?;
     writeln!(
         out,
@@ -109,7 +110,7 @@ fn tally(out: &mut String, c: &Tally) -> std::fmt::Result {
 }
 
 fn sum(out: &mut String, report: &Report) -> std::fmt::Result {
-    let (total, cost) = (&report.total, &report.cost);
+    let (total, cost) = (&report.total.counts, &report.cost);
     writeln!(out, "\n{:<16}{:>14} {:>14}   the op's formula", "in all", "counted", "formula")?;
     let rows = [
         ("bytes read", total.global_read_bytes, &cost.read),

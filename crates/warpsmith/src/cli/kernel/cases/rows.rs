@@ -1,5 +1,6 @@
 //! Kernels over rows: softmax, normalisation, cross-entropy.
 
+use warpsmith::autograd::Op;
 use warpsmith::ops::cross_entropy::{CrossEntropy as Entropy, CrossEntropyBackward};
 use warpsmith::ops::layer_norm::{LayerNorm, LayerNormBackward};
 use warpsmith::ops::log_softmax::{LogSoftmax, LogSoftmaxBackward};
@@ -22,44 +23,44 @@ fn shape(d: &Draw<'_>) -> (u64, u32) {
     (d.sizes[0] as u64, d.sizes[1] as u32)
 }
 
-pub fn softmax(d: &Draw<'_>) -> Made {
+fn forward(d: &Draw<'_>, op: impl Op, form: Form) -> Made {
     let x = d.numbers(d.sizes, -8.0, 8.0)?;
-    let ((rows, n), dtype, form) = (shape(d), d.float, Form::Plain);
-    Ok(Call::new(Plain, vec![x], move |at| {
+    let ((rows, n), dtype) = (shape(d), d.float);
+    Ok(Call::new(op, vec![x], move |at| {
         Ok(vec![softmax::forward(&Softmax { form, dtype, y: at.y[0], x: at.x[0], rows, n })])
     }))
+}
+
+pub fn softmax(d: &Draw<'_>) -> Made {
+    forward(d, Plain, Form::Plain)
 }
 
 pub fn log_softmax(d: &Draw<'_>) -> Made {
-    let x = d.numbers(d.sizes, -8.0, 8.0)?;
-    let ((rows, n), dtype, form) = (shape(d), d.float, Form::Log);
-    Ok(Call::new(LogSoftmax, vec![x], move |at| {
-        Ok(vec![softmax::forward(&Softmax { form, dtype, y: at.y[0], x: at.x[0], rows, n })])
-    }))
+    forward(d, LogSoftmax, Form::Log)
 }
 
 /// The gradient of the output, and the output of rows that were drawn.
-fn g_and_y(d: &Draw<'_>, op: &dyn warpsmith::autograd::Op) -> Result<Vec<Given>, Failure> {
+fn g_and_y(d: &Draw<'_>, op: &dyn Op) -> Result<Vec<Given>, Failure> {
     let x = d.numbers(d.sizes, -8.0, 8.0)?;
     let mut outputs = d.outputs(op, &[&x])?;
     outputs.insert(0, d.numbers(d.sizes, -2.0, 2.0)?);
     Ok(outputs)
 }
 
-pub fn softmax_backward(d: &Draw<'_>) -> Made {
-    let ((rows, n), dtype, form) = (shape(d), d.float, Form::Plain);
-    Ok(Call::new(PlainBackward, g_and_y(d, &Plain)?, move |at| {
+fn backward(d: &Draw<'_>, op: impl Op, inputs: Vec<Given>, form: Form) -> Made {
+    let ((rows, n), dtype) = (shape(d), d.float);
+    Ok(Call::new(op, inputs, move |at| {
         let call = SoftmaxBackward { form, dtype, dx: at.y[0], g: at.x[0], y: at.x[1], rows, n };
         Ok(vec![softmax::backward(&call)])
     }))
 }
 
+pub fn softmax_backward(d: &Draw<'_>) -> Made {
+    backward(d, PlainBackward, g_and_y(d, &Plain)?, Form::Plain)
+}
+
 pub fn log_softmax_backward(d: &Draw<'_>) -> Made {
-    let ((rows, n), dtype, form) = (shape(d), d.float, Form::Log);
-    Ok(Call::new(LogSoftmaxBackward, g_and_y(d, &LogSoftmax)?, move |at| {
-        let call = SoftmaxBackward { form, dtype, dx: at.y[0], g: at.x[0], y: at.x[1], rows, n };
-        Ok(vec![softmax::backward(&call)])
-    }))
+    backward(d, LogSoftmaxBackward, g_and_y(d, &LogSoftmax)?, Form::Log)
 }
 
 /// x, w and, for layer norm, b.
@@ -91,62 +92,51 @@ pub fn rms_norm(d: &Draw<'_>) -> Made {
     }))
 }
 
-pub fn layer_norm_backward(d: &Draw<'_>) -> Made {
+/// From (g, x, w, rstd) or (g, x, w, μ, rstd) the gradients of x, w and, for layer norm, b.
+fn norm_backward(d: &Draw<'_>, op: impl Op, mut inputs: Vec<Given>, norm: Norm) -> Made {
     let ((rows, n), dtype) = (shape(d), d.float);
-    let mut inputs = norm_inputs(d, Norm::Layer)?;
-    let statistics = d.outputs(&LayerNorm { eps: EPS }, &inputs.iter().collect::<Vec<_>>())?;
-    inputs.truncate(2);
-    inputs.extend(statistics.into_iter().skip(1));
     inputs.insert(0, d.numbers(d.sizes, -2.0, 2.0)?);
-    let call = Call::new(LayerNormBackward, inputs, move |at| {
-        let [g, x, weight, mean, rstd] = [0, 1, 2, 3, 4].map(|i| at.x[i]);
-        let ([dx, dweight, dbias], norm) = ([at.y[0], at.y[1], at.y[2]], Norm::Layer);
-        let workspace = at.room;
+    let call = Call::new(op, inputs, move |at| {
+        let (mean, rstd, dbias) = match norm {
+            Norm::Layer => (at.x[3], at.x[4], at.y[2]),
+            Norm::Rms => (0, at.x[3], 0),
+        };
         Ok(normalise::backward(&NormaliseBackward {
             norm,
             dtype,
-            dx,
-            dweight,
+            dx: at.y[0],
+            dweight: at.y[1],
             dbias,
-            g,
-            x,
-            weight,
+            g: at.x[0],
+            x: at.x[1],
+            weight: at.x[2],
             mean,
             rstd,
-            workspace,
+            workspace: at.room,
             rows,
             n,
         }))
     });
-    Ok(call.with_room(normalise::workspace(Norm::Layer, rows, n)))
+    Ok(call.with_room(normalise::workspace(norm, rows, n)))
+}
+
+/// x, w and the statistics that the forward pass of `op` makes of them.
+fn norm_saved(d: &Draw<'_>, op: &dyn Op, norm: Norm) -> Result<Vec<Given>, Failure> {
+    let mut inputs = norm_inputs(d, norm)?;
+    let statistics = d.outputs(op, &inputs.iter().collect::<Vec<_>>())?;
+    inputs.truncate(2);
+    inputs.extend(statistics.into_iter().skip(1));
+    Ok(inputs)
+}
+
+pub fn layer_norm_backward(d: &Draw<'_>) -> Made {
+    let saved = norm_saved(d, &LayerNorm { eps: EPS }, Norm::Layer)?;
+    norm_backward(d, LayerNormBackward, saved, Norm::Layer)
 }
 
 pub fn rms_norm_backward(d: &Draw<'_>) -> Made {
-    let ((rows, n), dtype) = (shape(d), d.float);
-    let mut inputs = norm_inputs(d, Norm::Rms)?;
-    let statistics = d.outputs(&RmsNorm { eps: EPS }, &inputs.iter().collect::<Vec<_>>())?;
-    inputs.extend(statistics.into_iter().skip(1));
-    inputs.insert(0, d.numbers(d.sizes, -2.0, 2.0)?);
-    let call = Call::new(RmsNormBackward, inputs, move |at| {
-        let ([g, x, weight, rstd], [dx, dweight]) = ([0, 1, 2, 3].map(|i| at.x[i]), [at.y[0], at.y[1]]);
-        let (norm, mean, dbias, workspace) = (Norm::Rms, 0, 0, at.room);
-        Ok(normalise::backward(&NormaliseBackward {
-            norm,
-            dtype,
-            dx,
-            dweight,
-            dbias,
-            g,
-            x,
-            weight,
-            mean,
-            rstd,
-            workspace,
-            rows,
-            n,
-        }))
-    });
-    Ok(call.with_room(normalise::workspace(Norm::Rms, rows, n)))
+    let saved = norm_saved(d, &RmsNorm { eps: EPS }, Norm::Rms)?;
+    norm_backward(d, RmsNormBackward, saved, Norm::Rms)
 }
 
 /// Logits and targets, of which all count.
