@@ -101,10 +101,9 @@ fn bundle(parts: &Parts, out: &Path) -> Result<u64, Failure> {
 /// Copies the folder away from what it was built from and runs its first steps there, on the CPU, with an empty
 /// environment.
 fn try_elsewhere(bundle: &Path) -> Result<(), Failure> {
-    let away = env::temp_dir().join(format!("warpsmith-bundle-{}", std::process::id()));
-    let result = copy_folder(bundle, &away).and_then(|()| try_in(&away));
-    let _ = fs::remove_dir_all(&away);
-    result
+    let away = tempfile::tempdir().map_err(|error| told(&env::temp_dir(), &error))?;
+    copy_folder(bundle, away.path())?;
+    try_in(away.path())
 }
 
 fn try_in(folder: &Path) -> Result<(), Failure> {

@@ -1,3 +1,7 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tempfile::TempDir;
+
 use super::*;
 
 /// Stands for the program: tells what it was asked, and answers as the program does.
@@ -20,13 +24,21 @@ case $1 in
 esac
 "#;
 
+/// One bundle at a time: a child that another thread starts while a program is being written holds the file open, and
+/// Linux runs no program that somebody may still write to (`ETXTBSY`).
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 /// A bundle of the stand-in in a folder of its own, which goes with it.
-struct Bundle(PathBuf);
+struct Bundle {
+    folder: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
 
 impl Bundle {
-    fn new(test: &str) -> Self {
-        let folder = env::temp_dir().join(format!("warpsmith-{test}-{}", std::process::id()));
-        let parts_in = folder.join("parts");
+    fn new() -> Self {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = tempfile::tempdir().unwrap();
+        let [parts_in, made, elsewhere] = ["parts", "made", "elsewhere"].map(|name| folder.path().join(name));
         fs::create_dir_all(&parts_in).unwrap();
         let parts = Parts {
             program: parts_in.join("program"),
@@ -36,16 +48,16 @@ impl Bundle {
         fs::write(&parts.program, STAND_IN).unwrap();
         make_executable(&parts.program).unwrap();
         fs::write(&parts.library, "a library").unwrap();
-        bundle(&parts, &folder.join("made")).unwrap();
+        bundle(&parts, &made).unwrap();
         // Nothing may be found where it was made.
-        copy_folder(&folder.join("made"), &folder.join("elsewhere")).unwrap();
-        fs::remove_dir_all(folder.join("made")).unwrap();
+        copy_folder(&made, &elsewhere).unwrap();
+        fs::remove_dir_all(made).unwrap();
         fs::remove_dir_all(parts_in).unwrap();
-        Self(folder)
+        Self { folder, _turn: turn }
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join("elsewhere").join(name)
+        self.folder.path().join("elsewhere").join(name)
     }
 
     /// Runs the script with an empty environment; its exit code and what it printed.
@@ -60,15 +72,9 @@ impl Bundle {
     }
 }
 
-impl Drop for Bundle {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn the_folder_runs_elsewhere_with_an_empty_environment() {
-    let bundle = Bundle::new("elsewhere");
+    let bundle = Bundle::new();
     let (code, table) = bundle.run(&[]);
     assert_eq!(code, Some(0), "{table}");
     let asked = fs::read_to_string(bundle.file("asked")).unwrap();
@@ -88,7 +94,7 @@ fn the_folder_runs_elsewhere_with_an_empty_environment() {
 
 #[test]
 fn a_failing_selftest_is_told_with_its_reason() {
-    let bundle = Bundle::new("sick");
+    let bundle = Bundle::new();
     fs::write(bundle.file("sick"), "").unwrap();
     let (code, table) = bundle.run(&["--steps", "doctor,selftest"]);
     assert_eq!(code, Some(1), "{table}");
@@ -98,7 +104,7 @@ fn a_failing_selftest_is_told_with_its_reason() {
 
 #[test]
 fn losses_that_part_fail() {
-    let bundle = Bundle::new("drifts");
+    let bundle = Bundle::new();
     fs::write(bundle.file("drifts"), "").unwrap();
     let (code, table) = bundle.run(&["--steps", "train"]);
     assert_eq!(code, Some(1), "{table}");
@@ -108,18 +114,17 @@ fn losses_that_part_fail() {
 
 #[test]
 fn unknown_words_are_refused() {
-    let bundle = Bundle::new("words");
+    let bundle = Bundle::new();
     assert_eq!(bundle.run(&["--steps", "dance"]).0, Some(2));
     assert_eq!(bundle.run(&["--devices", "cpu"]).0, Some(2));
 }
 
 #[test]
 fn a_folder_that_is_no_bundle_is_left_alone() {
-    let folder = env::temp_dir().join(format!("warpsmith-precious-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
+    let precious = tempfile::tempdir().unwrap();
+    let folder = precious.path();
     fs::write(folder.join("letter"), "dear").unwrap();
     let parts = Parts { program: "none".into(), library: "none".into(), commit: String::new() };
-    assert!(super::bundle(&parts, &folder).unwrap_err().contains("is no bundle"));
+    assert!(super::bundle(&parts, folder).unwrap_err().contains("is no bundle"));
     assert_eq!(fs::read_to_string(folder.join("letter")).unwrap(), "dear");
-    fs::remove_dir_all(&folder).unwrap();
 }

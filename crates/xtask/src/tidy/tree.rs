@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn build_folders_are_left_out_and_data_is_only_listed() {
-        let root = env::temp_dir().join(format!("warpsmith-tidy-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
         for (path, text) in [
             ("a/lib.rs", "fn f() {}"),
             ("a/out/CACHEDIR.TAG", ""),
@@ -170,9 +171,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let tree = Tree::read(&root);
-        fs::remove_dir_all(&root).unwrap();
-        let tree = tree.unwrap();
+        let tree = Tree::read(root).unwrap();
         let paths: Vec<&str> = tree.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a/lib.rs"]);
         assert!(tree.has("w.bin") && !tree.has("target/x.rs") && !tree.has("a/out"));
