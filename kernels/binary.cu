@@ -11,10 +11,7 @@
 #include "tile/map.cuh"
 #include "tile/math.cuh"
 
-#define BINARY(NAME, F) \
-    struct NAME##_formula { \
-        __device__ __forceinline__ f32 operator()(f32 p, f32 q) const { return F; } \
-    };
+#define BINARY(NAME, F) MAP(NAME##_fwd, 2, (f32 p, f32 q), F)
 BINARY(add, p + q)
 BINARY(sub, p - q)
 BINARY(mul, p* q)
@@ -23,28 +20,7 @@ BINARY(maximum, p > q || p != p ? p : q)
 BINARY(minimum, p < q || p != p ? p : q)
 BINARY(swiglu, p* math::sigmoid(p) * q)
 
-#define ENTRY_OF(NAME, T) \
-    KERNEL(NAME##_fwd_##T, MAP_THREADS, MapArgs<2>) { map<T>(a, NAME##_formula{}); }
-#define ENTRIES(NAME) ENTRY_OF(NAME, f32) ENTRY_OF(NAME, f16) ENTRY_OF(NAME, bf16)
-ENTRIES(add)
-ENTRIES(sub)
-ENTRIES(mul)
-ENTRIES(div)
-ENTRIES(maximum)
-ENTRIES(minimum)
-ENTRIES(swiglu)
-
-#define TERNARY(NAME, F) \
-    struct NAME##_gradient { \
-        __device__ __forceinline__ f32 operator()(f32 g, f32 p, f32 q) const { return F; } \
-    };
+#define TERNARY(NAME, F) MAP(NAME##_bwd, 3, (f32 g, f32 p, f32 q), F)
 TERNARY(div, -g * p / q)
 TERNARY(maximum, p < q ? 0.0f : p == q ? g * 0.5f : g)
 TERNARY(minimum, p > q ? 0.0f : p == q ? g * 0.5f : g)
-
-#define BACKWARD_OF(NAME, T) \
-    KERNEL(NAME##_bwd_##T, MAP_THREADS, MapArgs<3>) { map<T>(a, NAME##_gradient{}); }
-#define BACKWARD(NAME) BACKWARD_OF(NAME, f32) BACKWARD_OF(NAME, f16) BACKWARD_OF(NAME, bf16)
-BACKWARD(div)
-BACKWARD(maximum)
-BACKWARD(minimum)

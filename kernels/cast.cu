@@ -77,19 +77,9 @@ __device__ __forceinline__ i64 number(truth x) { return x.byte != 0; }
 
 template <class S, class D>
 __device__ __forceinline__ void cast(const CastArgs& a) {
-    D* y = reinterpret_cast<D*>(a.y);
-    const S* x = reinterpret_cast<const S*>(a.x);
     constexpr int PER = sizeof(S) > sizeof(D) ? WIDTH<S> : WIDTH<D>;
-    for_places<PER>(
-        a.space,
-        [&](u64 i) {
-            auto from = load_vector<PER>(x + i);
-            Vector<D, PER> to;
-#pragma unroll
-            for (int k = 0; k < PER; k++) to.at[k] = To<D>::of(number(from.at[k]));
-            store_vector(y + i, to);
-        },
-        [&](u64, const i64(&at)[2]) { y[at[0]] = To<D>::of(number(x[at[1]])); });
+    auto convert = [](S x) { return To<D>::of(number(x)); };
+    for_elements<PER>(a.space, reinterpret_cast<D*>(a.y), convert, reinterpret_cast<const S*>(a.x));
 }
 
 #define CAST(S, D) \

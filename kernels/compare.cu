@@ -23,21 +23,9 @@ __device__ __forceinline__ u8 number(u8 x) { return x; }
 
 template <class T, class F>
 __device__ __forceinline__ void compare(const CompareArgs& a, F holds) {
-    u8* y = reinterpret_cast<u8*>(a.y);
-    const T* p = reinterpret_cast<const T*>(a.p);
-    const T* q = reinterpret_cast<const T*>(a.q);
-    constexpr int PER = WIDTH<T>;
-    for_places<PER>(
-        a.space,
-        [&](u64 i) {
-            auto v = load_vector<PER>(p + i);
-            auto w = load_vector<PER>(q + i);
-            Vector<u8, PER> to;
-#pragma unroll
-            for (int k = 0; k < PER; k++) to.at[k] = holds(number(v.at[k]), number(w.at[k]));
-            store_vector(y + i, to);
-        },
-        [&](u64, const i64(&at)[3]) { y[at[0]] = holds(number(p[at[1]]), number(q[at[2]])); });
+    auto relation = [=](T p, T q) { return holds(number(p), number(q)); };
+    for_elements<WIDTH<T>>(a.space, reinterpret_cast<u8*>(a.y), relation, reinterpret_cast<const T*>(a.p),
+                           reinterpret_cast<const T*>(a.q));
 }
 
 #define FORMULA(NAME, F) \

@@ -22,41 +22,17 @@ struct FillArgs {
 
 template <class T>
 __device__ __forceinline__ void select(const SelectArgs& a) {
-    T* y = reinterpret_cast<T*>(a.y);
-    const u8* mask = reinterpret_cast<const u8*>(a.mask);
-    const T* p = reinterpret_cast<const T*>(a.p);
-    const T* q = reinterpret_cast<const T*>(a.q);
-    constexpr int PER = WIDTH<T>;
-    for_places<PER>(
-        a.space,
-        [&](u64 i) {
-            auto m = load_vector<PER>(mask + i);
-            auto v = load_vector<PER>(p + i);
-            auto w = load_vector<PER>(q + i);
-#pragma unroll
-            for (int k = 0; k < PER; k++) v.at[k] = m.at[k] ? v.at[k] : w.at[k];
-            store_vector(y + i, v);
-        },
-        [&](u64, const i64(&at)[4]) { y[at[0]] = mask[at[1]] ? p[at[2]] : q[at[3]]; });
+    auto choose = [](u8 mask, T p, T q) { return mask ? p : q; };
+    for_elements<WIDTH<T>>(a.space, reinterpret_cast<T*>(a.y), choose, reinterpret_cast<const u8*>(a.mask),
+                           reinterpret_cast<const T*>(a.p), reinterpret_cast<const T*>(a.q));
 }
 
 template <class T>
 __device__ __forceinline__ void fill(const FillArgs& a) {
-    T* y = reinterpret_cast<T*>(a.y);
-    const u8* mask = reinterpret_cast<const u8*>(a.mask);
-    const T* q = reinterpret_cast<const T*>(a.q);
     T value = T(a.value);
-    constexpr int PER = WIDTH<T>;
-    for_places<PER>(
-        a.space,
-        [&](u64 i) {
-            auto m = load_vector<PER>(mask + i);
-            auto v = load_vector<PER>(q + i);
-#pragma unroll
-            for (int k = 0; k < PER; k++) v.at[k] = m.at[k] ? value : v.at[k];
-            store_vector(y + i, v);
-        },
-        [&](u64, const i64(&at)[3]) { y[at[0]] = mask[at[1]] ? value : q[at[2]]; });
+    auto choose = [=](u8 mask, T q) { return mask ? value : q; };
+    for_elements<WIDTH<T>>(a.space, reinterpret_cast<T*>(a.y), choose, reinterpret_cast<const u8*>(a.mask),
+                           reinterpret_cast<const T*>(a.q));
 }
 
 #define SELECT(NAME, T) \

@@ -10,10 +10,7 @@
 #include "tile/activation.cuh"
 #include "tile/map.cuh"
 
-#define UNARY(NAME, F) \
-    struct NAME##_formula { \
-        __device__ __forceinline__ f32 operator()(f32 x) const { return F; } \
-    };
+#define UNARY(NAME, F) MAP(NAME##_fwd, 1, (f32 x), F)
 UNARY(exp, math::exp(x))
 UNARY(ln, math::ln(x))
 UNARY(sqrt, __fsqrt_rn(x))
@@ -27,23 +24,6 @@ UNARY(tanh, math::tanh(x))
 UNARY(silu, x* math::sigmoid(x))
 UNARY(gelu, gelu::exact(x))
 UNARY(gelu_tanh, gelu::tanh(x))
-
-#define ENTRY_OF(NAME, T) \
-    KERNEL(NAME##_fwd_##T, MAP_THREADS, MapArgs<1>) { map<T>(a, NAME##_formula{}); }
-#define ENTRIES(NAME) ENTRY_OF(NAME, f32) ENTRY_OF(NAME, f16) ENTRY_OF(NAME, bf16)
-ENTRIES(exp)
-ENTRIES(ln)
-ENTRIES(sqrt)
-ENTRIES(rsqrt)
-ENTRIES(square)
-ENTRIES(abs)
-ENTRIES(neg)
-ENTRIES(relu)
-ENTRIES(sigmoid)
-ENTRIES(tanh)
-ENTRIES(silu)
-ENTRIES(gelu)
-ENTRIES(gelu_tanh)
 
 // scale·x + shift.
 #define AFFINE(T) \

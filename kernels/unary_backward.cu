@@ -10,10 +10,7 @@
 #include "tile/activation.cuh"
 #include "tile/map.cuh"
 
-#define BACKWARD(NAME, F) \
-    struct NAME##_gradient { \
-        __device__ __forceinline__ f32 operator()(f32 g, f32 kept) const { return F; } \
-    };
+#define BACKWARD(NAME, F) MAP(NAME##_bwd, 2, (f32 g, f32 kept), F)
 // From the output.
 BACKWARD(exp, g* kept)
 BACKWARD(sqrt, g / (kept + kept))
@@ -28,22 +25,6 @@ BACKWARD(abs, g*((kept > 0.0f ? 1.0f : 0.0f) - (kept < 0.0f ? 1.0f : 0.0f)))
 BACKWARD(silu, g* silu_slope(kept))
 BACKWARD(gelu, g* gelu::exact_slope(kept))
 BACKWARD(gelu_tanh, g* gelu::tanh_slope(kept))
-
-#define ENTRY_OF(NAME, T) \
-    KERNEL(NAME##_bwd_##T, MAP_THREADS, MapArgs<2>) { map<T>(a, NAME##_gradient{}); }
-#define ENTRIES(NAME) ENTRY_OF(NAME, f32) ENTRY_OF(NAME, f16) ENTRY_OF(NAME, bf16)
-ENTRIES(exp)
-ENTRIES(ln)
-ENTRIES(sqrt)
-ENTRIES(rsqrt)
-ENTRIES(square)
-ENTRIES(abs)
-ENTRIES(relu)
-ENTRIES(sigmoid)
-ENTRIES(tanh)
-ENTRIES(silu)
-ENTRIES(gelu)
-ENTRIES(gelu_tanh)
 
 #define CLAMP(T) \
     KERNEL(clamp_bwd_##T, MAP_THREADS, MapArgs<2>) { \

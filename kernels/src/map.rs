@@ -49,3 +49,37 @@ map! {
     Map2Args = 2, Space3;
     Map3Args = 3, Space4;
 }
+
+/// The functions of one module that are launched alike: an enum of them, its fields the attributes, the tables of their
+/// entries, and the launch of one with `$inputs` inputs.
+macro_rules! functions {
+    (
+        $(#[$about:meta])*
+        $functions:ident: $args:ty;
+        $(#[$does:meta])*
+        $launch:ident: $inputs:literal;
+        $(
+            $(#[$doc:meta])*
+            $variant:ident $({ $($(#[$field_doc:meta])* $field:ident,)+ })? = $table:ident $op:literal;
+        )+
+    ) => {
+        $crate::entry::float_entries! { $($table: $args = $op;)+ }
+
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        pub enum $functions {
+            $($(#[$doc])* $variant $({ $($(#[$field_doc])* $field: f64,)+ })?,)+
+        }
+
+        $(#[$does])*
+        pub fn $launch(function: $functions, operands: &$crate::Map<$inputs>) -> $crate::Launch {
+            let (entries, given): (_, &[f64]) = match function {
+                $($functions::$variant $({ $($field),+ })? => (&$table, &[$($($field),+)?]),)+
+            };
+            let mut attributes = [0.0; 2];
+            attributes[..given.len()].copy_from_slice(given);
+            operands.launch(entries, attributes)
+        }
+    };
+}
+pub(crate) use functions;

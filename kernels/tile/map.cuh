@@ -17,59 +17,31 @@ __device__ __forceinline__ f64 attribute(const MapArgs<N>& a, int i) {
     return __longlong_as_double(i64(a.attributes[i]));
 }
 
+// f of elements of T, rounded to T.
 template <class T, class F>
-__device__ __forceinline__ void map(const MapArgs<1>& a, F f) {
+struct Rounded {
+    F f;
+    template <class... V>
+    __device__ __forceinline__ T operator()(V... v) const {
+        return narrow<T>(f(widen(v)...));
+    }
+};
+
+template <class T, int N, class F>
+__device__ __forceinline__ void map(const MapArgs<N>& a, F f) {
+    auto x = [&](int k) { return reinterpret_cast<const T*>(a.x[k]); };
     T* y = reinterpret_cast<T*>(a.y);
-    const T* x = reinterpret_cast<const T*>(a.x[0]);
-    constexpr int PER = WIDTH<T>;
-    for_places<PER>(
-        a.space,
-        [&](u64 i) {
-            auto v = load_vector<PER>(x + i);
-#pragma unroll
-            for (int k = 0; k < PER; k++) v.at[k] = narrow<T>(f(widen(v.at[k])));
-            store_vector(y + i, v);
-        },
-        [&](u64, const i64(&at)[2]) { y[at[0]] = narrow<T>(f(widen(x[at[1]]))); });
+    Rounded<T, F> rounded{f};
+    if constexpr (N == 1) for_elements<WIDTH<T>>(a.space, y, rounded, x(0));
+    if constexpr (N == 2) for_elements<WIDTH<T>>(a.space, y, rounded, x(0), x(1));
+    if constexpr (N == 3) for_elements<WIDTH<T>>(a.space, y, rounded, x(0), x(1), x(2));
 }
 
-template <class T, class F>
-__device__ __forceinline__ void map(const MapArgs<2>& a, F f) {
-    T* y = reinterpret_cast<T*>(a.y);
-    const T* p = reinterpret_cast<const T*>(a.x[0]);
-    const T* q = reinterpret_cast<const T*>(a.x[1]);
-    constexpr int PER = WIDTH<T>;
-    for_places<PER>(
-        a.space,
-        [&](u64 i) {
-            auto v = load_vector<PER>(p + i);
-            auto w = load_vector<PER>(q + i);
-#pragma unroll
-            for (int k = 0; k < PER; k++) v.at[k] = narrow<T>(f(widen(v.at[k]), widen(w.at[k])));
-            store_vector(y + i, v);
-        },
-        [&](u64, const i64(&at)[3]) { y[at[0]] = narrow<T>(f(widen(p[at[1]]), widen(q[at[2]]))); });
-}
-
-template <class T, class F>
-__device__ __forceinline__ void map(const MapArgs<3>& a, F f) {
-    T* y = reinterpret_cast<T*>(a.y);
-    const T* p = reinterpret_cast<const T*>(a.x[0]);
-    const T* q = reinterpret_cast<const T*>(a.x[1]);
-    const T* r = reinterpret_cast<const T*>(a.x[2]);
-    constexpr int PER = WIDTH<T>;
-    for_places<PER>(
-        a.space,
-        [&](u64 i) {
-            auto v = load_vector<PER>(p + i);
-            auto w = load_vector<PER>(q + i);
-            auto z = load_vector<PER>(r + i);
-#pragma unroll
-            for (int k = 0; k < PER; k++)
-                v.at[k] = narrow<T>(f(widen(v.at[k]), widen(w.at[k]), widen(z.at[k])));
-            store_vector(y + i, v);
-        },
-        [&](u64, const i64(&at)[4]) {
-            y[at[0]] = narrow<T>(f(widen(p[at[1]]), widen(q[at[2]]), widen(r[at[3]])));
-        });
-}
+// A function of the f32 numbers PARAMS, N of them, and its entries: OP is <op>_<pass>.
+#define MAP_OF(OP, N, T) \
+    KERNEL(OP##_##T, MAP_THREADS, MapArgs<N>) { map<T>(a, OP##_formula{}); }
+#define MAP(OP, N, PARAMS, F) \
+    struct OP##_formula { \
+        __device__ __forceinline__ f32 operator() PARAMS const { return F; } \
+    }; \
+    MAP_OF(OP, N, f32) MAP_OF(OP, N, f16) MAP_OF(OP, N, bf16)

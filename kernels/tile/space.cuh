@@ -59,3 +59,35 @@ __device__ __forceinline__ void for_places(const Space<N>& s, V vector, S scalar
         scalar(i, offset);
     }
 }
+
+// The numbers 1 to N as a pack.
+template <int... K>
+struct Counted {};
+template <int N, int... K>
+struct Count : Count<N - 1, N, K...> {};
+template <int... K>
+struct Count<0, K...> {
+    using To = Counted<K...>;
+};
+
+template <int PER, class Y, class F, class... V>
+__device__ __forceinline__ void store_each(Y* y, F f, const V&... v) {
+    Vector<Y, PER> to;
+#pragma unroll
+    for (int k = 0; k < PER; k++) to.at[k] = f(v.at[k]...);
+    store_vector(y, to);
+}
+
+template <int N, class Y, class F, int... K, class... X>
+__device__ __forceinline__ void store_one(const i64 (&at)[N], Y* y, F f, Counted<K...>, const X*... x) {
+    y[at[0]] = f(x[at[K]]...);
+}
+
+// y = f(x...) at every place, in flat spaces PER elements per access. The space's operands are y and then the inputs.
+template <int PER, class Y, class F, class... X>
+__device__ __forceinline__ void for_elements(const Space<sizeof...(X) + 1>& s, Y* y, F f, const X*... x) {
+    constexpr int N = sizeof...(X);
+    for_places<PER>(
+        s, [&](u64 i) { store_each<PER>(y + i, f, load_vector<PER>(x + i)...); },
+        [&](u64, const i64(&at)[N + 1]) { store_one(at, y, f, typename Count<N>::To{}, x...); });
+}
