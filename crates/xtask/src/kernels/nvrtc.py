@@ -32,7 +32,8 @@ def main():
 
 
 def tidy(ptx):
-    """Leaves out the names of inlined functions, which take more room than the code, and lines that say nothing.
+    """Leaves out the names of inlined functions, which take more room than the code, and lines that say nothing: of places
+    in the source where no instruction follows, and of constants that `static constexpr` leaves though nothing reads them.
 
     NVRTC puts the current folder before the names of sources; the repository's own path takes its place, so that the text
     is the same on every machine.
@@ -41,6 +42,9 @@ def tidy(ptx):
     ptx = re.sub(r", function_name .*", "", ptx)
     ptx = re.sub(r"\n\s*\.section\s+\.debug_str.*?\n\s*}", "", ptx, flags=re.DOTALL)
     ptx = re.sub(r"(\t\.loc\t.*\n)(?=\t\.loc\t)", "", ptx)
+    for line, name in re.findall(r"^(\.global \.align \d+ \.u32 (\w+) = \d+;\n)", ptx, flags=re.MULTILINE):
+        if len(re.findall(rf"\b{name}\b", ptx)) == 1:
+            ptx = ptx.replace(line, "")
     return re.sub(r"\n{3,}", "\n\n", ptx).strip() + "\n"
 
 
