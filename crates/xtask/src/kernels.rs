@@ -2,10 +2,10 @@
 //!
 //! Needs `python3` with pip, and on the first run the package index; no GPU and no installed toolkit.
 
-mod build;
-mod pins;
+pub mod build;
+pub mod pins;
 mod resources;
-mod toolchain;
+pub mod toolchain;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,20 +15,21 @@ use pins::Pins;
 use toolchain::Toolchain;
 
 /// What stops a run, as a sentence.
-type Failure = String;
+pub type Failure = String;
 
 /// Where everything lies, relative to the root of the repository.
-struct Places {
+pub struct Places {
     /// The crate of the kernels.
-    kernels: PathBuf,
+    pub kernels: PathBuf,
     /// The installed compilers.
-    toolchain: PathBuf,
+    pub toolchain: PathBuf,
     /// The script that drives NVRTC.
     script: PathBuf,
 }
 
 impl Places {
-    fn around_current_folder() -> Result<Self, Failure> {
+    /// The places of the repository around the current folder.
+    pub fn around_current_folder() -> Result<Self, Failure> {
         let here = env::current_dir().map_err(|error| format!("no current folder: {error}"))?;
         let root = here.ancestors().find(|folder| folder.join("kernels/toolchain.toml").exists());
         let root =
@@ -86,7 +87,7 @@ fn all(is_check: bool, modules: Vec<String>) -> Result<String, Failure> {
         }
     }
 
-    let measured = resources::measure(&tools, &pins, &folder, &modules)?;
+    let measured = resources::measure(&tools, &pins, &folder, &places.toolchain.join("out"), &modules)?;
     resources::no_spills(&measured, &pins)?;
     let table = folder.join("resources.toml");
     let committed = fs::read_to_string(&table).unwrap_or_default();
@@ -102,7 +103,7 @@ fn all(is_check: bool, modules: Vec<String>) -> Result<String, Failure> {
 }
 
 /// Names, without the extension, of the files of a folder that have it; sorted.
-fn names_of(folder: &Path, extension: &str) -> Result<Vec<String>, Failure> {
+pub fn names_of(folder: &Path, extension: &str) -> Result<Vec<String>, Failure> {
     let files = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let paths = files.flatten().map(|file| file.path());
     let matching = paths.filter(|path| path.extension().is_some_and(|own| own == extension));
@@ -120,6 +121,7 @@ fn orphans(folder: &Path, known: &[String]) -> Result<(), Failure> {
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+/// Writes a file.
+pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
     fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }

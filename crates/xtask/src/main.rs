@@ -6,6 +6,8 @@
 
 mod bundle;
 mod kernels;
+mod mutants;
+mod parallel;
 mod tidy;
 
 use std::process::ExitCode;
@@ -25,6 +27,11 @@ const CHORES: &[Chore] = &[
         run: kernels::run,
     },
     Chore { name: "bundle", about: "make the folder that a GPU machine without Rust runs", run: bundle::run },
+    Chore {
+        name: "mutants",
+        about: "plant bugs in the kernels, one at a time, and see which tests notice",
+        run: mutants::run,
+    },
     Chore { name: "tidy", about: "check the rules of the tree that no compiler checks", run: tidy::run },
     Chore { name: "help", about: "print this list", run: help },
 ];

@@ -31,12 +31,14 @@ fn calls() -> Vec<Call> {
         call([1, 3, 37, 4, 1, 80], Mask::Causal),
         call([1, 5, 9, 1, 1, 96], Mask::Full),
         Call { gap: 1, ..call([1, 9, 11, 2, 2, 20], Mask::Full) },
-        call([1, 66, 66, 1, 1, 32], Mask::Window(7)),
+        call([1, 66, 66, 1, 1, 64], Mask::Window(7)),
         call([1, 6, 3, 2, 2, 8], Mask::Causal),
         call([1, 17, 20, 1, 1, 200], Mask::Causal),
         Call { lengths: Some(vec![9, 5, 0]), ..call([3, 4, 9, 2, 2, 24], Mask::Full) },
         Call { lengths: Some(vec![5]), ..call([1, 7, 9, 2, 1, 64], Mask::Window(3)) },
-        Call { p: 0.25, ..call([2, 13, 13, 2, 1, 8], Mask::Causal) },
+        Call { p: 0.25, ..call([2, 9, 13, 2, 1, 8], Mask::Causal) },
+        // Three tiles in turn, and some that the first query of a warp sees whole and the last does not.
+        call([1, 150, 150, 1, 1, 8], Mask::Window(70)),
     ]
 }
 

@@ -10,4 +10,5 @@ mod maps;
 mod products;
 mod reductions;
 mod rows;
+mod specials;
 mod updates;

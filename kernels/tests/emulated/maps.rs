@@ -80,7 +80,8 @@ fn argument(x: f64) -> f64 {
     1.595_769_121_605_730_7 * x * (1.0 + 0.044_715 * x * x)
 }
 
-fn forward(function: Unary, x: f64) -> (Exact, f64) {
+/// f(x) in f64, and the roundings that its kernel may take.
+pub fn forward(function: Unary, x: f64) -> (Exact, f64) {
     let of = |value: f64, roundings| (Exact::of(value), roundings);
     match function {
         Unary::Exp => of(x.exp(), 4.0),
@@ -423,7 +424,7 @@ fn selections_and_comparisons_are_exact() {
 }
 
 /// One block of the host's generator (crates/tensor/src/rng.rs), spelled once more.
-fn philox(key: u64, stream: u64, counter: u64) -> [u32; 4] {
+pub fn philox(key: u64, stream: u64, counter: u64) -> [u32; 4] {
     let mut c = [counter as u32, (counter >> 32) as u32, stream as u32, (stream >> 32) as u32];
     let mut k = [key as u32, (key >> 32) as u32];
     for _ in 0..10 {

@@ -163,6 +163,27 @@ fn an_odd_number_of_columns_is_a_vocabulary() {
 }
 
 #[test]
+fn split_products_of_a_batch_keep_to_their_places() {
+    let ([m, n, k], dtype) = ([5, 7, 100], Float::Bf16);
+    let mut case = Case::new(dtype, Float::F32, [m, n, k], LAYOUTS[2], 0);
+    // Two products: A is shared, B differs.
+    let b = numbers(dtype, 2 * k * n, 8, -1.0, 1.0);
+    let p = &mut case.product;
+    p.batch = [2, 1, 1];
+    p.b = Matrix { pointer: case.gpu.floats(dtype, &b), batch: [(k * n) as i64, 0, 0], ..p.b };
+    p.c = case.gpu.room_for(Float::F32, 2 * m * n);
+    let plan = Plan::new(&case.product, 64, 3);
+    case.run(&plan);
+    let exact = (0..2 * m * n).map(|i| {
+        let (batch, row, col) = (i / (m * n), i / n % m, i % n);
+        let terms = (0..k).map(|j| case.a[row * k + j] * b[(batch * k + j) * n + col]);
+        Exact { value: terms.clone().sum(), scale: terms.map(f64::abs).sum() }
+    });
+    let found = case.gpu.read_floats(Float::F32, case.product.c, 2 * m * n);
+    check("a split batch", Float::F32, &found, &exact.collect::<Vec<_>>(), case.roundings());
+}
+
+#[test]
 fn splitting_k_adds_the_parts_in_order() {
     for dtype in [Float::F32, Float::Bf16] {
         for splits in [2, 3] {

@@ -60,7 +60,8 @@ impl Group {
 fn adamw_takes_its_step_on_every_tensor() {
     for dtype in [Float::F32, Float::Bf16] {
         let mut group = Group::new(dtype);
-        let (lr, betas, eps, decay, step) = (3e-3, [0.9, 0.99], 1e-8, 0.1, 7);
+        // An ε that is seen beside √v.
+        let (lr, betas, eps, decay, step) = (3e-3, [0.9, 0.99], 1e-2, 0.1, 7);
         let numbers = optimise::adamw_numbers(lr, betas, eps, decay, step);
         let numbers = match dtype {
             Float::F32 => Numbers::Known(numbers),
@@ -118,6 +119,20 @@ fn the_norm_is_that_of_all_gradients_as_one_vector() {
             check("clipped", dtype, &group.gpu.read_floats(dtype, parameter.g, g.len()), &exact, 2.0);
         }
     }
+}
+
+#[test]
+fn squares_add_up_in_f64() {
+    // All alike, so that every thread would make the same error.
+    let n = 8192;
+    let values = numbers(Float::F32, 1, 5, 0.1, 0.2).repeat(n);
+    let mut gpu = Gpu::new();
+    let (g, partial) = (gpu.floats(Float::F32, &values), gpu.room(8));
+    let parameter = Parameter { p: 0, g, m: 0, v: 0, copy: 0, elements: n as u64, first_piece: 0 };
+    gpu.run_all(&optimise::squares(Float::F32, &[parameter], partial));
+    let exact = values.iter().map(|g| g * g).sum::<f64>();
+    let found = gpu.read::<f64>(partial, 1)[0];
+    assert!((found - exact).abs() <= 1e-12 * exact, "{found}, expected {exact}");
 }
 
 #[test]

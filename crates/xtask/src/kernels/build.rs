@@ -5,9 +5,14 @@ use std::path::Path;
 use std::process::Command;
 
 use super::toolchain::{PYTHON, Toolchain, run};
-use super::{Failure, Pins, Places};
+use super::{Failure, Pins, Places, write};
+use crate::parallel;
 
-/// Compiles the modules; each with its PTX, headed by the hashes of the sources that it came from.
+/// Compiles the modules, as many at a time as there are cores; each with its PTX, headed by the hashes of the sources
+/// that it came from.
+///
+/// What this machine has made of the same sources with the same compiler and options is not made again: it lies beside
+/// the compiler, so that deleting that folder makes everything anew, and no file that is committed can stand in for it.
 pub fn compile(
     places: &Places,
     pins: &Pins,
@@ -16,18 +21,44 @@ pub fn compile(
 ) -> Result<Vec<(String, String)>, Failure> {
     let out = places.toolchain.join("out");
     fs::create_dir_all(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    let mut python = Command::new(PYTHON);
-    python.arg(&places.script).arg(&tools.nvrtc).arg(&places.kernels).arg(&out).args(modules);
-    let log = run(&mut python)?;
-    if !log.is_empty() {
-        return Err(format!("the compiler warns, and warnings are errors here:\n{log}"));
-    }
-    let finish = |module: &String| {
-        let path = out.join(format!("{module}.ptx"));
-        let ptx = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok((module.clone(), format!("{}{ptx}", header(&places.kernels, module, pins)?)))
+    // The longest first, by what they were before, so that no core is left with a long one at the end.
+    let size = |module: &String| {
+        fs::metadata(places.kernels.join(format!("built/{module}.ptx"))).map_or(u64::MAX, |file| file.len())
     };
-    modules.iter().map(finish).collect()
+    let mut jobs = modules.to_vec();
+    jobs.sort_by_key(|module| (std::cmp::Reverse(size(module)), module.clone()));
+    let one = |module: &String| {
+        let header = header(&places.kernels, module, pins)?;
+        let script = fs::read(&places.script).map_err(|e| format!("{}: {e}", places.script.display()))?;
+        let (ptx, made_of) = (out.join(format!("{module}.ptx")), out.join(format!("{module}.made-of")));
+        let inputs = format!("{header}// script {:016x}\n", hash(&script));
+        let is_made = ptx.exists() && fs::read_to_string(&made_of).is_ok_and(|known| known == inputs);
+        if !is_made {
+            // Gone until the new one is whole.
+            let _ = fs::remove_file(&made_of);
+            let log = translate(places, tools, &places.kernels, &out, module)?;
+            if !log.is_empty() {
+                return Err(format!("the compiler warns, and warnings are errors here:\n{log}"));
+            }
+            write(&made_of, &inputs)?;
+        }
+        let text = fs::read_to_string(&ptx).map_err(|error| format!("{}: {error}", ptx.display()))?;
+        Ok((module.clone(), header + &text))
+    };
+    let mut built: Vec<(String, String)> = parallel::map(&jobs, one).into_iter().collect::<Result<_, _>>()?;
+    built.sort();
+    Ok(built)
+}
+
+/// Compiles one module of the folder `sources` into the folder `out`; what the compiler says of it.
+pub fn translate(
+    places: &Places,
+    tools: &Toolchain,
+    sources: &Path,
+    out: &Path,
+    module: &str,
+) -> Result<String, Failure> {
+    run(Command::new(PYTHON).arg(&places.script).arg(&tools.nvrtc).arg(sources).arg(out).arg(module))
 }
 
 /// The lines that say from what the PTX was made.
@@ -43,7 +74,7 @@ fn header(kernels: &Path, module: &str, pins: &Pins) -> Result<String, Failure> 
 }
 
 /// A module's source and all that it includes, in the order of first mention.
-fn sources(kernels: &Path, module: &str) -> Result<Vec<(String, String)>, Failure> {
+pub fn sources(kernels: &Path, module: &str) -> Result<Vec<(String, String)>, Failure> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut left = vec![format!("{module}.cu")];
     while let Some(path) = left.pop() {
@@ -63,7 +94,7 @@ fn includes(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// FNV-1a in 64 bits: enough to notice a change, and a dozen lines less than anything else.
-fn hash(bytes: &[u8]) -> u64 {
+pub fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, &b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 

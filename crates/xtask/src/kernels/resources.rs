@@ -1,14 +1,14 @@
 //! What each entry needs of each GPU, as its assembler reports it.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
+use super::build::hash;
 use super::toolchain::{Toolchain, run};
-use super::{Failure, Pins};
+use super::{Failure, Pins, write};
+use crate::parallel;
 
 /// One entry on one architecture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,32 +24,47 @@ pub struct Need {
 /// Entries with their needs, one per architecture in the order of the pins.
 pub type Table = BTreeMap<String, Vec<Need>>;
 
-/// Assembles every module for every architecture.
-pub fn measure(tools: &Toolchain, pins: &Pins, built: &Path, modules: &[String]) -> Result<Table, Failure> {
+/// Assembles every module for every architecture, the longest first.
+///
+/// What this machine's assembler has said of the same PTX is kept in the folder `kept` and not asked again.
+pub fn measure(
+    tools: &Toolchain,
+    pins: &Pins,
+    built: &Path,
+    kept: &Path,
+    modules: &[String],
+) -> Result<Table, Failure> {
     let ways = pins.architectures();
-    let jobs: Vec<(usize, &String)> =
-        modules.iter().flat_map(|module| (0..ways.len()).map(move |way| (way, module))).collect();
-    let (next, done) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(&(way, module)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let mut ptxas = Command::new(&tools.ptxas);
-                    ptxas.args(["--verbose", "--gpu-name", &format!("sm_{}", ways[way])]);
-                    ptxas.arg(built.join(format!("{module}.ptx"))).args(["--output-file", "/dev/null"]);
-                    let report = run(&mut ptxas).and_then(|text| parse(&text));
-                    let report =
-                        report.map_err(|failure| format!("{module} for sm_{}: {failure}", ways[way]));
-                    done.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push((way, report));
-                }
-            });
+    let text_of = |module: &String| {
+        let path = built.join(format!("{module}.ptx"));
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let mut texts: Vec<(&String, String)> =
+        modules.iter().map(|module| Ok((module, text_of(module)?))).collect::<Result<_, Failure>>()?;
+    texts.sort_by_key(|(_, text)| std::cmp::Reverse(text.len()));
+    let jobs: Vec<(usize, &String, u64)> = texts
+        .iter()
+        .flat_map(|(module, text)| (0..ways.len()).map(move |way| (way, *module, hash(text.as_bytes()))))
+        .collect();
+    let assemble = |&(way, module, ptx): &(usize, &String, u64)| {
+        let path = kept.join(format!("{module}.sm_{}", ways[way]));
+        let of = format!("{ptx:016x} {}\n", pins.requirements("assemble").join(" "));
+        let known = fs::read_to_string(&path).unwrap_or_default();
+        if let Some(report) = known.strip_prefix(&of) {
+            return parse(report);
         }
-    });
+        let mut ptxas = Command::new(&tools.ptxas);
+        ptxas.args(["--verbose", "--gpu-name", &format!("sm_{}", ways[way])]);
+        ptxas.arg(built.join(format!("{module}.ptx"))).args(["--output-file", "/dev/null"]);
+        let report = run(&mut ptxas).and_then(|text| Ok((parse(&text)?, text)));
+        let (needs, text) = report.map_err(|failure| format!("{module} for sm_{}: {failure}", ways[way]))?;
+        write(&path, &(of + &text))?;
+        Ok(needs)
+    };
     let mut table = Table::new();
-    for (way, report) in done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+    for ((way, ..), report) in jobs.iter().zip(parallel::map(&jobs, assemble)) {
         for (entry, need) in report? {
-            table.entry(entry).or_insert_with(|| vec![Need::default(); ways.len()])[way] = need;
+            table.entry(entry).or_insert_with(|| vec![Need::default(); ways.len()])[*way] = need;
         }
     }
     Ok(table)
