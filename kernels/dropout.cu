@@ -16,6 +16,7 @@ struct DropoutArgs {
     u64 y, x;
     u64 elements;
     u64 seed, stream;
+    u64 advance;  // one u64: so many rounds of 2³² streams later; 0: none
     f32 p, factor;
     u32 is_aligned;  // both pointers to 4 elements
     u32 unused;
@@ -28,7 +29,7 @@ __device__ __forceinline__ void dropout(const DropoutArgs& a) {
     u64 block = u64(blockIdx.x) * DROPOUT_THREADS + threadIdx.x;
     u64 i = block * 4;
     if (i >= a.elements) return;
-    philox::Block random = philox::block(a.seed, a.stream, block);
+    philox::Block random = philox::block(a.seed, a.stream + philox::rounds(a.advance), block);
     f32 factor[4];
 #pragma unroll
     for (int k = 0; k < 4; k++) factor[k] = philox::unit(random.word[k]) >= a.p ? a.factor : 0.0f;

@@ -26,6 +26,11 @@ __device__ __forceinline__ Block block(u64 key, u64 stream, u64 counter) {
     return {{c0, c1, c2, c3}};
 }
 
+// What a recorded launch adds to its stream: 2³² for each round that the number at `advance` counts.
+__device__ __forceinline__ u64 rounds(u64 advance) {
+    return advance ? *reinterpret_cast<const u64*>(advance) << 32 : 0;
+}
+
 // 32 random bits as a number in [0, 1), a multiple of 2⁻²⁴.
 __device__ __forceinline__ f32 unit(u32 bits) { return f32(bits >> 8) * (1.0f / 16777216.0f); }
 

@@ -44,6 +44,8 @@ pub struct Dropout {
     pub seed: u64,
     /// The stream.
     pub stream: u64,
+    /// The address of one u64, for launches that are recorded: the stream is so many times 2³² later. 0: none.
+    pub advance: u64,
 }
 
 /// Attention of q, out (B, Tq, H, D) with k, v (B, Tk, Hkv, D); lse (B, H, Tq) in f32, gapless.

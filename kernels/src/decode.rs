@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn what_it_cannot_do_is_refused() {
-        let dropout = Some(Dropout { p: 0.5, seed: 1, stream: 2 });
+        let dropout = Some(Dropout { p: 0.5, seed: 1, stream: 2, advance: 0 });
         for a in [
             Attention { queries: 2, ..attention() },
             Attention { dropout, ..attention() },

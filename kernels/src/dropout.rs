@@ -18,6 +18,7 @@ struct DropoutArgs {
     elements: u64,
     seed: u64,
     stream: u64,
+    advance: u64,
     p: f32,
     factor: f32,
     is_aligned: u32,
@@ -45,6 +46,8 @@ pub struct Dropout {
     pub seed: u64,
     /// Their stream.
     pub stream: u64,
+    /// The address of one u64, for launches that are recorded: the stream is so many times 2³² later. 0: none.
+    pub advance: u64,
 }
 
 /// The launch of dropout.
@@ -57,6 +60,7 @@ pub fn dropout(d: &Dropout) -> Launch {
         elements: d.elements,
         seed: d.seed,
         stream: d.stream,
+        advance: d.advance,
         p: d.p as f32,
         factor,
         is_aligned: u32::from(is_aligned),

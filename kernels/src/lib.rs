@@ -24,6 +24,7 @@ pub mod copy;
 pub mod cross_entropy;
 pub mod decode;
 pub mod dropout;
+pub mod fill;
 pub mod gemv;
 pub mod index;
 pub mod index_add;
@@ -33,6 +34,7 @@ pub mod optimise;
 pub mod pow;
 pub mod reduce;
 pub mod rope;
+pub mod sample;
 pub mod select;
 pub mod softmax;
 pub mod swiglu;
@@ -70,6 +72,7 @@ kernels! {
     copy,
     decode,
     dropout,
+    fill,
     gemv,
     matmul,
     matmul_f32,
@@ -84,6 +87,7 @@ kernels! {
     index,
     index_add,
     rope,
+    sample,
     swiglu,
     optimise,
     unary,

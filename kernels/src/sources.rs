@@ -20,7 +20,7 @@ pub fn source_of(module: &crate::Module) -> Option<&'static str> {
 
 /// Every source file: its path in the repository, and its text.
 pub fn sources() -> &'static [(&'static str, &'static str)] {
-    static SOURCES: [(&str, &str); 49] = sources! {
+    static SOURCES: [(&str, &str); 51] = sources! {
         "attention_backward.cu",
         "attention_delta.cu",
         "attention_f32.cu",
@@ -33,6 +33,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "cross_entropy.cu",
         "decode.cu",
         "dropout.cu",
+        "fill.cu",
         "gemv.cu",
         "index.cu",
         "index_add.cu",
@@ -44,6 +45,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "pow.cu",
         "reduce.cu",
         "rope.cu",
+        "sample.cu",
         "select.cu",
         "softmax.cu",
         "swiglu.cu",

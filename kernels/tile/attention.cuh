@@ -19,6 +19,7 @@ struct AttentionArgs {
     u64 lse, delta;
     u64 lengths;  // (B,) i64: how many keys each batch row has; null for all
     u64 seed, stream;
+    u64 advance;  // one u64: so many rounds of 2³² streams later; 0: none
     u32 batch, queries, keys, heads, group, width;
     i32 offset;     // a causal query i sees keys j ≤ i + offset
     u32 window;     // and of those the last so many; 0 for all
@@ -47,11 +48,13 @@ __device__ __forceinline__ Stored<T> rows_of(const AttentionArgs& a, const Heads
 struct Place {
     u32 b, h, kv;
     i32 length;
+    u64 stream;  // of the random numbers
 };
 
 __device__ __forceinline__ Place place_of(const AttentionArgs& a, u32 b, u32 h) {
     i64 length = a.lengths ? reinterpret_cast<const i64*>(a.lengths)[b] : i64(a.keys);
-    return {b, h, h / a.group, i32(min(max(length, i64(0)), i64(a.keys)))};
+    u64 stream = a.stream + philox::rounds(a.advance);
+    return {b, h, h / a.group, i32(min(max(length, i64(0)), i64(a.keys))), stream};
 }
 
 // The first key that query i sees, and the one after the last. Neither falls as i grows.
@@ -81,7 +84,7 @@ __device__ __forceinline__ bool sees_any(const AttentionArgs& a, const Place& p,
 // What the probability of key j for query i is multiplied by: 0 or `keep`.
 __device__ __forceinline__ bool is_kept(const AttentionArgs& a, const Place& p, i32 i, i32 j) {
     u64 index = ((u64(p.b) * a.heads + p.h) * a.queries + i) * a.keys + j;
-    philox::Block random = philox::block(a.seed, a.stream, index / 4);
+    philox::Block random = philox::block(a.seed, p.stream, index / 4);
     u32 word = index % 4;
     u32 bits = word == 0 ? random.word[0] : word == 1 ? random.word[1] : word == 2 ? random.word[2] : random.word[3];
     return philox::unit(bits) >= a.drop;

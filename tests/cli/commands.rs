@@ -118,6 +118,9 @@ fn doctor_answers_on_any_machine() -> Checked {
     assert!(json["threads"].as_u64().is_some_and(|threads| threads > 0), "{json}");
     assert!(json["cpu_features"].is_array() && json["advice"].is_array(), "{json}");
     assert!(succeeded(&place.run(&["doctor"])).contains("--device cpu"));
+    if cfg!(target_os = "linux") {
+        assert!(json["emulator"].as_str().is_some_and(|path| path.ends_with(".so")), "{json}");
+    }
     Ok(())
 }
 

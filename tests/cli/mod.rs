@@ -2,6 +2,7 @@
 
 mod bench;
 mod commands;
+mod device;
 mod interruption;
 #[cfg(feature = "emulator")]
 mod kernel;

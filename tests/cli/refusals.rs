@@ -62,7 +62,7 @@ fn a_configuration_file_is_refused_by_line() {
     ];
     for (file, mention) in cases {
         place.write("run.toml", file);
-        let error = refused(&place.run(&["train", "--config", "run.toml", "--out", "run"]), 1);
+        let error = refused(&place.run(&["train", "--config", "run.toml", "--out", "run"]), 2);
         assert!(error.contains("run.toml") && error.contains(mention), "{error}");
     }
     let error = refused(&place.run(&["train", "--config", "none.toml", "--out", "run"]), 1);

@@ -82,9 +82,14 @@ fn execute(op: &dyn Op, inputs: Vec<Tensor>, metas: &[Meta], promised: &[Meta]) 
     }
     let inputs: Vec<Tensor> = inputs.into_iter().map(Tensor::untraced).collect();
     let outputs = match device {
-        Device::Cpu => execute_cpu(op, inputs, metas, promised)?,
-        _ => execute_cuda(op, inputs, metas, promised)?,
+        Device::Cpu => execute_cpu(op, inputs, metas, promised),
+        _ => execute_cuda(op, inputs, metas, promised),
     };
+    let outputs = outputs.map_err(|error| match error.kind() {
+        // What asks for the memory does not know for whom.
+        Kind::Memory => error.while_running(op.name()).or_operands(operands(metas)),
+        _ => error,
+    })?;
     let kept =
         outputs.len() == promised.len() && outputs.iter().zip(promised).all(|(t, m)| Meta::from(t) == *m);
     if !kept {

@@ -1,7 +1,7 @@
 //! Writing: one token after another, from a prompt, with a KV cache.
 
 use warpsmith_autograd::no_grad;
-use warpsmith_tensor::{DType, Error, Result, Tensor};
+use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::{Gpt, KvCache, Sampler, Sampling};
 
@@ -67,7 +67,7 @@ impl<'a> Decoder<'a> {
             return Ok(Err(Stop::Length));
         }
         let logits = self.logits()?;
-        let token = self.sampler.next(&logits, &self.tokens)?;
+        let token = self.sampler.next_of(&logits, &self.tokens)?;
         if Some(token) == self.end {
             return Ok(Err(Stop::EndOfSequence));
         }
@@ -82,8 +82,8 @@ impl<'a> Decoder<'a> {
         &self.tokens
     }
 
-    /// The logits (V) of the token after all tokens so far.
-    fn logits(&mut self) -> Result<Vec<f32>> {
+    /// The logits (1, 1, V) of the token after all tokens so far.
+    fn logits(&mut self) -> Result<Tensor> {
         let capacity = self.cache.capacity();
         if self.cache.len() + self.waiting > capacity {
             self.cache.clear();
@@ -92,8 +92,7 @@ impl<'a> Decoder<'a> {
         }
         let new = &self.tokens[self.tokens.len() - self.waiting..];
         let ids = Tensor::from_slice(new, &[1, new.len()], self.model.device())?;
-        let logits = no_grad(|| self.model.forward_cached(&ids, &mut self.cache))?; // (1, 1, V)
-        logits.to_dtype(DType::F32)?.to_vec()
+        no_grad(|| self.model.forward_cached(&ids, &mut self.cache))
     }
 }
 

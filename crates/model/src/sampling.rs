@@ -2,7 +2,11 @@
 //!
 //! Order: repetition penalty → temperature → top_k → top_p → min_p, then one draw. [`Sampling::order`] prints it.
 
-use warpsmith_tensor::{Error, Result, Seed, rng};
+use std::collections::BTreeSet;
+
+use warpsmith_ops::prelude::*;
+use warpsmith_ops::sample::{FINE, HAS_NAN, Sample};
+use warpsmith_tensor::{DType, Device, Error, Result, Seed, Tensor};
 
 /// How the next token is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,79 +110,54 @@ impl Sampler {
     /// # Errors
     /// If a logit is NaN, or none is above -∞.
     pub fn next(&mut self, logits: &[f32], seen: &[u32]) -> Result<u32> {
-        if let Some(at) = logits.iter().position(|v| v.is_nan()) {
-            return Err(Error::value("sampling", format!("the logit of token {at} is NaN"))
-                .hint("the model's weights are broken, or training diverged"));
-        }
-        let mut logits = logits.to_vec();
-        self.penalise(&mut logits, seen);
-        // Likeliest first; equal logits in the order of ids, so that ties always fall the same way.
-        let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-        let likelier = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-        if self.sampling.temperature == 0.0 {
-            return order
-                .into_iter()
-                .min_by(likelier)
-                .ok_or_else(|| Error::value("sampling", "there are no logits"));
-        }
-        if self.sampling.top_k > 0 && self.sampling.top_k < order.len() {
-            order.select_nth_unstable_by(self.sampling.top_k - 1, likelier);
-            order.truncate(self.sampling.top_k);
-        }
-        order.sort_unstable_by(likelier);
-        let probabilities = self.probabilities(&logits, &order)?;
-        let bits = rng::bits(self.sampling.seed, 0, self.draws);
-        self.draws += 1;
-        Ok(draw(&order, &probabilities, bits))
+        self.next_of(&Tensor::from_slice(logits, &[logits.len()], &Device::Cpu)?, seen)
     }
 
-    fn penalise(&self, logits: &mut [f32], seen: &[u32]) {
-        let penalty = self.sampling.repetition_penalty as f32;
-        if penalty == 1.0 {
-            return;
+    /// As [`Sampler::next`], for one row of logits (…, V) on any device: only the token comes to the host, unless there is
+    /// a repetition penalty. The same logits give the same token everywhere (see `warpsmith_ops::sample`).
+    ///
+    /// # Errors
+    /// As [`Sampler::next`], and if there is more than one row.
+    pub fn next_of(&mut self, logits: &Tensor, seen: &[u32]) -> Result<u32> {
+        let how = self.draw();
+        let [tokens, flags] = match self.sampling.repetition_penalty == 1.0 {
+            true => logits.detach().sample(how)?,
+            false => self.penalised(logits, seen)?.sample(how)?,
+        };
+        let (tokens, flags) = (tokens.to_vec::<u32>()?, flags.to_vec::<u32>()?);
+        let (&[token], &[flag]) = (tokens.as_slice(), flags.as_slice()) else {
+            let message = format!("one row of logits gives one token, here are {}", tokens.len());
+            return Err(Error::shape("sampling", &[*logits.shape()], message));
+        };
+        match flag {
+            FINE => {
+                self.draws += u64::from(self.sampling.temperature > 0.0);
+                Ok(token)
+            }
+            HAS_NAN => Err(Error::value("sampling", format!("the logit of token {token} is NaN"))
+                .hint("the model's weights are broken, or training diverged")),
+            _ => Err(Error::value("sampling", "every token has a logit of -∞")),
         }
-        let mut unique = seen.to_vec();
-        unique.sort_unstable();
-        unique.dedup();
+    }
+
+    /// The next draw.
+    fn draw(&self) -> Sample {
+        let Sampling { temperature, top_k, top_p, min_p, seed, .. } = self.sampling;
+        Sample { temperature, top_k, top_p, min_p, seed, stream: 0, draw: self.draws }
+    }
+
+    /// The logits on the host, with those of tokens seen made less likely.
+    fn penalised(&self, logits: &Tensor, seen: &[u32]) -> Result<Tensor> {
+        let penalty = self.sampling.repetition_penalty as f32;
+        let mut values = logits.to_dtype(DType::F32)?.to_vec::<f32>()?;
+        let unique: BTreeSet<u32> = seen.iter().copied().collect();
         for token in unique {
-            if let Some(logit) = logits.get_mut(token as usize) {
+            if let Some(logit) = values.get_mut(token as usize) {
                 *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
             }
         }
+        Tensor::from_slice(&values, logits.dims(), &Device::Cpu)
     }
-
-    /// Softmax at the temperature over the tokens of `order` (likeliest first), cut by top_p and min_p, not normalised
-    /// again.
-    fn probabilities(&self, logits: &[f32], order: &[u32]) -> Result<Vec<f64>> {
-        let max = order.first().map_or(f32::NEG_INFINITY, |&t| logits[t as usize]);
-        if max == f32::NEG_INFINITY {
-            return Err(Error::value("sampling", "every token has a logit of -∞"));
-        }
-        let weight = |&t: &u32| ((logits[t as usize] as f64 - max as f64) / self.sampling.temperature).exp();
-        let weights: Vec<f64> = order.iter().map(weight).map(|w| if w.is_nan() { 1.0 } else { w }).collect();
-        let total: f64 = weights.iter().sum();
-        let mut before = 0.0;
-        let kept = weights.iter().take_while(|&&w| {
-            let keep = before / total < self.sampling.top_p && w >= self.sampling.min_p * weights[0];
-            before += w;
-            keep
-        });
-        Ok(kept.copied().collect())
-    }
-}
-
-/// The token at a uniform point of the summed weights.
-fn draw(order: &[u32], weights: &[f64], bits: u32) -> u32 {
-    let point = (bits as f64 + 0.5) / 4_294_967_296.0 * weights.iter().sum::<f64>();
-    let mut sum = 0.0;
-    for (&token, &weight) in order.iter().zip(weights) {
-        sum += weight;
-        if point < sum {
-            return token;
-        }
-    }
-    // Rounding may leave the point at the very end: the last token that could be drawn.
-    order[weights.len() - 1]
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Tensors that come from no other: counting numbers, and the masks of attention.
 
-use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor};
+use warpsmith_tensor::{DType, Device, Error, Result, Tensor};
 
 /// The numbers 0, 1, …, n - 1 in `dtype`.
 ///
@@ -21,8 +21,7 @@ pub fn arange(n: usize, dtype: DType, device: &Device) -> Result<Tensor> {
             Error::value("arange", format!("{dtype} does not hold every number below {n}")).hint("use i64")
         );
     }
-    let values: Vec<f64> = (0..n).map(|i| i as f64).collect();
-    Tensor::from_f64(&values, Shape::new(&[n])?, dtype, device)
+    Tensor::count(n, dtype, device)
 }
 
 /// The mask `(queries, keys)` that is true where a key lies behind its query, so where attention must not look; the

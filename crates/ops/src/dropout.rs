@@ -77,7 +77,8 @@ impl Op for Dropout {
             let (dtype, elements) = (y[0].dtype.float_on_device(self.name())?, out.numel() as u64);
             let y = out.device_address_mut()?;
             let Self { p, seed: Seed(seed), stream } = *self;
-            out.device().launch(&dropout(&kernel::Dropout { dtype, y, x: y, elements, p, seed, stream }))?;
+            let (device, advance) = (out.device(), out.device().advance());
+            device.launch(&dropout(&kernel::Dropout { dtype, y, x: y, elements, p, seed, stream, advance }))?;
         }
         Ok(vec![out])
     }

@@ -106,6 +106,7 @@ registry! {
     mean,
     max,
     argmax,
+    sample,
     // Products.
     matmul,
     linear,

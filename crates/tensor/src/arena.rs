@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, injection};
 
 /// One cache line.
 #[derive(Clone, Copy, Debug, bytemuck::Zeroable, bytemuck::Pod)]
@@ -89,6 +89,10 @@ pub(crate) fn take(bytes: usize, zeroed: bool) -> Result<Vec<Line>> {
     let lines = size_class(bytes.div_ceil(LINE));
     let pool = pool();
     let size = (lines * LINE) as u64;
+    // Nothing can always be had.
+    if lines > 0 && injection::fails_now() {
+        return Err(out_of_memory(lines));
+    }
     let recycled =
         pool.free.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&lines).and_then(Vec::pop);
     let block = match recycled {
@@ -112,10 +116,7 @@ fn fresh(lines: usize, zeroed: bool) -> Result<Vec<Line>> {
     // Ask first, so that too large a request is an error and not an abort; then let `vec!` take zeroed pages,
     // which the system hands out without touching them.
     let mut probe: Vec<Line> = Vec::new();
-    probe.try_reserve_exact(lines).map_err(|_| {
-        Error::new(Kind::Memory, "allocate", format!("{} MiB could not be had", (lines * LINE) >> 20))
-            .hint("use a smaller batch_size, block_size or model")
-    })?;
+    probe.try_reserve_exact(lines).map_err(|_| out_of_memory(lines))?;
     drop(probe);
     pool().fresh.fetch_add(1, Ordering::Relaxed);
     let mut block = bytemuck::zeroed_vec(lines);
@@ -123,6 +124,11 @@ fn fresh(lines: usize, zeroed: bool) -> Result<Vec<Line>> {
         block.fill(Line([0xff; 64]));
     }
     Ok(block)
+}
+
+fn out_of_memory(lines: usize) -> Error {
+    Error::new(Kind::Memory, "allocate", format!("{} MiB could not be had", (lines * LINE).div_ceil(1 << 20)))
+        .hint("use a smaller batch_size, block_size or model")
 }
 
 /// Takes a block back.

@@ -99,6 +99,16 @@ impl Device {
         }
     }
 
+    /// The address of a number that recorded work adds to the numbers it draws at random; 0 if nothing is being recorded,
+    /// and on the CPU.
+    pub fn advance(&self) -> u64 {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.stream().advance(),
+            Self::Cpu => 0,
+        }
+    }
+
     /// Waits until all that was queued is done; the CPU has nothing queued.
     ///
     /// # Errors

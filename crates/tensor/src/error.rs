@@ -96,6 +96,14 @@ impl Error {
         if self.0.operands.is_empty() { self.operands(operands) } else { self }
     }
 
+    /// Names the op for which memory was asked in vain; other errors have named theirs.
+    pub fn while_running(mut self, op: &'static str) -> Self {
+        if self.0.kind == Kind::Memory {
+            self.0.op = op;
+        }
+        self
+    }
+
     /// Adds a sentence that says what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());

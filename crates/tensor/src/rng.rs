@@ -37,6 +37,9 @@ pub fn unit(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / 16_777_216.0)
 }
 
+/// Streams of one round of a generator: see [`Rng::round`].
+const STREAMS_PER_ROUND: u64 = 1 << 32;
+
 /// A generator: hands out streams. Cloning shares it, so all layers of a model can draw from one.
 ///
 /// Its state is (seed, next stream): saved in checkpoints, set again on resume.
@@ -72,16 +75,26 @@ impl Rng {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A generator of its own, with a seed drawn from this one: for a part of the model that may run twice.
-    pub fn child(&self) -> Self {
-        // The last counter of the stream: no stream is long enough to use it for numbers.
-        let [a, b, ..] = philox(self.seed.0, self.stream(), u64::MAX);
-        Self::new(Seed(((a as u64) << 32) | b as u64))
+    /// A generator of the same seed for round `number` of work that is done again and again: stream i of a round is stream
+    /// i of round 0 plus 2³² for each round, for its children too. So a device that has recorded one round can draw the
+    /// numbers of any other.
+    pub fn round(&self, number: u64) -> Self {
+        Self::restore(self.seed, number.wrapping_mul(STREAMS_PER_ROUND))
     }
 
-    /// A generator of the same seed, at its first stream: it hands out the same streams once more.
+    /// A generator of its own, with a seed drawn from this one: for a part of the model that may run twice.
+    pub fn child(&self) -> Self {
+        let stream = self.stream();
+        let number = stream % STREAMS_PER_ROUND;
+        // The last counter of the stream: no stream is long enough to use it for numbers.
+        let [a, b, ..] = philox(self.seed.0, number, u64::MAX);
+        Self::restore(Seed(((a as u64) << 32) | b as u64), stream - number)
+    }
+
+    /// A generator of the same seed, at the first stream of its round: it hands out the same streams once more.
     pub fn restart(&self) -> Self {
-        Self::new(self.seed)
+        let next = self.next_stream();
+        Self::restore(self.seed, next - next % STREAMS_PER_ROUND)
     }
 
     /// `n` numbers, uniform in [0, 1).
@@ -148,5 +161,19 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(Rng::restore(Seed(1), state).uniform(8), second);
         assert!(first.iter().all(|u| (0.0..1.0).contains(u)));
+    }
+
+    #[test]
+    fn rounds_differ_by_a_fixed_step_in_children_too() {
+        let rng = Rng::new(Seed(9));
+        let (first, later) = (rng.round(0), rng.round(5));
+        for _ in 0..3 {
+            assert_eq!(later.stream(), first.stream() + (5 << 32));
+            let (a, b) = (first.child(), later.child());
+            assert_eq!(a.seed(), b.seed());
+            assert_eq!((a.stream(), b.stream()), (0, 5 << 32));
+            assert_eq!((a.restart().stream(), b.restart().stream()), (0, 5 << 32));
+        }
+        assert_eq!(rng.stream(), 0, "a round leaves its generator alone");
     }
 }

@@ -148,6 +148,16 @@ impl Storage {
         Ok(storage)
     }
 
+    /// Copies the host's bytes to the front of this GPU's memory.
+    pub fn write_over(&self, bytes: &[u8]) -> Result<()> {
+        let to = self.address("overwrite")?;
+        #[cfg(feature = "cuda")]
+        if let Self::Cuda(buffer) = self {
+            return buffer.stream().copy_in("overwrite", to, bytes);
+        }
+        Err(Error::internal("overwrite", format!("{} bytes to {to} without a device", bytes.len())))
+    }
+
     /// Copies `bytes` bytes at `from` to the front of this GPU's memory.
     pub fn copy_from(&self, from: u64, bytes: usize) -> Result<()> {
         let to = self.address("copy")?;

@@ -3,10 +3,11 @@
 use warpsmith_kernels::binary::{self, Binary};
 use warpsmith_kernels::cast::{self, Cast};
 use warpsmith_kernels::copy::{self, Copy};
+use warpsmith_kernels::fill;
 use warpsmith_kernels::{Dtype, Float, Map, Operand, dims};
 
 use crate::storage::Storage;
-use crate::{DType, Device, Error, Layout, Result, Shape, Tensor};
+use crate::{DType, Device, Element, Error, Layout, Result, Shape, Tensor};
 
 impl Tensor {
     /// A copy on another device; the tensor itself if it is there. Untraced.
@@ -92,13 +93,53 @@ impl Tensor {
     pub(crate) fn filled_on_device(shape: Shape, value: f64, dtype: DType, device: &Device) -> Result<Self> {
         let one = Self::from_f64(&[value], Shape::scalar(), dtype, &Device::Cpu)?;
         let bytes = one.storage().host("full")?.bytes();
-        if bytes.len() > 4 {
-            return Self::from_f64(&vec![value; shape.numel()], shape, dtype, device);
+        if let Ok(bytes) = <[u8; 8]>::try_from(bytes) {
+            let out = Self::empty(shape, dtype, device)?;
+            let (y, value) = (out.device_address()?, u64::from_le_bytes(bytes));
+            device.launch(&fill::fill(y, value, shape.numel() as u64))?;
+            return Ok(out);
         }
         let mut pattern = [0; 4];
         pattern[..bytes.len()].copy_from_slice(bytes);
         let storage = Storage::filled(u32::from_le_bytes(pattern), dtype, shape.numel(), device)?;
         Ok(Self::from_storage(storage, shape, dtype))
+    }
+
+    /// The numbers 0, 1, …, n - 1 in `dtype`, as far as it holds them.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn count(n: usize, dtype: DType, device: &Device) -> Result<Self> {
+        let shape = Shape::new(&[n])?;
+        if device.is_cpu() || dtype == DType::F64 {
+            let values: Vec<f64> = (0..n).map(|i| i as f64).collect();
+            return Self::from_f64(&values, shape, dtype, device);
+        }
+        let out = Self::empty(shape, dtype, device)?;
+        device.launch(&fill::count(dtype.on_device("count")?, out.device_address()?, n as u64))?;
+        Ok(out)
+    }
+
+    /// Writes other elements in place of these: for the inputs of recorded work, which reads always the same memory.
+    ///
+    /// # Errors
+    /// If their number or dtype differ, somebody else holds the tensor, or a graph is being recorded.
+    pub fn overwrite<T: Element>(&mut self, values: &[T]) -> Result<()> {
+        let op = "overwrite";
+        if self.numel() != values.len() || self.dtype() != T::DTYPE {
+            let message = format!("{} elements of {} for those of the tensor", values.len(), T::DTYPE);
+            return Err(Error::shape(op, &[], message).operands([(*self.shape(), self.dtype())]));
+        }
+        if !self.is_unique() {
+            return Err(Error::value(op, "the tensor is shared, and its other holders would see the change"));
+        }
+        if self.is_on_cpu() {
+            let repr = values.iter().map(|value| value.to_repr());
+            self.data_mut::<T>()?.iter_mut().zip(repr).for_each(|(to, from)| *to = from);
+            return Ok(());
+        }
+        let new = Self::from_slice(values, self.dims(), &Device::Cpu)?;
+        self.storage().write_over(new.storage().host(op)?.bytes())
     }
 
     /// A row-major copy in memory of its own, on the same GPU.

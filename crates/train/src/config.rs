@@ -68,7 +68,9 @@ table::fields! {
         out_dir: String = "out".to_string(), "Run folder: config, log, checkpoints, model, report.";
         init_from: InitFrom = InitFrom::Scratch, "Fresh weights, or the newest checkpoint in out_dir.";
         device: DeviceKind = DeviceKind::Auto, "Where to compute.";
+        compile: bool = true, "On a GPU: record the step once and replay it; the same bits, less waiting.";
         dtype: Precision = Precision::Float32, "Precision of matrix products.";
+        peak_tflops: f64 = 0.0, "Measured ceiling of the device in TFLOP/s, for the MFU in the log; 0: not known.";
         recompute: bool = false, "Recompute activations in the backward pass: less memory, more time.";
     }
 }

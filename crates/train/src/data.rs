@@ -1,7 +1,7 @@
 //! What a run learns from: a tokenized text or a made-up task, as batches of tensors.
 
 use warpsmith_tensor::{Device, Tensor};
-use warpsmith_text::{Batch, Dataset, Side, Task, Tokenizer, metrics};
+use warpsmith_text::{Batch, Batches, Dataset, Side, Task, TaskBatches, Tokenizer, metrics};
 
 use crate::{Error, Result, TrainConfig};
 
@@ -27,6 +27,44 @@ impl TensorBatch {
             targets: Tensor::from_slice(&batch.targets, &[b, t], device)?,
             scored: batch.scored(),
         })
+    }
+
+    /// Copies another batch of the same shape over this one, to the same memory.
+    ///
+    /// # Errors
+    /// If the shapes differ, or somebody else holds the tensors.
+    pub fn overwrite(&mut self, batch: &Batch) -> Result<()> {
+        self.ids.overwrite(&batch.ids)?;
+        self.targets.overwrite(&batch.targets)?;
+        self.scored = batch.scored();
+        Ok(())
+    }
+}
+
+/// Batches by number: what [`TrainData::batches`] gives.
+#[derive(Clone, Debug)]
+pub enum BatchSource {
+    /// Crops of a text.
+    Text(Batches),
+    /// Problems of a task.
+    Task(TaskBatches),
+}
+
+impl BatchSource {
+    /// Batch number `index`.
+    ///
+    /// # Errors
+    /// None in practice: the tokenizer knows every character of a task.
+    pub fn at(&mut self, index: u64) -> Result<Batch> {
+        match self {
+            Self::Text(batches) => Ok(batches.at(index)),
+            Self::Task(batches) => {
+                if batches.step() != index {
+                    *batches = batches.clone().seek(index);
+                }
+                Ok(batches.next_batch()?)
+            }
+        }
     }
 }
 
@@ -57,32 +95,25 @@ impl TrainData {
     pub fn check(&self, config: &TrainConfig) -> Result<()> {
         match self {
             Self::Text(text) => Ok(text.check_block_size(config.block_size)?),
-            Self::Task(task, _) => {
-                task.batches(Side::Train, config.batch_size, config.block_size, config.seed)?;
-                Ok(())
-            }
+            Self::Task(..) => self.batches(Side::Train, config).map(drop),
         }
     }
 
-    /// Training batch number `index`: a pure function of the seed and the index.
-    pub fn train(&self, index: u64, config: &TrainConfig) -> Result<Batch> {
-        self.batch(Side::Train, index, config, config.seed)
-    }
-
-    /// Evaluation batch number `index`: the same for every evaluation of a run.
-    pub fn val(&self, index: u64, config: &TrainConfig) -> Result<Batch> {
-        self.batch(Side::Val, index, config, config.seed.wrapping_add(EVALUATION))
-    }
-
-    fn batch(&self, side: Side, index: u64, config: &TrainConfig, seed: u64) -> Result<Batch> {
+    /// The batches of one side: batch number i is a pure function of the seed and i, and those that validate are the same
+    /// for every evaluation of a run.
+    ///
+    /// # Errors
+    /// If the data is too short for the configuration.
+    pub fn batches(&self, side: Side, config: &TrainConfig) -> Result<BatchSource> {
         let (b, t) = (config.batch_size, config.block_size);
-        match self {
+        let seed = if side == Side::Train { config.seed } else { config.seed.wrapping_add(EVALUATION) };
+        Ok(match self {
             Self::Text(text) => {
                 let part = if side == Side::Train { text.train() } else { text.val() };
-                Ok(part.batches(b, t, seed)?.at(index))
+                BatchSource::Text(part.batches(b, t, seed)?)
             }
-            Self::Task(task, _) => Ok(task.batches(side, b, t, seed)?.seek(index).next_batch()?),
-        }
+            Self::Task(task, _) => BatchSource::Task(task.batches(side, b, t, seed)?),
+        })
     }
 
     /// The entropy of the validation text's tokens taken one by one, in nats: what a model that ignores context reaches

@@ -14,10 +14,11 @@ pub mod optimizer;
 pub mod report;
 pub mod run;
 pub mod schedule;
+mod step;
 pub mod trainer;
 
 pub use config::TrainConfig;
-pub use data::{TensorBatch, TrainData};
+pub use data::{BatchSource, TensorBatch, TrainData};
 pub use error::{Error, Result};
 pub use evaluate::{Evaluation, evaluate_text};
 pub use folder::ModelFolder;

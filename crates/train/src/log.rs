@@ -32,6 +32,8 @@ pub struct Record {
     pub ms: Option<f64>,
     /// Training tokens per second.
     pub tok_per_sec: Option<f64>,
+    /// Model FLOPs per second over the measured ceiling of the device, from 0 to 1; NaN where no ceiling is known.
+    pub mfu: Option<f64>,
     /// Training tokens seen so far.
     pub tokens: Option<f64>,
     /// Seconds of training so far, those before a resume included.
@@ -48,12 +50,14 @@ const KEYS: &[Key] = &[
     ("train/grad_norm", |record| &mut record.grad_norm),
     ("train/ms", |record| &mut record.ms),
     ("train/tok_per_sec", |record| &mut record.tok_per_sec),
+    ("train/mfu", |record| &mut record.mfu),
     ("tokens", |record| &mut record.tokens),
     ("time", |record| &mut record.time),
 ];
 
 impl Record {
-    /// The line for people: `step    1/2000 | loss 4.174387 | norm 1.2034 | lr 9.90e-06 | 12.34 ms | 62237 tok/s`, of
+    /// The line for people: `step    1/2000 | loss 4.174387 | norm 1.2034 | lr 9.90e-06 | 12.34 ms | 62237 tok/s |
+    /// 41.5% MFU`, of
     /// `steps` in all. What is absent is left out.
     pub fn line(&self, steps: usize) -> String {
         let mut line = format!("step {:>width$}/{steps}", self.step, width = steps.to_string().len().max(4));
@@ -69,6 +73,10 @@ impl Record {
         part(self.lr, |rate| format!("lr {}", scientific(rate)));
         part(self.ms, |ms| format!("{ms:.2} ms"));
         part(self.tok_per_sec, |rate| format!("{rate:.0} tok/s"));
+        part(self.mfu, |share| match share.is_nan() {
+            true => "n/a MFU".into(),
+            false => format!("{:.1}% MFU", 100.0 * share),
+        });
         line
     }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use warpsmith_autograd::{Gradients, Parameter, apply_owned};
-use warpsmith_ops::adamw;
+use warpsmith_autograd::{Gradients, Meta, Op, Parameter, apply_owned};
+use warpsmith_ops::adamw::{self, AdamWByNumbers};
 use warpsmith_ops::clip_by_norm::ClipByNorm;
-use warpsmith_ops::sgd;
+use warpsmith_ops::sgd::{self, SgdByNumbers};
 use warpsmith_tensor::{Error, Kind, Result, Tensor};
 
 /// The settings of [`AdamW`].
@@ -54,6 +54,17 @@ impl Slot {
         let state = (0..states).map(zeros).collect::<Result<_>>()?;
         Ok(Self { state, decays: value.rank() >= 2, parameter })
     }
+
+    /// Makes sure that nobody else holds the parameter's memory, so that an update writes in place.
+    fn own(&self) -> Result<()> {
+        let mut taken = self.parameter.take()?;
+        let mut value = taken.take()?;
+        let copy = if value.is_unique() { None } else { Some(value.copy()) };
+        match copy.transpose() {
+            Ok(copy) => taken.put(copy.unwrap_or(value)),
+            Err(error) => taken.put(value).and(Err(error)),
+        }
+    }
 }
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2019,
@@ -72,17 +83,23 @@ impl AdamW {
 
     /// Moves every parameter that has a gradient.
     pub fn step(&mut self, gradients: Gradients) -> Result<()> {
+        let ops = [true, false].map(|decays| self.op(decays));
+        update(&mut self.slots, gradients, |decays| (ops[usize::from(!decays)], None))?;
         self.steps += 1;
+        Ok(())
+    }
+
+    /// The next step.
+    fn op(&self, decays: bool) -> adamw::AdamW {
         let AdamWConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.config;
-        let steps = self.steps;
-        update(&mut self.slots, gradients, |decays| adamw::AdamW {
+        adamw::AdamW {
             lr: learning_rate,
             beta1,
             beta2,
             eps: epsilon,
             weight_decay: if decays { weight_decay } else { 0.0 },
-            step: steps,
-        })
+            step: self.steps + 1,
+        }
     }
 }
 
@@ -96,19 +113,23 @@ pub struct Sgd {
 impl Sgd {
     /// An optimiser of these parameters; a parameter that comes twice (tied) is updated once.
     pub fn new(parameters: Vec<Parameter>, config: SgdConfig) -> Result<Self> {
-        Ok(Self { config, slots: slots(parameters, 1)?, steps: 0 })
+        let states = usize::from(config.momentum != 0.0);
+        Ok(Self { config, slots: slots(parameters, states)?, steps: 0 })
     }
 
     /// Moves every parameter that has a gradient.
     pub fn step(&mut self, gradients: Gradients) -> Result<()> {
+        let ops = [true, false].map(|decays| self.op(decays));
+        update(&mut self.slots, gradients, |decays| (ops[usize::from(!decays)], None))?;
         self.steps += 1;
+        Ok(())
+    }
+
+    /// The next step.
+    fn op(&self, decays: bool) -> sgd::Sgd {
         let SgdConfig { learning_rate, momentum, weight_decay } = self.config;
-        update(&mut self.slots, gradients, |decays| sgd::Sgd {
-            lr: learning_rate,
-            momentum,
-            nesterov: false,
-            weight_decay: if decays { weight_decay } else { 0.0 },
-        })
+        let weight_decay = if decays { weight_decay } else { 0.0 };
+        sgd::Sgd { lr: learning_rate, momentum, nesterov: false, weight_decay }
     }
 }
 
@@ -122,34 +143,53 @@ fn slots(parameters: Vec<Parameter>, states: usize) -> Result<Vec<Slot>> {
     unique.into_iter().map(|p| Slot::new(p, states)).collect()
 }
 
-/// Runs one multi-tensor update per decay group, in place: inputs are (parameter, gradient, state …) of each slot,
-/// outputs (parameter, state …).
-fn update<O: warpsmith_autograd::Op>(
+/// Runs one multi-tensor update per decay group, in place: inputs are the numbers of the step, if they are in a tensor,
+/// and (parameter, gradient, state …) of each slot, outputs (parameter, state …).
+///
+/// Whatever can fail for want of memory or for shapes is done before any value is given away: after an error of that kind
+/// every parameter is as it was.
+fn update<O: Op>(
     slots: &mut [Slot],
     mut gradients: Gradients,
-    op: impl Fn(bool) -> O,
+    step: impl Fn(bool) -> (O, Option<Tensor>),
 ) -> Result<()> {
-    for decays in [true, false] {
-        let mut taken = Vec::new();
-        let mut inputs = Vec::new();
-        for slot in slots.iter_mut().filter(|slot| slot.decays == decays) {
-            let Some(gradient) = gradients.take(&slot.parameter) else { continue };
-            let mut value = slot.parameter.take()?;
-            inputs.push(value.take()?);
-            inputs.push(gradient);
-            inputs.append(&mut slot.state);
-            taken.push((slot, value));
-        }
-        if taken.is_empty() {
-            continue;
-        }
-        let mut outputs = apply_owned(op(decays), inputs)?.into_iter();
-        let states = outputs.len() / taken.len() - 1;
-        for (slot, value) in taken {
-            let missing = || Error::internal("optimizer", "an update returned too few tensors");
-            value.put(outputs.next().ok_or_else(missing)?)?;
-            slot.state = outputs.by_ref().take(states).collect();
-        }
+    let mut moving = Vec::new();
+    for slot in slots {
+        let Some(gradient) = gradients.take(&slot.parameter) else { continue };
+        slot.own()?;
+        moving.push((slot, gradient.contiguous()?));
+    }
+    let (decaying, others): (Vec<_>, Vec<_>) = moving.into_iter().partition(|(slot, _)| slot.decays);
+    let groups = [(true, decaying), (false, others)].map(|(decays, group)| (step(decays), group));
+    for ((op, numbers), group) in groups.iter().filter(|(_, group)| !group.is_empty()) {
+        let metas = group.iter().flat_map(|(slot, gradient)| {
+            let own = [Meta::from(&slot.parameter.get()), Meta::from(gradient)];
+            own.into_iter().chain(slot.state.iter().map(Meta::from))
+        });
+        op.shape(&numbers.iter().map(Meta::from).chain(metas).collect::<Vec<_>>())?;
+    }
+    groups.into_iter().try_for_each(|((op, numbers), group)| move_group(op, numbers, group))
+}
+
+/// The update of one group, whose shapes fit.
+fn move_group<O: Op>(op: O, numbers: Option<Tensor>, group: Vec<(&mut Slot, Tensor)>) -> Result<()> {
+    if group.is_empty() {
+        return Ok(());
+    }
+    let mut inputs: Vec<Tensor> = numbers.into_iter().collect();
+    let mut taken = Vec::new();
+    for (slot, gradient) in group {
+        let mut value = slot.parameter.take()?;
+        inputs.extend([value.take()?, gradient]);
+        inputs.append(&mut slot.state);
+        taken.push((slot, value));
+    }
+    let mut outputs = apply_owned(op, inputs)?.into_iter();
+    let states = outputs.len() / taken.len() - 1;
+    for (slot, value) in taken {
+        let missing = || Error::internal("optimizer", "an update returned too few tensors");
+        value.put(outputs.next().ok_or_else(missing)?)?;
+        slot.state = outputs.by_ref().take(states).collect();
     }
     Ok(())
 }
@@ -159,16 +199,25 @@ fn update<O: warpsmith_autograd::Op>(
 /// # Errors
 /// If memory runs out.
 pub fn clip_gradients(gradients: &mut Gradients, parameters: &[Parameter], max_norm: f64) -> Result<f64> {
+    clip(gradients, parameters, max_norm)?.map_or(Ok(0.0), |norm| norm.item())
+}
+
+/// As [`clip_gradients`], without waiting for the norm; `None` if there are no gradients.
+pub(crate) fn clip(
+    gradients: &mut Gradients,
+    parameters: &[Parameter],
+    max_norm: f64,
+) -> Result<Option<Tensor>> {
     let present: Vec<&Parameter> = parameters.iter().filter(|p| gradients.get(p).is_some()).collect();
     let inputs: Vec<Tensor> = present.iter().filter_map(|p| gradients.take(p)).collect();
     if inputs.is_empty() {
-        return Ok(0.0);
+        return Ok(None);
     }
     let max_norm = if max_norm > 0.0 { max_norm } else { f64::INFINITY };
     let mut outputs = apply_owned(ClipByNorm { max_norm }, inputs)?.into_iter();
-    let norm = outputs.next().ok_or_else(|| Error::internal("clip_by_norm", "no norm"))?.item()?;
+    let norm = outputs.next().ok_or_else(|| Error::internal("clip_by_norm", "no norm"))?;
     present.into_iter().zip(outputs).for_each(|(p, gradient)| gradients.set(p, gradient));
-    Ok(norm)
+    Ok(Some(norm))
 }
 
 /// Either optimiser, behind one handle: what the training loop holds.
@@ -194,6 +243,48 @@ impl Optimizer {
             Self::AdamW(o) => o.step(gradients),
             Self::Sgd(o) => o.step(gradients),
         }
+    }
+
+    /// What [`Optimizer::update`] takes for the next step: for parameters that decay, and for the others.
+    pub(crate) fn numbers(&self) -> [Vec<f32>; 2] {
+        let rounded = |numbers: &[f64]| numbers.iter().map(|&n| n as f32).collect();
+        [true, false].map(|decays| match self {
+            Self::AdamW(o) => rounded(&o.op(decays).numbers()),
+            Self::Sgd(o) => rounded(&o.op(decays).numbers()),
+        })
+    }
+
+    /// Moves every parameter that has a gradient, by numbers that lie where the parameters do: work that a device can
+    /// record. Does not count the step: see [`Optimizer::count_step`].
+    pub(crate) fn update(&mut self, gradients: Gradients, numbers: [Tensor; 2]) -> Result<()> {
+        let of = |decays: bool| Some(numbers[usize::from(!decays)].clone());
+        match self {
+            Self::AdamW(o) => update(&mut o.slots, gradients, |decays| (AdamWByNumbers, of(decays))),
+            Self::Sgd(o) => {
+                let op = SgdByNumbers { has_velocity: o.config.momentum != 0.0, nesterov: false };
+                update(&mut o.slots, gradients, |decays| (op, of(decays)))
+            }
+        }
+    }
+
+    /// Makes sure that updates write in place: nobody else holds the memory of a parameter.
+    pub(crate) fn own_memory(&self) -> Result<()> {
+        self.slots().iter().try_for_each(Slot::own)
+    }
+
+    /// Counts a step that [`Optimizer::update`] made.
+    pub(crate) fn count_step(&mut self) {
+        match self {
+            Self::AdamW(o) => o.steps += 1,
+            Self::Sgd(o) => o.steps += 1,
+        }
+    }
+
+    /// Every tensor that an update writes: parameters and states.
+    pub(crate) fn written(&self) -> impl Iterator<Item = Tensor> + '_ {
+        self.slots()
+            .iter()
+            .flat_map(|slot| std::iter::once(slot.parameter.get().detach()).chain(slot.state.iter().cloned()))
     }
 
     fn slots(&self) -> &[Slot] {
@@ -236,7 +327,7 @@ impl Optimizer {
         let names = self.names();
         let mut loaded = Vec::new();
         for slot in self.slots() {
-            for kind in names {
+            for kind in names.iter().take(slot.state.len()) {
                 let name = format!("{}.{kind}", slot.parameter.name());
                 let tensor = state.get(&name).filter(|t| *t.shape() == slot.parameter.shape());
                 let tensor = tensor.ok_or_else(|| {
@@ -251,7 +342,10 @@ impl Optimizer {
             Self::Sgd(o) => (&mut o.slots, &mut o.steps),
         };
         let mut loaded = loaded.into_iter();
-        slots.iter_mut().for_each(|slot| slot.state = loaded.by_ref().take(names.len()).collect());
+        slots.iter_mut().for_each(|slot| {
+            let states = slot.state.len();
+            slot.state = loaded.by_ref().take(states).collect();
+        });
         *counter = steps;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use warpsmith_text::metrics;
 
@@ -163,6 +163,8 @@ impl Run {
         }
         let mut val_loss = f64::NAN;
         let mut saved_at = self.resumed.then(|| self.trainer.steps());
+        // Steps since the last log line, and the time they took: on a GPU only a step that is logged is waited for.
+        let (mut queued, mut busy) = (0u32, Duration::ZERO);
         let ending = loop {
             let step = self.trainer.steps();
             self.progress.seconds = earlier + begun.elapsed().as_secs_f64();
@@ -192,12 +194,17 @@ impl Run {
             if config.sample_interval > 0 && step > 0 && step.is_multiple_of(config.sample_interval) {
                 self.sample(watch)?;
             }
-            let report = self.trainer.step()?;
-            watch(Event::Stepped(&report));
             // Records count the steps made, as evaluations do.
-            let made = report.step + 1;
-            if made == 1 || made.is_multiple_of(config.log_interval.max(1)) {
-                self.append(step_record(&report, &self.trainer, self.progress.seconds), watch)?;
+            let made = step + 1;
+            let logs = made == 1 || made.is_multiple_of(config.log_interval.max(1));
+            let start = Instant::now();
+            let report = if logs { self.trainer.step()? } else { self.trainer.step_unread()? };
+            (queued, busy) = (queued + 1, busy + start.elapsed());
+            watch(Event::Stepped(&report));
+            if logs {
+                let seconds =
+                    std::mem::take(&mut busy).as_secs_f64() / f64::from(std::mem::take(&mut queued));
+                self.append(step_record(&report, &self.trainer, seconds, self.progress.seconds), watch)?;
             }
         };
         if ending != Ending::Interrupted {
@@ -282,14 +289,17 @@ impl Run {
     }
 }
 
-fn step_record(report: &StepReport, trainer: &Trainer, seconds: f64) -> Record {
+/// The record of a step of which each of the last took `each` seconds, `seconds` after the start.
+fn step_record(report: &StepReport, trainer: &Trainer, each: f64, seconds: f64) -> Record {
+    let per_second = report.tokens as f64 / each.max(1e-9);
     Record {
         step: report.step + 1,
-        train_loss: Some(report.loss),
+        train_loss: report.loss,
         lr: Some(report.lr),
-        grad_norm: Some(report.grad_norm),
-        ms: Some(report.seconds * 1e3),
-        tok_per_sec: Some(report.tokens as f64 / report.seconds.max(1e-9)),
+        grad_norm: report.grad_norm,
+        ms: Some(each * 1e3),
+        tok_per_sec: Some(per_second),
+        mfu: Some(trainer.mfu(per_second)),
         tokens: Some(trainer.tokens() as f64),
         time: Some(seconds),
         ..Record::default()

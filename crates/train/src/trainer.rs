@@ -2,17 +2,19 @@
 
 use std::time::Instant;
 
-use warpsmith_autograd::{Gradients, TensorExt, no_grad};
+use warpsmith_autograd::no_grad;
 use warpsmith_model::{Gpt, GptConfig, Sampling};
 use warpsmith_ops::cross_entropy::CrossEntropy;
 use warpsmith_ops::linear;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Rng, Seed, Tensor};
+use warpsmith_text::{Batch, Side};
 
 use crate::config::{OptimizerKind, Precision};
-use crate::data::{TensorBatch, TrainData};
-use crate::optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig, clip_gradients};
+use crate::data::{BatchSource, TensorBatch, TrainData};
+use crate::optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
 use crate::schedule::LearningRate;
+use crate::step::{Outcome, Stepper, Work};
 use crate::{Error, Result, TrainConfig};
 
 /// What one step did.
@@ -20,15 +22,15 @@ use crate::{Error, Result, TrainConfig};
 pub struct StepReport {
     /// The step's number, from 0.
     pub step: usize,
-    /// Mean loss over the unmasked tokens of the step, in nats, before the update.
-    pub loss: f64,
-    /// Global norm of the gradients before clipping.
-    pub grad_norm: f64,
+    /// Mean loss over the unmasked tokens of the step, in nats, before the update; `None` if it was not waited for.
+    pub loss: Option<f64>,
+    /// Global norm of the gradients before clipping; `None` if it was not waited for.
+    pub grad_norm: Option<f64>,
     /// The learning rate used.
     pub lr: f64,
     /// Tokens that went through the model.
     pub tokens: u64,
-    /// Wall time in seconds.
+    /// Wall time in seconds; of a step that was not waited for, the time it took to queue.
     pub seconds: f64,
 }
 
@@ -38,8 +40,12 @@ pub struct Trainer {
     model: Gpt,
     optimizer: Optimizer,
     data: TrainData,
+    batches: BatchSource,
     schedule: LearningRate,
     rng: Rng,
+    stepper: Stepper,
+    /// What the last step came to, on the device, and how many tokens it scored.
+    unread: Option<(Outcome, usize)>,
     step: usize,
     tokens: u64,
 }
@@ -100,7 +106,21 @@ impl Trainer {
         // Dropout draws from a generator of its own: weights must not depend on whether anything is dropped.
         let rng = Rng::new(Seed(config.seed)).child();
         let schedule = LearningRate::new(&config);
-        Ok(Self { config, model, optimizer, data, schedule, rng, step: 0, tokens: 0 })
+        let batches = data.batches(Side::Train, &config)?;
+        let (stepper, unread) = (Stepper::default(), None);
+        Ok(Self {
+            config,
+            model,
+            optimizer,
+            data,
+            batches,
+            schedule,
+            rng,
+            stepper,
+            unread,
+            step: 0,
+            tokens: 0,
+        })
     }
 
     /// The configuration.
@@ -138,9 +158,19 @@ impl Trainer {
         self.tokens
     }
 
+    /// The share of the device's measured ceiling that so many tokens per second are (model FLOPs utilisation: Chowdhery
+    /// et al., *PaLM*, 2022, appendix B); NaN where no ceiling is known.
+    pub fn mfu(&self, tokens_per_second: f64) -> f64 {
+        match self.config.peak_tflops * 1e12 {
+            0.0 => f64::NAN,
+            ceiling => self.model.flops_per_token() * tokens_per_second / ceiling,
+        }
+    }
+
     /// Puts the trainer where a checkpoint says that it was.
     pub(crate) fn restore(&mut self, step: usize, tokens: u64, rng: Rng) -> &mut Optimizer {
         (self.step, self.tokens, self.rng) = (step, tokens, rng);
+        self.stepper.reset();
         &mut self.optimizer
     }
 
@@ -152,77 +182,92 @@ impl Trainer {
     /// # Errors
     /// If the loss or the gradients are not finite: the parameters are then those before the step.
     pub fn step(&mut self) -> Result<StepReport> {
+        let mut report = self.queue_step()?;
+        self.read(&mut report)?;
+        Ok(report)
+    }
+
+    /// As [`Trainer::step`], without waiting for a GPU: loss and norm are read on the CPU alone, where that is free.
+    ///
+    /// If a step was not finite, the parameters stay as they were before it, and the next [`Trainer::step`] tells.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], but for that.
+    pub fn step_unread(&mut self) -> Result<StepReport> {
+        if self.model.device().is_cpu() { self.step() } else { self.queue_step() }
+    }
+
+    fn queue_step(&mut self) -> Result<StepReport> {
         let start = Instant::now();
         let micro = self.config.gradient_accumulation_steps;
-        let device = self.model.device().clone();
-        let batches = (0..micro)
-            .map(|i| {
-                let batch = self.data.train((self.step * micro + i) as u64, &self.config)?;
-                TensorBatch::new(&batch, &device)
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let scored = batches.iter().map(|b| b.scored).sum::<usize>().max(1);
-        let tokens: usize = batches.iter().map(|b| b.ids.numel()).sum();
-        let (mut loss, mut gradients) = (0.0, Gradients::default());
-        for batch in batches {
-            let (batch_loss, batch_gradients) = self.forward_backward(&batch, scored)?;
-            loss += batch_loss;
-            gradients.accumulate(batch_gradients)?;
-        }
-        let grad_norm = clip_gradients(&mut gradients, &self.model.parameters(), self.config.grad_clip)?;
-        if !loss.is_finite() || !grad_norm.is_finite() {
-            return Err(self.diverged(loss, grad_norm));
-        }
+        let first = (self.step * micro) as u64;
+        let batches: Vec<Batch> =
+            (first..first + micro as u64).map(|i| self.batches.at(i)).collect::<Result<_>>()?;
+        let tokens: usize = batches.iter().map(|b| b.ids.len()).sum();
         let lr = self.schedule.at(self.step);
         self.optimizer.set_learning_rate(lr);
-        self.optimizer.step(gradients)?;
+        let Self { config, model, optimizer, rng, stepper, step, .. } = self;
+        let outcome = stepper.queue(Work { config, model, optimizer, rng }, *step, &batches)?;
+        self.unread = Some((outcome, batches.iter().map(Batch::scored).sum::<usize>().max(1)));
         let report = StepReport {
             step: self.step,
-            loss,
-            grad_norm,
+            loss: None,
+            grad_norm: None,
             lr,
             tokens: tokens as u64,
             seconds: start.elapsed().as_secs_f64(),
         };
+        self.optimizer.count_step();
         self.step += 1;
         self.tokens += tokens as u64;
         Ok(report)
     }
 
-    /// This batch's part of the mean loss over `scored` tokens, and its gradients.
-    fn forward_backward(&self, batch: &TensorBatch, scored: usize) -> Result<(f64, Gradients)> {
-        let logits = self.model.forward_train(&batch.ids, &self.rng, self.config.recompute)?; // (B, T, V)
-        let sum = logits.cross_entropy_with(&batch.targets, CrossEntropy::SUM)?;
-        drop(logits);
-        let share = Tensor::full(*sum.shape(), 1.0 / scored as f64, sum.dtype(), self.model.device())?;
-        let loss = sum.item()? / scored as f64;
-        Ok((loss, sum.backward_from(share)?))
+    /// Waits for the step that was queued last and adds what it came to.
+    fn read(&mut self, report: &mut StepReport) -> Result<()> {
+        let start = Instant::now();
+        let Some((outcome, scored)) = self.unread.take() else { return Ok(()) };
+        let losses = outcome.losses.iter().map(Tensor::item).collect::<Result<Vec<f64>, _>>()?;
+        let loss = losses.iter().sum::<f64>() / scored as f64;
+        let grad_norm = outcome.norm.map_or(Ok(0.0), |norm| norm.item())?;
+        if !loss.is_finite() || !grad_norm.is_finite() || !self.stepper.is_healthy()? {
+            let error = self.diverged(report.step, loss, grad_norm);
+            self.stepper.reset();
+            return Err(error);
+        }
+        (report.loss, report.grad_norm) = (Some(loss), Some(grad_norm));
+        report.seconds += start.elapsed().as_secs_f64();
+        Ok(())
     }
 
-    fn diverged(&self, loss: f64, grad_norm: f64) -> Error {
+    fn diverged(&self, step: usize, loss: f64, grad_norm: f64) -> Error {
         let broken = |t: &Tensor| t.to_f64_vec().is_ok_and(|v| v.iter().any(|x| !x.is_finite()));
         let first = self.model.parameters().into_iter().find(|p| broken(&p.get()));
         let place = match first {
             Some(parameter) => format!("{} already holds numbers that are not finite", parameter.name()),
             None => "all parameters are finite, so the forward or backward pass overflowed".into(),
         };
+        let earlier = if loss.is_finite() && grad_norm.is_finite() { " or before" } else { "" };
         Error::Run(format!(
-            "training diverged at step {}: loss {loss}, gradient norm {grad_norm}; {place}; lower learning_rate or raise warmup_iters",
-            self.step
+            "training diverged at step {step}{earlier}: loss {loss}, gradient norm {grad_norm}; {place}; lower learning_rate or raise warmup_iters"
         ))
     }
 
     /// Mean loss in nats over `eval_iters` fixed batches of the validation part.
     pub fn evaluate(&self) -> Result<f64> {
-        let (mut sum, mut scored) = (0.0, 0);
-        for i in 0..self.config.eval_iters.max(1) {
-            let batch = TensorBatch::new(&self.data.val(i as u64, &self.config)?, self.model.device())?;
-            sum += no_grad(|| {
-                self.model.forward(&batch.ids)?.cross_entropy_with(&batch.targets, CrossEntropy::SUM)?.item()
-            })?;
+        let mut batches = self.data.batches(Side::Val, &self.config)?;
+        let (mut sums, mut scored) = (Vec::new(), 0);
+        for i in 0..self.config.eval_iters.max(1) as u64 {
+            let batch = TensorBatch::new(&batches.at(i)?, self.model.device())?;
+            let loss = no_grad(|| {
+                self.model.forward(&batch.ids)?.cross_entropy_with(&batch.targets, CrossEntropy::SUM)
+            });
+            sums.push(loss?);
             scored += batch.scored;
         }
-        Ok(sum / scored.max(1) as f64)
+        // Read when all are queued: a GPU does not wait in between.
+        let sums = sums.iter().map(Tensor::item).collect::<Result<Vec<f64>, _>>()?;
+        Ok(sums.iter().sum::<f64>() / scored.max(1) as f64)
     }
 
     /// Text that the model writes now, after a prompt of the data's; the same seed each time.

@@ -54,7 +54,7 @@ fn elementwise_kernels_move_each_operand_once() {
         let [da, db] = rooms(&mut gpu, N * s);
         let both = SwigluBackward { dtype, da, db, g, a: x, b: z, elements: N };
         claim("swiglu backward", &gpu.run(&swiglu::backward(&both)), 3 * N * s, 2 * N * s);
-        let drop = Dropout { dtype, y, x, elements: N, p: 0.5, seed: 1, stream: 2 };
+        let drop = Dropout { dtype, y, x, elements: N, p: 0.5, seed: 1, stream: 2, advance: 0 };
         claim("dropout", &gpu.run(&dropout::dropout(&drop)), N * s, N * s);
     }
 }

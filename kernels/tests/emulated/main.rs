@@ -10,5 +10,6 @@ mod maps;
 mod products;
 mod reductions;
 mod rows;
+mod sampling;
 mod specials;
 mod updates;

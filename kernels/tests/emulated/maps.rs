@@ -444,6 +444,8 @@ fn dropout_draws_the_stream_of_the_host() {
         let from = gpu.floats(dtype, &x) + (shift * dtype.size()) as u64;
         let y = gpu.room_for(dtype, n);
         let (p, seed, stream) = (0.3, 0x1234_5678_9abc_def0, 77);
+        // Round 3 of a recording, in one of the cases.
+        let (round, advance) = if dtype == Float::Bf16 { (3, gpu.pod(&[3u64])) } else { (0, 0) };
         gpu.run(&dropout::dropout(&dropout::Dropout {
             dtype,
             y,
@@ -452,10 +454,11 @@ fn dropout_draws_the_stream_of_the_host() {
             p,
             seed,
             stream,
+            advance,
         }));
         let exact: Vec<Exact> = (0..n)
             .map(|i| {
-                let bits = philox(seed, stream, i as u64 / 4)[i % 4];
+                let bits = philox(seed, stream + (round << 32), i as u64 / 4)[i % 4];
                 let kept = (bits >> 8) as f32 / 16_777_216.0 >= p as f32;
                 Exact::of(if kept { x[i + shift] / (1.0 - p) } else { 0.0 })
             })

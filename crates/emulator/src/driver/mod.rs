@@ -19,7 +19,6 @@ mod function;
 mod graph;
 mod handle;
 mod host_memory;
-mod install;
 mod jit;
 mod launch;
 mod managed;
@@ -32,4 +31,4 @@ mod text;
 mod unsupported;
 mod work;
 
-pub use install::{InstallError, install, last_fault};
+pub use warpsmith_emulator_loader::{InstallError, install, last_fault};

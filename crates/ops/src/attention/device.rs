@@ -132,6 +132,7 @@ impl Inputs {
                 p: d.p,
                 seed: d.seed.0,
                 stream: d.stream,
+                advance: q.device().advance(),
             }),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use super::arena::Arena;
@@ -12,7 +12,7 @@ use super::gpu::{self, Gpu};
 use super::modules::Loaded;
 use super::probe;
 use super::reports::Reports;
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, injection};
 
 /// One per GPU and process, while anything uses it. All work goes through its one stream.
 pub(super) struct Context {
@@ -27,6 +27,8 @@ pub(super) struct Context {
     device: c_int,
     handle: driver::Context,
     fault: OnceLock<String>,
+    /// The address of the number that the graph in recording will advance by; 0 outside recordings.
+    pub advance: AtomicU64,
     /// The mark of the thread that records a graph; 0 if none does.
     recorder: AtomicUsize,
 }
@@ -83,6 +85,7 @@ impl Context {
             device,
             handle,
             fault: OnceLock::new(),
+            advance: AtomicU64::new(0),
             recorder: AtomicUsize::new(0),
         })
     }
@@ -147,6 +150,9 @@ impl Context {
     /// `bytes` bytes with any contents.
     pub fn allocate(&self, op: &'static str, bytes: u64) -> Result<u64> {
         self.enter(op)?;
+        if bytes > 0 && injection::fails_now() {
+            return Err(self.out_of_memory(op, bytes));
+        }
         self.arena.take(bytes).map_err(|failure| match failure.is_out_of_memory() {
             true => self.out_of_memory(op, bytes),
             false => self.error(op, failure),

@@ -1,5 +1,8 @@
 //! A recorded piece of work: one launch in place of hundreds.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::DeviceBuffer;
 use super::driver::{self, GraphHandle};
 use super::stream::Stream;
 use crate::Result;
@@ -12,6 +15,8 @@ pub struct Graph {
     stream: Stream,
     handle: GraphHandle,
     memory: Kept,
+    advance: DeviceBuffer,
+    launches: AtomicU64,
 }
 
 /// The pool of the graph, and what was live when it was recorded; given back when dropped.
@@ -32,8 +37,10 @@ struct Recording<'a>(&'a Stream);
 
 impl Drop for Recording<'_> {
     fn drop(&mut self) {
-        self.0.context.arena.end_pool();
-        self.0.context.stop_recording();
+        let context = &self.0.context;
+        context.arena.end_pool();
+        context.advance.store(0, Ordering::Relaxed);
+        context.stop_recording();
     }
 }
 
@@ -41,8 +48,11 @@ impl Graph {
     pub(super) fn record<T>(stream: &Stream, work: impl FnOnce() -> Result<T>) -> Result<(Self, T)> {
         let context = &stream.context;
         context.enter("capture")?;
+        // Before the graph has a pool: each launch writes to it from outside.
+        let advance = stream.allocate(8)?;
         context.start_recording()?;
         let recording = Recording(stream);
+        context.advance.store(advance.address(), Ordering::Relaxed);
         let (pool, pins) = context.arena.begin_pool();
         let memory = Kept { stream: stream.clone(), pool, pins };
         context.run("capture", || driver::begin_capture(context.stream))?;
@@ -53,16 +63,28 @@ impl Graph {
         // The error of `work` says why the recording is useless; what the driver then thinks of it says less.
         let made = made?;
         let handle = context.run("capture", || graph)?;
-        Ok((Self { stream: stream.clone(), handle, memory }, made))
+        let launches = AtomicU64::new(0);
+        Ok((Self { stream: stream.clone(), handle, memory, advance, launches }, made))
     }
 
-    /// Queues the recorded work.
+    /// Queues the recorded work, as the launch after the last.
     ///
     /// # Errors
     /// If the driver refuses.
     pub fn launch(&self) -> Result<()> {
+        self.launch_as(self.launches.load(Ordering::Relaxed))
+    }
+
+    /// Queues the recorded work as launch number `number`, from 0: random numbers are those that the work would draw
+    /// if it were done eagerly for the (`number` + 1)th time.
+    ///
+    /// # Errors
+    /// If the driver refuses.
+    pub fn launch_as(&self, number: u64) -> Result<()> {
         let context = &self.stream.context;
         context.enter_unrecorded("graph")?;
+        self.stream.copy_in("graph", self.advance.address(), &number.to_le_bytes())?;
+        self.launches.store(number.wrapping_add(1), Ordering::Relaxed);
         context.run("graph", || driver::launch_graph(self.handle, context.stream))?;
         context.reports.expect();
         Ok(())

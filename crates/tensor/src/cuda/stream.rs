@@ -1,5 +1,6 @@
 //! The queue of a device: launches, copies and fills, done in order.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
 use warpsmith_kernels::Launch;
@@ -90,6 +91,12 @@ impl Stream {
     /// The error of `work`, or what the driver refuses to record. Nothing is left behind then.
     pub fn capture<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(Graph, T)> {
         Graph::record(self, work)
+    }
+
+    /// The address of a number, u64, that recorded work adds to the numbers it draws at random; 0 if nothing is being
+    /// recorded. See [`Graph::launch_as`].
+    pub fn advance(&self) -> u64 {
+        if self.context.is_recording() { self.context.advance.load(Ordering::Relaxed) } else { 0 }
     }
 
     /// Copies host bytes to the device.

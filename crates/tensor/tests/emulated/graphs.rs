@@ -1,5 +1,7 @@
 //! Recorded work: the same as done at once, on memory that stays.
 
+use warpsmith_kernels::Float;
+use warpsmith_kernels::dropout::{Dropout, dropout};
 use warpsmith_tensor::{DType, Error, Shape, Tensor};
 
 use crate::{cuda, device};
@@ -68,6 +70,38 @@ fn what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind() {
         let (graph, copied) = stream.capture(|| x.copy()).unwrap();
         graph.launch().unwrap();
         assert_eq!(copied.to_vec::<f32>().unwrap(), [1.0; 3]);
+    });
+}
+
+/// A kernel that reads the number says which launch it is.
+#[test]
+fn launches_are_numbered_for_what_they_record() {
+    crate::alone::alone("graphs::launches_are_numbered_for_what_they_record", &[], || {
+        let device = device();
+        assert_eq!((device.advance(), warpsmith_tensor::Device::Cpu.advance()), (0, 0));
+        let ones = Tensor::from_slice(&[1f32; 8], &[8], &device).unwrap();
+        let drop_out = |stream, advance| {
+            let mut y = ones.copy()?;
+            let at = y.device_address_mut()?;
+            device.launch(&dropout(&Dropout {
+                dtype: Float::F32,
+                y: at,
+                x: at,
+                elements: 8,
+                p: 0.5,
+                seed: 3,
+                stream,
+                advance,
+            }))?;
+            Ok(y)
+        };
+        let (recording, out) = device.record(|| drop_out(2, device.advance())).unwrap();
+        for number in [0u64, 7, 1] {
+            recording.launch_as(number).unwrap();
+            let eager = drop_out(2 + (number << 32), 0).unwrap();
+            assert_eq!(out.to_vec::<f32>().unwrap(), eager.to_vec::<f32>().unwrap(), "launch {number}");
+        }
+        assert!(warpsmith_tensor::Device::Cpu.record(|| Ok(())).is_err());
     });
 }
 

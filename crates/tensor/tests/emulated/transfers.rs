@@ -93,3 +93,45 @@ fn the_host_does_not_read_the_device_by_accident() {
     assert_eq!(wrong.kind(), Kind::DType);
     assert_eq!(format!("{x:?}"), "Tensor (1,) f32 cuda:0 [1.0000]");
 }
+
+#[test]
+fn tensors_that_come_from_nothing_are_made_there() {
+    let device = device();
+    let shape = Shape::new(&[2, 300]).unwrap();
+    let full = Tensor::full(shape, -7.0, DType::I64, &device).unwrap();
+    assert_eq!(full.to_vec::<i64>().unwrap(), [-7; 600]);
+    for dtype in [DType::I64, DType::U32, DType::U8, DType::F32, DType::BF16, DType::F16] {
+        let counted = Tensor::count(250, dtype, &device).unwrap();
+        assert!(counted.device() == device && counted.dtype() == dtype);
+        let here = Tensor::count(250, dtype, &Device::Cpu).unwrap();
+        assert_eq!(counted.to_f64_vec().unwrap(), here.to_f64_vec().unwrap(), "{dtype}");
+        assert_eq!(here.to_f64_vec().unwrap()[249], 249.0);
+    }
+}
+
+#[test]
+fn inputs_are_overwritten_where_they_lie_unless_somebody_shares_them() {
+    for device in [Device::Cpu, device()] {
+        let mut x = Tensor::from_slice(&[1u32, 2, 3], &[3], &device).unwrap();
+        let before = x.device_address().ok();
+        x.overwrite(&[4u32, 5, 6]).unwrap();
+        assert_eq!((x.to_vec::<u32>().unwrap(), x.device_address().ok()), (vec![4, 5, 6], before));
+        assert!(x.overwrite(&[1u32]).unwrap_err().to_string().contains("1 elements"));
+        assert!(x.overwrite(&[1f32, 2.0, 3.0]).is_err());
+        let holder = x.clone();
+        assert!(x.overwrite(&[7u32, 8, 9]).unwrap_err().to_string().contains("shared"));
+        assert_eq!(holder.to_vec::<u32>().unwrap(), [4, 5, 6]);
+    }
+}
+
+#[test]
+fn an_allocation_fails_on_demand_once() {
+    for device in [Device::Cpu, device()] {
+        let make = || Tensor::zeros(Shape::new(&[10]).unwrap(), DType::F32, &device).map(drop);
+        warpsmith_tensor::fail_allocation(Some(1));
+        assert!(make().is_ok());
+        assert_eq!(make().unwrap_err().kind(), warpsmith_tensor::Kind::Memory);
+        assert!(make().is_ok());
+        assert_eq!(warpsmith_tensor::fail_allocation(None), None);
+    }
+}

@@ -84,6 +84,7 @@ impl TrainConfig {
             ("min_lr", self.min_lr),
             ("weight_decay", self.weight_decay),
             ("grad_clip", self.grad_clip),
+            ("peak_tflops", self.peak_tflops),
         ] {
             if !not_negative(number) {
                 return Err(self.invalid(key, "not a finite number >= 0", "choose such a number"));

@@ -157,10 +157,10 @@ mod tests {
     fn file_beats_preset_and_flags_beat_file() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("c.toml");
-        std::fs::write(&path, "n_layer = 3\nseed = 3\ncompile = false\n")?;
+        std::fs::write(&path, "n_layer = 3\nseed = 3\nbackend = \"nccl\"\n")?;
         let (config, notes) = TrainConfig::quick().resolve(Some(&path), ["--seed=4"])?;
         assert_eq!(config, TrainConfig { n_layer: 3, seed: 4, ..TrainConfig::quick() });
-        assert_eq!(notes, ["note: compile is ignored: the kernels are compiled already"]);
+        assert_eq!(notes, ["note: backend is ignored: there is one process"]);
         Ok(())
     }
 

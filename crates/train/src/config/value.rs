@@ -1,5 +1,8 @@
 //! How one setting is read from text and printed as TOML.
 
+use std::fmt;
+use std::str::FromStr;
+
 /// What a setting takes; decides how a file must write it and what `--help` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -103,9 +106,9 @@ impl Value for String {
     }
 }
 
-/// Declares an enum whose variants are words in flags and files.
+/// Declares an enum whose variants are words in flags and files; a short form is read too.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(or $short:literal)?,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$variant_doc])* $variant,)+ }
@@ -121,7 +124,7 @@ macro_rules! choice {
             const KIND: Kind = Kind::Choice(&[$($word),+]);
 
             fn parse(text: &str) -> Option<Self> {
-                match text { $($word => Some(Self::$variant),)+ _ => None }
+                match text { $($word $(| $short)? => Some(Self::$variant),)+ _ => None }
             }
 
             fn to_toml(&self) -> String {
@@ -159,9 +162,9 @@ choice! {
     /// The precision of matrix products; weights, moments and sums stay in float32.
     Precision {
         /// IEEE single precision.
-        Float32 = "float32",
+        Float32 = "float32" or "f32",
         /// Operands rounded to bfloat16, sums in float32.
-        Bfloat16 = "bfloat16",
+        Bfloat16 = "bfloat16" or "bf16",
     }
 }
 
@@ -189,15 +192,62 @@ choice! {
     }
 }
 
-choice! {
-    /// Where the work is done.
-    DeviceKind {
-        /// CUDA if a driver answers, else the CPU.
-        Auto = "auto",
-        /// The CPU.
-        Cpu = "cpu",
-        /// The first CUDA device.
-        Cuda = "cuda",
+/// Where the work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DeviceKind {
+    /// CUDA if a driver answers, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The CUDA device of this number.
+    Cuda(usize),
+    /// CUDA on a GPU that the CPU plays: the same code and kernels, checked at each step, and slow.
+    Emulated,
+}
+
+impl DeviceKind {
+    /// The words for it in flags and files; `cuda` alone is number 0.
+    pub const WORDS: &[&str] = &["auto", "cpu", "cuda", "cuda:N", "emulated"];
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+            Self::Emulated => f.write_str("emulated"),
+        }
+    }
+}
+
+impl FromStr for DeviceKind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let number = |word: &str| word.strip_prefix("cuda:")?.parse().ok();
+        match word {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            "emulated" => Ok(Self::Emulated),
+            other => number(other)
+                .map(Self::Cuda)
+                .ok_or_else(|| format!("expected {}", Kind::Choice(Self::WORDS).expected())),
+        }
+    }
+}
+
+impl Value for DeviceKind {
+    const KIND: Kind = Kind::Choice(Self::WORDS);
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn to_toml(&self) -> String {
+        format!("\"{self}\"")
     }
 }
 
@@ -212,6 +262,28 @@ mod tests {
             [Some(true), Some(true), Some(false), Some(false)]
         );
         assert_eq!(["1", "yes", "TRUE", ""].map(bool::parse), [None; 4]);
+    }
+
+    #[test]
+    fn precisions_have_short_names_too() {
+        assert_eq!(["bf16", "bfloat16"].map(Precision::parse), [Some(Precision::Bfloat16); 2]);
+        assert_eq!(["f32", "float32"].map(Precision::parse), [Some(Precision::Float32); 2]);
+        assert_eq!((Precision::parse("float16"), Precision::Bfloat16.word()), (None, "bfloat16"));
+    }
+
+    #[test]
+    fn devices_are_read_as_they_are_printed() {
+        for kind in [
+            DeviceKind::Auto,
+            DeviceKind::Cpu,
+            DeviceKind::Cuda(0),
+            DeviceKind::Cuda(1),
+            DeviceKind::Emulated,
+        ] {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert_eq!(DeviceKind::parse("cuda:0"), Some(DeviceKind::Cuda(0)));
+        assert_eq!(["gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", ""].map(DeviceKind::parse), [None; 6]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ fn full() -> Record {
         grad_norm: Some(1.2034),
         ms: Some(12.34),
         tok_per_sec: Some(62237.4),
+        mfu: Some(0.4151),
         tokens: Some(768.0),
         time: Some(0.0123),
     }
@@ -24,8 +25,9 @@ fn the_line_of_a_training_step_is_that_of_llm_c() {
     let record = Record { val_loss: None, val_bpb: None, ..full() };
     assert_eq!(
         record.line(2000),
-        "step    1/2000 | loss 4.174387 | norm 1.2034 | lr 9.90e-06 | 12.34 ms | 62237 tok/s"
+        "step    1/2000 | loss 4.174387 | norm 1.2034 | lr 9.90e-06 | 12.34 ms | 62237 tok/s | 41.5% MFU"
     );
+    assert!(Record { mfu: Some(f64::NAN), ..record }.line(2000).ends_with(" tok/s | n/a MFU"));
     assert_eq!(Record { step: 7, ..Record::default() }.line(100_000), "step      7/100000");
 }
 
@@ -56,7 +58,7 @@ fn json_keys_and_their_order_are_fixed() {
     assert_eq!(
         full().to_json(),
         "{\"step\":1,\"train/loss\":4.174387,\"val/loss\":1.88,\"val/bpb\":2.7123,\"lr\":9.9e-6,\
-         \"train/grad_norm\":1.2034,\"train/ms\":12.34,\"train/tok_per_sec\":62237.4,\"tokens\":768.0,\
+         \"train/grad_norm\":1.2034,\"train/ms\":12.34,\"train/tok_per_sec\":62237.4,\"train/mfu\":0.4151,\"tokens\":768.0,\
          \"time\":0.0123}"
     );
     assert_eq!(Record::default().to_json(), "{\"step\":0}");

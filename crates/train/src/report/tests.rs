@@ -16,6 +16,7 @@ fn run() -> Report {
             grad_norm: Some(0.45 + 2.5 * (-(step as f64) / 90.0).exp() + 0.2 * wobble.abs()),
             ms: Some(12.3),
             tok_per_sec: Some(62_000.0 + 3000.0 * wobble),
+            mfu: None,
             tokens: Some(step as f64 * 768.0),
             time: Some(step as f64 * 0.0125),
         });

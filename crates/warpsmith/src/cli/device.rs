@@ -3,6 +3,7 @@
 use clap::{Arg, ArgMatches};
 use warpsmith::tensor::Device;
 use warpsmith::train::config::DeviceKind;
+use warpsmith_emulator_loader as emulator;
 
 use super::Failure;
 
@@ -10,25 +11,27 @@ use super::Failure;
 pub fn arg() -> Arg {
     Arg::new("device")
         .long("device")
-        .value_name("auto|cpu|cuda")
-        .value_parser(["auto", "cpu", "cuda"])
-        .help("Where to compute [default: auto].")
+        .value_name(DeviceKind::WORDS.join("|"))
+        .value_parser(str::parse::<DeviceKind>)
+        .help("Where to compute [default: auto]; emulated: the CUDA kernels on the CPU, checked and slow.")
 }
 
 /// The device that the flag of [`arg`] names.
 pub fn of(args: &ArgMatches) -> Result<Device, Failure> {
-    choose(match args.get_one::<String>("device").map(String::as_str) {
-        Some("cpu") => DeviceKind::Cpu,
-        Some("cuda") => DeviceKind::Cuda,
-        _ => DeviceKind::Auto,
-    })
+    choose(args.get_one("device").copied().unwrap_or(DeviceKind::Auto))
 }
 
 /// The device of a kind; says why `auto` is the CPU if there is an NVIDIA driver to ask.
 pub fn choose(kind: DeviceKind) -> Result<Device, Failure> {
     match kind {
         DeviceKind::Cpu => Ok(Device::Cpu),
-        DeviceKind::Cuda => Ok(Device::cuda(0)?),
+        DeviceKind::Cuda(ordinal) => Ok(Device::cuda(ordinal)?),
+        DeviceKind::Emulated => {
+            let library = emulator::install()
+                .map_err(|error| Failure::Failed(format!("--device emulated: {error}")))?;
+            eprintln!("device: a GPU emulated on the CPU by {}", library.display());
+            Ok(Device::cuda(0)?)
+        }
         DeviceKind::Auto => {
             let (device, reason) = Device::best_and_why();
             if let Some(reason) = reason {

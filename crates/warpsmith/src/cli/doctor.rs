@@ -32,6 +32,9 @@ struct Findings {
     gpus: Vec<Gpu>,
     cuda_device: bool,
     cuda_missing: Option<String>,
+    /// The library that `--device emulated` opens.
+    emulator: Option<String>,
+    emulator_missing: Option<String>,
     advice: Vec<String>,
 }
 
@@ -69,9 +72,15 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
             "cuda:{i}    {name}: compute capability {compute_capability}, {multiprocessors} processors, {memory_mib} MiB"
         );
     }
-    match &findings.cuda_missing {
-        None => println!("works     --device cpu, --device cuda"),
-        Some(reason) => println!("works     --device cpu\nmissing   --device cuda: {reason}"),
+    if let Some(library) = &findings.emulator {
+        println!("emulator  {library}");
+    }
+    let devices = [("cuda", &findings.cuda_missing), ("emulated", &findings.emulator_missing)];
+    let works: Vec<&str> =
+        devices.iter().filter(|(_, missing)| missing.is_none()).map(|(name, _)| *name).collect();
+    println!("works     --device {}", [&["cpu"][..], &works].concat().join(", --device "));
+    for (name, missing) in devices {
+        missing.iter().for_each(|reason| println!("missing   --device {name}: {reason}"));
     }
     findings.advice.iter().for_each(|advice| println!("advice    {advice}"));
     Ok(())
@@ -90,6 +99,7 @@ fn examine() -> Findings {
     if let (warpsmith::tensor::Device::Cpu, Some(reason)) = warpsmith::tensor::Device::best_and_why() {
         advice.push(format!("--device auto is the CPU here: {reason}"));
     }
+    let emulator = warpsmith_emulator_loader::find();
     Findings {
         version: env!("CARGO_PKG_VERSION"),
         architecture: std::env::consts::ARCH,
@@ -105,6 +115,8 @@ fn examine() -> Findings {
         gpus,
         cuda_device: cuda_missing.is_none(),
         cuda_missing,
+        emulator_missing: emulator.as_ref().err().map(ToString::to_string),
+        emulator: emulator.ok().map(|path| path.display().to_string()),
         advice,
     }
 }

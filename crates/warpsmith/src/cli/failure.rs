@@ -41,15 +41,24 @@ impl From<Error> for Failure {
             Error::UnknownKey { .. }
             | Error::BadValue { .. }
             | Error::BadFlag { .. }
-            | Error::Invalid { .. } => Self::Usage(error.to_string()),
+            | Error::Invalid { .. }
+            | Error::ConfigFile { .. } => Self::Usage(error.to_string()),
+            Error::Tensor(error) => error.into(),
             _ => Self::Failed(error.to_string()),
         }
     }
 }
 
 impl From<warpsmith::tensor::Error> for Failure {
+    /// With what the emulator has to say of it, if the GPU is emulated: it knows the thread and the line.
     fn from(error: warpsmith::tensor::Error) -> Self {
-        Self::Failed(error.to_string())
+        // What it said last is about this error only if the driver gave one.
+        let of_device = error.to_string().contains("CUDA_ERROR");
+        let fault = of_device.then(warpsmith_emulator_loader::last_fault).flatten();
+        Self::Failed(match fault {
+            Some(fault) => format!("{error}; the emulator says: {fault}"),
+            None => error.to_string(),
+        })
     }
 }
 

@@ -48,7 +48,7 @@ impl Progress {
                 let mix = |old: f64, new: f64| {
                     if old.is_nan() || old == 0.0 { new } else { 0.95 * old + 0.05 * new }
                 };
-                self.train_loss = mix(self.train_loss, report.loss);
+                self.train_loss = report.loss.map_or(self.train_loss, |loss| mix(self.train_loss, loss));
                 self.rate = mix(self.rate, rate);
                 if let Some(bar) = &self.bar {
                     bar.set_position(report.step as u64 + 1);

@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// Crates outside the layers: the emulator stands where the driver does, the chores build and check the rest.
-const OUTSIDE: &[&str] = &["warpsmith-emulator", "warpsmith-xtask"];
+const OUTSIDE: &[&str] = &["warpsmith-emulator", "warpsmith-emulator-loader", "warpsmith-xtask"];
 
 /// Dependencies that point up or sideways, and crates whose layer is not known.
 pub fn layers(tree: &Tree) -> Vec<Offence> {
@@ -40,6 +40,11 @@ fn complaint(name: &str, dependency: &Dependency) -> Option<String> {
     if to == "warpsmith-emulator" {
         let may = dependency.is_dev || name == "warpsmith";
         return (!may).then(|| format!("{name} may use the emulator in its tests only"));
+    }
+    // It knows nothing itself: the command finds the emulator by it, and the emulator hands it on to tests.
+    if to == "warpsmith-emulator-loader" {
+        let may = matches!(name, "warpsmith" | "warpsmith-emulator");
+        return (!may).then(|| format!("{name} may not look for the emulator: the command and tests do"));
     }
     let is_ours = to == "warpsmith" || to.starts_with("warpsmith-");
     let (from, to_layer) = (layer_of(name), layer_of(to));
@@ -213,6 +218,8 @@ mod tests {
         assert_eq!(layer_lines("emulator", "[dev-dependencies]\nwarpsmith-kernels.workspace = true"), []);
         let facade = "[package]\nname = \"warpsmith\"\n[dependencies]\nwarpsmith-emulator.workspace = true";
         assert_eq!(layers(&Tree::of(&[("Cargo.toml", facade)])), []);
+        assert_eq!(layer_lines("ops", "[dependencies]\nwarpsmith-emulator-loader.workspace = true"), [5]);
+        assert_eq!(layer_lines("emulator", "[dependencies]\nwarpsmith-emulator-loader.workspace = true"), []);
     }
 
     #[test]

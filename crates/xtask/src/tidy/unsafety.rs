@@ -9,6 +9,7 @@ const UNSAFE_CRATES: &[(&str, &str)] = &[
     ("crates/ops", "calls the SIMD entry points from its inner loops"),
     ("crates/emulator", "is a C library to its callers"),
     ("crates/bench", "calls NVRTC, a C library"),
+    ("crates/emulator-loader", "opens a C library"),
     ("kernels", "loads and launches device code"),
 ];
 

@@ -1,0 +1,203 @@
+//! Training and writing on a GPU, which here is the emulated one: the same code and the same kernels as on a real one.
+#![cfg(target_os = "linux")]
+
+mod memory;
+mod sampling;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use warpsmith::prelude::*;
+use warpsmith::train::TrainData;
+use warpsmith::train::config::{OptimizerKind, Precision};
+
+use crate::Checked;
+
+/// The GPU, for one test at a time: recording a step takes its one stream.
+fn gpu() -> (MutexGuard<'static, ()>, Device) {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    warpsmith_emulator::install().expect("the emulator is built beside the tests");
+    (guard, Device::cuda(0).expect("the emulated GPU can be used"))
+}
+
+fn usage(device: &Device) -> warpsmith::tensor::cuda::DeviceUsage {
+    match device {
+        Device::Cuda(cuda) => cuda.usage(),
+        other => panic!("{other} is no GPU"),
+    }
+}
+
+/// Small enough for the emulator, with everything that a step can have: dropout, micro-batches, clipping, a schedule.
+fn tiny() -> TrainConfig {
+    TrainConfig {
+        n_layer: 2,
+        n_head: 2,
+        n_embd: 32,
+        block_size: 16,
+        batch_size: 2,
+        gradient_accumulation_steps: 2,
+        dropout: 0.1,
+        bias: true,
+        warmup_iters: 2,
+        eval_iters: 1,
+        max_iters: 20,
+        ..TrainConfig::default()
+    }
+}
+
+fn data() -> Result<TrainData, Box<dyn std::error::Error>> {
+    let text: String = (0..40).map(|i| format!("{i} and {} are {}.\n", i * 3, i * 4)).collect();
+    Ok(TrainData::Text(Corpus::from_text(&text).tokenize(&Tokenizer::chars())?))
+}
+
+/// Losses and norms of some steps, and the parameters after them.
+type Course = (Vec<[f64; 2]>, Vec<Vec<f32>>);
+
+fn course(config: &TrainConfig, device: &Device, steps: usize) -> Result<Course, Box<dyn std::error::Error>> {
+    let mut trainer = Trainer::new(config.clone(), data()?, device)?;
+    let mut told = Vec::new();
+    for _ in 0..steps {
+        let report = trainer.step()?;
+        told.push([report.loss.ok_or("a loss")?, report.grad_norm.ok_or("a norm")?]);
+    }
+    Ok((told, parameters(trainer.model())?))
+}
+
+fn parameters(model: &Gpt) -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
+    Ok(model.parameters().iter().map(|p| p.get().to_vec::<f32>()).collect::<Result<_, _>>()?)
+}
+
+/// Dropout draws the same numbers on both, so that the difference is rounding alone: it has to stay below a hundredth of
+/// what one step changes.
+#[test]
+fn a_gpu_learns_what_the_cpu_learns() -> Checked {
+    let (_alone, device) = gpu();
+    let config = TrainConfig { compile: false, ..tiny() };
+    let (cpu, _) = course(&config, &Device::Cpu, 4)?;
+    let (gpu, _) = course(&config, &device, 4)?;
+    let step = (cpu[0][0] - cpu[3][0]).abs() / 3.0;
+    for ([cpu, cpu_norm], [gpu, gpu_norm]) in cpu.into_iter().zip(gpu) {
+        assert!((cpu - gpu).abs() <= 0.01 * step, "{cpu} on the CPU, {gpu} on the GPU, {step} a step");
+        assert!((cpu_norm - gpu_norm).abs() <= 1e-3 * cpu_norm, "{cpu_norm} and {gpu_norm}");
+    }
+    Ok(())
+}
+
+/// Operands of products are rounded to 8 bits and all else stays f32: the losses agree to the roundoff of bf16, 2⁻⁸.
+#[test]
+fn bf16_products_stay_in_the_band_of_f32() -> Checked {
+    let (_alone, device) = gpu();
+    for device in [Device::Cpu, device] {
+        let config = TrainConfig { gradient_accumulation_steps: 1, ..tiny() };
+        let (exact, weights) = course(&config, &device, 3)?;
+        let mut trainer =
+            Trainer::new(TrainConfig { dtype: Precision::Bfloat16, ..config }, data()?, &device)?;
+        for [loss, _] in exact {
+            let rounded = trainer.step()?.loss.ok_or("a loss")?;
+            assert!((rounded - loss).abs() <= loss / 256.0, "{rounded} in bf16, {loss} in f32 on {device}");
+        }
+        assert!(trainer.model().parameters().iter().all(|p| p.get().dtype() == DType::F32));
+        assert!(trainer.optimizer().state().values().all(|t| t.dtype() == DType::F32));
+        assert!(parameters(trainer.model())? != weights, "nothing was rounded on {device}");
+    }
+    Ok(())
+}
+
+/// Learning rate, number of the step, batches and dropout all change from launch to launch.
+#[test]
+fn a_recorded_step_is_the_eager_one_to_the_bit() -> Checked {
+    let (_alone, device) = gpu();
+    for optimizer in [OptimizerKind::AdamW, OptimizerKind::Sgd] {
+        let config = TrainConfig { optimizer, ..tiny() };
+        let (recorded, recorded_weights) = course(&config, &device, 4)?;
+        let (eager, eager_weights) = course(&TrainConfig { compile: false, ..config }, &device, 4)?;
+        assert_eq!(recorded, eager, "{optimizer:?}");
+        assert!(recorded_weights == eager_weights, "{optimizer:?}: weights differ");
+        assert!(eager.windows(2).all(|pair| pair[0] != pair[1]), "{eager:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_steady_state_takes_no_memory_and_needs_nobody_to_read() -> Checked {
+    let (_alone, device) = gpu();
+    for compile in [false, true] {
+        let config = TrainConfig { compile, ..tiny() };
+        let mut trainer = Trainer::new(config.clone(), data()?, &device)?;
+        for _ in 0..3 {
+            trainer.step_unread()?;
+        }
+        let before = usage(&device);
+        for _ in 0..3 {
+            assert_eq!(trainer.step_unread()?.loss, None);
+        }
+        let after = usage(&device);
+        assert_eq!(
+            (after.requests, after.reserved, after.live),
+            (before.requests, before.reserved, before.live)
+        );
+        // What was not read went the same way as what is.
+        assert!(parameters(trainer.model())? == course(&config, &device, 6)?.1, "compile {compile}");
+    }
+    Ok(())
+}
+
+/// A step that is not finite changes nothing, even if nobody looks for a while.
+#[test]
+fn a_step_that_diverges_leaves_the_weights_alone() -> Checked {
+    let (_alone, device) = gpu();
+    for (device, compile) in [(Device::Cpu, false), (device.clone(), false), (device, true)] {
+        let mut trainer = Trainer::new(TrainConfig { compile, ..tiny() }, data()?, &device)?;
+        trainer.step()?;
+        trainer.step()?;
+        let bias = trainer.model().parameters().into_iter().find(|p| p.name().ends_with("ln_f.bias"));
+        let bias = bias.ok_or("the final norm has a bias")?;
+        let sound = bias.get().detach();
+        bias.set(&Tensor::full(*sound.shape(), f64::NAN, DType::F32, &device)?)?;
+        let before = parameters(trainer.model())?;
+        if !device.is_cpu() {
+            trainer.step_unread()?;
+        }
+        let error = trainer.step().map(drop).err().ok_or("a NaN is an error")?.to_string();
+        assert!(error.contains("diverged") && error.contains("ln_f.bias"), "{error}");
+        let bits = |all: Vec<Vec<f32>>| all.concat().iter().map(|x| x.to_bits()).collect::<Vec<u32>>();
+        assert!(bits(parameters(trainer.model())?) == bits(before), "{device}: weights moved");
+        bias.set(&sound)?;
+        assert!(trainer.step()?.loss.is_some_and(f64::is_finite), "{device}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_gpu_writes_what_the_cpu_writes() -> Checked {
+    let (_alone, device) = gpu();
+    let config = GptConfig {
+        vocab_size: 40,
+        block_size: 12,
+        n_layer: 2,
+        n_head: 2,
+        n_embd: 32,
+        ..GptConfig::default()
+    };
+    let [here, there] = [&Device::Cpu, &device].map(|device| Gpt::new(config.clone(), device, Seed(5)));
+    let (here, there) = (here?, there?);
+    let drawn = Sampling { top_k: 20, top_p: 0.9, ..Sampling::default() };
+    for how in [Sampling::greedy(), drawn.clone(), Sampling { repetition_penalty: 1.3, ..drawn }] {
+        // Longer than the context, so that the cache is refilled.
+        let how = how.max_new_tokens(16);
+        assert_eq!(there.generate_ids(&[3, 1, 4], &how, None)?, here.generate_ids(&[3, 1, 4], &how, None)?);
+    }
+    let broken = there.parameters().swap_remove(0);
+    broken.set(&Tensor::full(broken.shape(), f64::NAN, DType::F32, &device)?)?;
+    let error =
+        there.generate_ids(&[3], &Sampling::default(), None).map(drop).err().ok_or("NaN is an error")?;
+    assert!(error.to_string().contains("is NaN"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_gpu_that_is_not_there_is_named() {
+    let (_alone, _device) = gpu();
+    let error = Device::cuda(1).map(drop).expect_err("there is one").to_string();
+    assert!(error.contains("there is no cuda:1: 1 GPU(s)") && error.contains("doctor"), "{error}");
+}
