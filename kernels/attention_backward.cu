@@ -8,12 +8,14 @@
 // Traffic: 7 products of T·T·D where keeping ds would need 5, for no atomics and no T x T memory.
 // Shared memory: (2·64 + 4·TILE)·D·2 bytes, TILE 32, or 16 for D 256: 32, 64 or 96 KiB.
 // Ordering: the wait and the barrier of a turn publish its tile; the barrier at its end frees the place that the next
-//   copies take.
+//   copies take. At the edge of a mask a barrier asks for numbers that are not finite; if there are any, two more stand
+//   around their removal, and one before the block adds them to its gradients.
 // Numerics: scores, p, ds and sums are f32; p and ds are rounded to 16 bits before the products that sum over them. The
-//   order of each sum is fixed: queries of the group's first head first.
+//   order of each sum is fixed: queries of the group's first head first. What is not finite reaches those gradients alone
+//   that have a part in it: see `tile/unbounded.cuh`.
 // Limits: D ≤ 256, Tq, Tk < 2³¹. At D 256 two blocks share a tile of keys, half of the columns each.
 // Source: Dao, *FlashAttention-2*, arXiv 2307.08691, §3.1.2.
-#include "tile/attention.cuh"
+#include "tile/unbounded.cuh"
 
 enum { THREADS = 128, OWN = 64 };
 
@@ -79,6 +81,7 @@ __device__ __forceinline__ void backward_keys(const AttentionArgs& a) {
     u32 row = threadIdx.x / 32 * 16;
     i32 j = first + row;
     f32 dk[S::COLS / 8][4] = {}, dv[S::COLS / 8][4] = {};
+    bool any_unbounded = false;
 #pragma unroll 1
     for (i32 turn = 0; turn < turns; turn++) {
         fetch(turn + 1);
@@ -87,8 +90,11 @@ __device__ __forceinline__ void backward_keys(const AttentionArgs& a) {
         p.h = kv * a.group + turn / tiles;
         i32 i = (begin + turn % tiles) * S::TILE;
         u32 q = ptx::shared_address(ring) + turn % 2 * (2 * S::TILE_BYTES), dout = q + S::TILE_BYTES;
+        bool unbounded = !sees_all(a, p, i, S::TILE, first, OWN) &&
+                         __syncthreads_or(has_unbounded<T, 2 * S::TILE_BYTES, THREADS>(q));
+        any_unbounded |= unbounded;
+        f32 s[S::N][4] = {}, dp[S::N][4] = {};
         if (sees_any(a, p, i, S::TILE, j, 16)) {
-            f32 s[S::N][4] = {}, dp[S::N][4] = {};
             multiply_rows<T, S::D>(s, ptx::shared_address(keys), row, q, 0);
             multiply_rows<T, S::D>(dp, ptx::shared_address(values), row, dout, 0);
             bool whole = i + S::TILE <= i32(a.queries) && sees_all(a, p, i, S::TILE, j, 16);
@@ -102,6 +108,13 @@ __device__ __forceinline__ void backward_keys(const AttentionArgs& a) {
                     f32 factor = a.drop > 0.0f ? (kept >> (4 * n + e) & 1 ? a.keep : 0.0f) : 1.0f;
                     differentiate(a, s[n][e], dp[n][e], statistic(a, p, query), seen, factor);
                 }
+        }
+        if (unbounded) {
+            __syncthreads();
+            clear_unbounded<T, 2 * S::TILE_BYTES, THREADS>(q);
+            __syncthreads();
+        }
+        if (sees_any(a, p, i, S::TILE, j, 16)) {
             multiply_held<T, S::D>(dv, s, dout, first_col);
             multiply_held<T, S::D>(dk, dp, q, first_col);
         }
@@ -114,6 +127,19 @@ __device__ __forceinline__ void backward_keys(const AttentionArgs& a) {
         if (key >= i32(a.keys)) continue;
         store_lane_row(a, row_of<T>(a.dk, b, key, kv), dk, 2 * h, first_col, a.scale);
         store_lane_row(a, row_of<T>(a.dv, b, key, kv), dv, 2 * h, first_col, 1.0f);
+    }
+    if (!any_unbounded) return;
+    __syncthreads();
+    i32 left = max(min(i32(a.width) - i32(first_col), S::COLS), 0), behind = min(first + OWN, i32(a.keys));
+#pragma unroll 1
+    for (u32 g = 0; g < a.group; g++) {
+        p.h = kv * a.group + g;
+        Stored<T> douts{row_of<T>(a.dout, b, 0, p.h) + first_col, a.dout.time, i32(a.queries), left, false};
+        Stored<T> queries{row_of<T>(a.q, b, 0, p.h) + first_col, a.q.time, i32(a.queries), left, false};
+        add_unbounded<T, THREADS>(row_of<T>(a.dv, b, 0, kv) + first_col, a.dv.time, first, behind, douts,
+                                  [&](i32 key, i32 query) { return factor_of_value(a, p, query, key); });
+        add_unbounded<T, THREADS>(row_of<T>(a.dk, b, 0, kv) + first_col, a.dk.time, first, behind, queries,
+                                  [&](i32 key, i32 query) { return factor_of_score(a, p, query, key); });
     }
 }
 
@@ -137,6 +163,7 @@ __device__ __forceinline__ void backward_queries(const AttentionArgs& a) {
     i32 i = first + row;
     Statistic statistics[2] = {statistic(a, p, i + lane_row(0)), statistic(a, p, i + lane_row(2))};
     f32 dq[S::D / 8][4] = {};
+    bool any_unbounded = false;
 #pragma unroll 1
     for (i32 tile = begin; tile < end; tile++) {
         fetch(tile + 1);
@@ -144,8 +171,11 @@ __device__ __forceinline__ void backward_queries(const AttentionArgs& a) {
         __syncthreads();
         i32 j = tile * S::TILE;
         u32 keys = ptx::shared_address(ring) + tile % 2 * (2 * S::TILE_BYTES), values = keys + S::TILE_BYTES;
+        bool unbounded = !sees_all(a, p, first, OWN, j, S::TILE) &&
+                         __syncthreads_or(has_unbounded<T, S::TILE_BYTES, THREADS>(keys));
+        any_unbounded |= unbounded;
+        f32 s[S::N][4] = {}, dp[S::N][4] = {};
         if (sees_any(a, p, i, 16, j, S::TILE)) {
-            f32 s[S::N][4] = {}, dp[S::N][4] = {};
             multiply_rows<T, S::D>(s, ptx::shared_address(queries), row, keys, 0);
             multiply_rows<T, S::D>(dp, ptx::shared_address(douts), row, values, 0);
             bool whole = sees_all(a, p, i, 16, j, S::TILE);
@@ -158,8 +188,13 @@ __device__ __forceinline__ void backward_queries(const AttentionArgs& a) {
                     f32 factor = a.drop > 0.0f ? (kept >> (4 * n + e) & 1 ? a.keep : 0.0f) : 1.0f;
                     differentiate(a, s[n][e], dp[n][e], statistics[e / 2], seen, factor);
                 }
-            multiply_held<T, S::D>(dq, dp, keys, 0);
         }
+        if (unbounded) {
+            __syncthreads();
+            clear_unbounded<T, S::TILE_BYTES, THREADS>(keys);
+            __syncthreads();
+        }
+        if (sees_any(a, p, i, 16, j, S::TILE)) multiply_held<T, S::D>(dq, dp, keys, 0);
         __syncthreads();
     }
     ptx::cp_async_wait<0>();
@@ -168,14 +203,22 @@ __device__ __forceinline__ void backward_queries(const AttentionArgs& a) {
         i32 query = i + lane_row(2 * h);
         if (query < i32(a.queries)) store_lane_row(a, row_of<T>(a.dq, p.b, query, p.h), dq, 2 * h, 0, a.scale);
     }
+    if (!any_unbounded) return;
+    __syncthreads();
+    auto factor = [&](i32 query, i32 key) { return factor_of_score(a, p, query, key); };
+    add_unbounded<T, THREADS>(row_of<T>(a.dq, p.b, 0, p.h), a.dq.time, first, min(first + OWN, i32(a.queries)), k, factor);
 }
 
+// Blocks per multiprocessor that the narrow heads' registers allow: without it the assembler takes a few more, and one
+// block fewer fits.
+#define FOUR THREADS, 4
+#define THREE THREADS, 3
 #define WIDTHS(T)                                                                                              \
     KERNEL(attention_bwd_kv_d64_##T, THREADS, AttentionArgs) { backward_keys<T, Shape<64, 32>>(a); }           \
     KERNEL(attention_bwd_kv_d128_##T, THREADS, AttentionArgs) { backward_keys<T, Shape<128, 32>>(a); }         \
     KERNEL(attention_bwd_kv_d256_##T, THREADS, AttentionArgs) { backward_keys<T, Shape<256, 16>>(a); }         \
-    KERNEL(attention_bwd_q_d64_##T, THREADS, AttentionArgs) { backward_queries<T, Shape<64, 32>>(a); }         \
-    KERNEL(attention_bwd_q_d128_##T, THREADS, AttentionArgs) { backward_queries<T, Shape<128, 32>>(a); }       \
+    KERNEL(attention_bwd_q_d64_##T, FOUR, AttentionArgs) { backward_queries<T, Shape<64, 32>>(a); }            \
+    KERNEL(attention_bwd_q_d128_##T, THREE, AttentionArgs) { backward_queries<T, Shape<128, 32>>(a); }         \
     KERNEL(attention_bwd_q_d256_##T, THREADS, AttentionArgs) { backward_queries<T, Shape<256, 16>>(a); }
 WIDTHS(f16)
 WIDTHS(bf16)

@@ -39,9 +39,11 @@ __device__ __forceinline__ void scores(f32 (&s)[EACH], const f32* own, const f32
     }
 }
 
-// acc[r][n] += Σ over the tile's rows of s[r], held by lane i for row i, times column lane + 32·n.
+// acc[r][n] += Σ over the tile's rows of s[r], held by lane i for row i, times column lane + 32·n, where the lane says that
+// row and own row see each other: others may hold NaN or ∞, and 0 times that is NaN.
 template <int D>
-__device__ __forceinline__ void accumulate(f32 (&acc)[EACH][D / 32], const f32 (&s)[EACH], const f32* tile) {
+__device__ __forceinline__ void accumulate(f32 (&acc)[EACH][D / 32], const f32 (&s)[EACH], const u32 (&seen)[EACH],
+                                           const f32* tile) {
 #pragma unroll 1
     for (int i = 0; i < TILE; i++) {
         const f32* row = tile + i * (D + 1) + threadIdx.x % 32;
@@ -51,6 +53,7 @@ __device__ __forceinline__ void accumulate(f32 (&acc)[EACH][D / 32], const f32 (
 #pragma unroll
         for (int r = 0; r < EACH; r++) {
             f32 p = __shfl_sync(~0u, s[r], i);
+            if (!(seen[r] >> i & 1)) continue;
 #pragma unroll
             for (int n = 0; n < D / 32; n++) acc[r][n] = fmaf(p, x[n], acc[r][n]);
         }
@@ -103,10 +106,13 @@ __device__ __forceinline__ void forward(const AttentionArgs& a) {
         load_rows<D, TILE>(values, a, a.v, p.b, p.kv, j, p.length);
         __syncthreads();
         f32 s[EACH];
+        u32 seen[EACH];
         scores<D>(s, mine, keys, a.width);
 #pragma unroll
         for (int r = 0; r < EACH; r++) {
-            f32 score = sees(a, p, i + r, j + lane) ? s[r] * a.scale : -math::infinity();
+            bool is_seen = sees(a, p, i + r, j + lane);
+            seen[r] = __ballot_sync(~0u, is_seen);
+            f32 score = is_seen ? s[r] * a.scale : -math::infinity();
             f32 now = fmaxf(top[r], warp_max(score));
             // Where nothing finite was seen yet, -∞ - -∞ would be NaN.
             f32 shift = now == -math::infinity() ? 0.0f : now;
@@ -117,7 +123,7 @@ __device__ __forceinline__ void forward(const AttentionArgs& a) {
 #pragma unroll
             for (int n = 0; n < D / 32; n++) acc[r][n] *= rescale;
         }
-        accumulate<D>(acc, s, values);
+        accumulate<D>(acc, s, seen, values);
     }
 #pragma unroll
     for (int r = 0; r < EACH; r++) {
@@ -132,8 +138,8 @@ __device__ __forceinline__ void forward(const AttentionArgs& a) {
     }
 }
 
-// s to p (with dropout) and dp to ds for the pair (i, j).
-__device__ __forceinline__ void differentiate(const AttentionArgs& a, const Place& p, i32 i, i32 j, f32& s, f32& dp) {
+// s to p (with dropout) and dp to ds for the pair (i, j); in which lanes query and key see each other.
+__device__ __forceinline__ u32 differentiate(const AttentionArgs& a, const Place& p, i32 i, i32 j, f32& s, f32& dp) {
     bool seen = i < i32(a.queries) && sees(a, p, i, j);
     u64 at = (u64(p.b) * a.heads + p.h) * a.queries + i;
     f32 lse = seen ? reinterpret_cast<const f32*>(a.lse)[at] : 0.0f;
@@ -141,6 +147,7 @@ __device__ __forceinline__ void differentiate(const AttentionArgs& a, const Plac
     f32 probability = seen ? math::exp(fmaf(s, a.scale, -lse)) : 0.0f, factor = kept(a, p, i, j);
     dp = seen ? probability * fmaf(dp, factor, -delta) : 0.0f;
     s = probability * factor;
+    return __ballot_sync(~0u, seen);
 }
 
 template <int D>
@@ -161,11 +168,12 @@ __device__ __forceinline__ void backward_queries(const AttentionArgs& a) {
         load_rows<D, TILE>(values, a, a.v, p.b, p.kv, j, p.length);
         __syncthreads();
         f32 s[EACH], dp[EACH];
+        u32 seen[EACH];
         scores<D>(s, own + mine, keys, a.width);
         scores<D>(dp, own_dout + mine, values, a.width);
 #pragma unroll
-        for (int r = 0; r < EACH; r++) differentiate(a, p, i + r, j + lane, s[r], dp[r]);
-        accumulate<D>(dq, dp, keys);
+        for (int r = 0; r < EACH; r++) seen[r] = differentiate(a, p, i + r, j + lane, s[r], dp[r]);
+        accumulate<D>(dq, dp, seen, keys);
     }
 #pragma unroll
     for (int r = 0; r < EACH; r++)
@@ -194,12 +202,13 @@ __device__ __forceinline__ void backward_keys(const AttentionArgs& a) {
             load_rows<D, TILE>(dout, a, a.dout, b, p.h, i, a.queries);
             __syncthreads();
             f32 s[EACH], dp[EACH];
+            u32 seen[EACH];
             scores<D>(s, own + mine, q, a.width);
             scores<D>(dp, own_values + mine, dout, a.width);
 #pragma unroll
-            for (int r = 0; r < EACH; r++) differentiate(a, p, i + lane, j + r, s[r], dp[r]);
-            accumulate<D>(dv, s, dout);
-            accumulate<D>(dk, dp, q);
+            for (int r = 0; r < EACH; r++) seen[r] = differentiate(a, p, i + lane, j + r, s[r], dp[r]);
+            accumulate<D>(dv, s, seen, dout);
+            accumulate<D>(dk, dp, seen, q);
         }
     }
 #pragma unroll

@@ -8,14 +8,15 @@
 // Traffic: per block (BM·D + 2·keys·D)·2 bytes in, BM·D·2 out by half sectors; 4·BM·keys·D flops: 64 per byte of L2.
 // Shared memory: (BM + 4·BN)·D·2 bytes, D rounded up to 64, 128 or 256: 40, 80 or 64 KiB (BN 64, 64 or 16).
 // Ordering: the wait and the barrier of a turn publish its tile; the barrier at its end frees the place that the next
-//   copies take.
+//   copies take. At the edge of a mask a barrier asks for values that are not finite; if there are any, one more stands
+//   behind their removal, and one before the block adds them to its output.
 // Numerics: scores, maximum, sum and output are f32, probabilities are rounded to 16 bits before they meet the values.
 //   Tiles of keys count from key 0, so a row's bits do not depend on the other queries of the call. A row without keys
 //   gives 0 and lse = -∞; one whose scores are all -∞ gives NaN.
-// Limits: D ≤ 256, Tq, Tk < 2³¹. Keys past `lengths` are never read. A value of NaN or ∞ behind a causal or window mask
-//   reaches those queries of its tile of BN keys that do not see it.
+//   A value that is not finite reaches those queries alone that see it: see `tile/unbounded.cuh`.
+// Limits: D ≤ 256, Tq, Tk < 2³¹. Keys past `lengths` are never read.
 // Source: Dao, *FlashAttention-2*, arXiv 2307.08691, §3.1.
-#include "tile/attention.cuh"
+#include "tile/unbounded.cuh"
 
 enum { THREADS = 128, WARPS = 4 };
 
@@ -123,27 +124,42 @@ __device__ __forceinline__ void forward(const AttentionArgs& a) {
     u32 row = threadIdx.x / 32 * 16;
     i32 i = first + row;
     Rows<S> rows{{}, {-math::infinity(), -math::infinity()}, {}};
+    bool any_unbounded = false;
 #pragma unroll 1
     for (i32 tile = begin; tile < end; tile++) {
         fetch(tile + 1);
         ptx::cp_async_wait<1>();
         __syncthreads();
         i32 key = tile * S::BN;
-        u32 keys = ptx::shared_address(ring) + tile % 2 * (2 * S::TILE_BYTES);
+        u32 keys = ptx::shared_address(ring) + tile % 2 * (2 * S::TILE_BYTES), values = keys + S::TILE_BYTES;
+        if (!sees_all(a, p, first, S::BM, key, S::BN) &&
+            __syncthreads_or(has_unbounded<T, S::TILE_BYTES, THREADS>(values))) {
+            any_unbounded = true;
+            clear_unbounded<T, S::TILE_BYTES, THREADS>(values);
+            __syncthreads();
+        }
         if (sees_any(a, p, i, 16, key, S::BN)) {
             f32 s[S::BN / 8][4] = {};
             multiply_rows<T, S::D>(s, ptx::shared_address(queries), row, keys, 0);
             softmax<S>(a, p, rows, s, i, key);
-            multiply_held<T, S::D>(rows.out, s, keys + S::TILE_BYTES, 0);
+            multiply_held<T, S::D>(rows.out, s, values, 0);
         }
         __syncthreads();
     }
     ptx::cp_async_wait<0>();
     finish<T, S>(a, p, rows, i);
+    if (any_unbounded) {
+        __syncthreads();
+        auto factor = [&](i32 query, i32 j) { return factor_of_value(a, p, query, j); };
+        add_unbounded<T, THREADS>(row_of<T>(a.out, p.b, 0, p.h), a.out.time, first, min(first + S::BM, i32(a.queries)), v, factor);
+    }
 }
 
+// Blocks per multiprocessor that the narrow heads' registers allow: without it the assembler takes a few more, and one
+// block fewer fits.
+#define FOUR THREADS, 4
 #define WIDTHS(T)                                                                                              \
-    KERNEL(attention_fwd_d64_##T, THREADS, AttentionArgs) { forward<T, Shape<64, 64>>(a); }                 \
+    KERNEL(attention_fwd_d64_##T, FOUR, AttentionArgs) { forward<T, Shape<64, 64>>(a); }                    \
     KERNEL(attention_fwd_d128_##T, THREADS, AttentionArgs) { forward<T, Shape<128, 64>>(a); }               \
     KERNEL(attention_fwd_d256_##T, THREADS, AttentionArgs) { forward<T, Shape<256, 16>>(a); }
 WIDTHS(f16)

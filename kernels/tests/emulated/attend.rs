@@ -6,6 +6,8 @@ use warpsmith_kernels::{Float, decode};
 
 use crate::gpu::{Exact, Gpu, check, numbers};
 
+mod unbounded;
+
 /// Sizes and attributes of a call.
 #[derive(Clone, Debug)]
 struct Call {
