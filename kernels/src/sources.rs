@@ -20,7 +20,7 @@ pub fn source_of(module: &crate::Module) -> Option<&'static str> {
 
 /// Every source file: its path in the repository, and its text.
 pub fn sources() -> &'static [(&'static str, &'static str)] {
-    static SOURCES: [(&str, &str); 51] = sources! {
+    static SOURCES: [(&str, &str); 53] = sources! {
         "attention_backward.cu",
         "attention_delta.cu",
         "attention_f32.cu",
@@ -58,6 +58,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "ptx/mma.cuh",
         "ptx/philox.cuh",
         "ptx/shared.cuh",
+        "ptx/shared_access.cuh",
         "tile/activation.cuh",
         "tile/attention.cuh",
         "tile/columns.cuh",
@@ -71,6 +72,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "tile/softmax.cuh",
         "tile/space.cuh",
         "tile/swizzle.cuh",
+        "tile/unbounded.cuh",
         "tile/vector.cuh",
     };
     &SOURCES

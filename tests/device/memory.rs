@@ -8,14 +8,7 @@ use super::{Checked, data, gpu, parameters, tiny};
 
 /// Lets each allocation of a step fail in turn (each `stride`th), and then lets the step pass.
 fn fail_everywhere(device: &Device, stride: usize) -> Checked {
-    let config = TrainConfig {
-        n_layer: 1,
-        n_embd: 16,
-        block_size: 8,
-        gradient_accumulation_steps: 1,
-        compile: false,
-        ..tiny()
-    };
+    let config = TrainConfig { gradient_accumulation_steps: 1, compile: false, ..tiny() };
     let mut trainer = Trainer::new(config.clone(), data()?, device)?;
     let mut untouched = Trainer::new(config, data()?, device)?;
     trainer.step()?;

@@ -8,7 +8,9 @@ pub enum Plan {
     /// All of them.
     Whole,
     /// Ordinary numbers in every layout, and every other class in two: contiguous, and another that depends on the
-    /// class and the sample's number, so that over the samples of an op each class meets most layouts.
+    /// class and the sample's number, so that over the samples of an op each class meets most layouts. Samples of more
+    /// than [`Self::LARGE`] elements are asked as in [`Self::Small`]: they are there for their size, and smaller ones of
+    /// the same op ask for the rest.
     Crossed,
     /// Two cases for each sample and dtype: ordinary numbers in one layout, and one other class. For checkers that slow
     /// kernels down a hundredfold.
@@ -16,6 +18,14 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// From how many input elements on a sample is a large one.
+    pub const LARGE: usize = 4096;
+
+    /// The plan for a sample of so many input elements.
+    pub fn of_size(self, elements: usize) -> Self {
+        if self == Self::Crossed && elements > Self::LARGE { Self::Small } else { self }
+    }
+
     /// The classes in which sample `number` is asked, if its inputs may hold any numbers.
     pub fn classes(self, number: usize) -> Vec<Class> {
         match self {

@@ -78,7 +78,8 @@ impl Sweep {
     fn item(&self, item: &Item) -> Tally {
         let began = Instant::now();
         let mut tally = Tally::default();
-        let place = Place { device: &self.device, plan: self.plan };
+        let elements = item.sample.inputs.iter().map(|input| input.dims.iter().product::<usize>()).sum();
+        let place = Place { device: &self.device, plan: self.plan.of_size(elements) };
         let asked = catch_unwind(AssertUnwindSafe(|| self.check.ask(item, &place, &mut tally)));
         match asked.unwrap_or_else(|_| Err("panicked".into())) {
             Ok(()) => {}

@@ -290,11 +290,11 @@ pub fn specs() -> Vec<Spec> {
                 warpsmith_autograd::Sample::new(op, [Input::between(dims, -8.0, 8.0)])
             };
             vec![
-                sample(drawn, &[7, 300]),
-                sample(Sample { temperature: 0.0, ..drawn }, &[3, 2, 65]),
-                sample(Sample { temperature: 0.7, top_k: 20, ..drawn }, &[5, 130]),
-                sample(Sample { temperature: 1.5, top_p: 0.9, draw: 2, ..drawn }, &[5, 130]),
-                sample(Sample { top_k: 50, top_p: 0.8, min_p: 0.05, ..drawn }, &[4, 515]),
+                sample(drawn, &[2, 300]),
+                sample(Sample { temperature: 0.0, ..drawn }, &[2, 1, 65]),
+                sample(Sample { temperature: 0.7, top_k: 20, ..drawn }, &[2, 130]),
+                sample(Sample { temperature: 1.5, top_p: 0.9, draw: 2, ..drawn }, &[2, 130]),
+                sample(Sample { top_k: 50, top_p: 0.8, min_p: 0.05, ..drawn }, &[1, 515]),
                 sample(drawn, &[3, 1]),
                 sample(drawn, &[0, 9]),
             ]

@@ -89,7 +89,12 @@ impl Case {
                 lengths: 0,
                 scale: SCALE as f32,
                 mask: call.mask,
-                dropout: (call.p > 0.0).then_some(Dropout { p: call.p, seed: SEED, stream: STREAM, advance: 0 }),
+                dropout: (call.p > 0.0).then_some(Dropout {
+                    p: call.p,
+                    seed: SEED,
+                    stream: STREAM,
+                    advance: 0,
+                }),
             },
             q: Array { heads: Heads::default(), stored: 0, values: Vec::new() },
             k: Array { heads: Heads::default(), stored: 0, values: Vec::new() },

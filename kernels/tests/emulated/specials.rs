@@ -104,7 +104,8 @@ fn dropout_keeps_what_equals_p_and_drops_nan() {
     let p = sorted[4];
     let mut gpu = Gpu::new();
     let (x, y) = (gpu.floats(Float::F32, &[NAN; 8]), gpu.room(32));
-    gpu.run(&dropout::dropout(&dropout::Dropout { dtype: Float::F32, y, x, elements: 8, p, seed, stream }));
+    let call = dropout::Dropout { dtype: Float::F32, y, x, elements: 8, p, seed, stream, advance: 0 };
+    gpu.run(&dropout::dropout(&call));
     let expected: Vec<f64> = drawn.iter().map(|&u| if u >= p { NAN } else { 0.0 }).collect();
     assert_same("dropout", &gpu.read_floats(Float::F32, y, 8), &expected);
 }

@@ -27,8 +27,6 @@ mod forward;
 mod geometry;
 mod panel;
 mod reference;
-#[cfg(test)]
-mod tests;
 mod tile;
 
 use warpsmith_autograd::{

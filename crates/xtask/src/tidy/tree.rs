@@ -12,8 +12,8 @@ const HIDDEN: &[&str] = &[".cargo", ".ci", ".github"];
 
 /// What is read as text; everything else (weights, pictures) is data.
 const TEXT: &[&str] = &[
-    "rs", "cu", "cuh", "ptx", "h", "toml", "md", "py", "sh", "yml", "yaml", "json", "html", "css", "js", "txt",
-    "lock",
+    "rs", "cu", "cuh", "ptx", "h", "toml", "md", "py", "sh", "yml", "yaml", "json", "html", "css", "js",
+    "txt", "lock",
 ];
 
 /// One text file.

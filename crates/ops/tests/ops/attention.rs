@@ -1,9 +1,9 @@
 //! What the sweep of the registry cannot see: bits across chunks, threads and layouts, and what masked keys may hold.
 
 use warpsmith_autograd::TensorExt;
-use warpsmith_tensor::{Device, Kind, Layout, Rng, Shape};
-
-use super::*;
+use warpsmith_ops::attention::{AttentionOptions, Dropout, Mask};
+use warpsmith_ops::prelude::*;
+use warpsmith_tensor::{DType, Device, Kind, Layout, Rng, Seed, Shape, Tensor};
 
 const CAUSAL: AttentionOptions =
     AttentionOptions { scale: None, mask: Mask::Causal, key_lengths: None, dropout: None };
