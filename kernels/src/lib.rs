@@ -28,6 +28,7 @@ pub mod fill;
 pub mod gemv;
 pub mod index;
 pub mod index_add;
+pub mod ladder;
 pub mod matmul;
 pub mod normalise;
 pub mod optimise;
@@ -51,9 +52,10 @@ pub use space::{Dims, MAX_DIMS, Operand, Space, dims};
 /// Declares the kernels' modules and derives [`entries`] from the list.
 macro_rules! kernels {
     ($($module:ident,)*) => {
-        /// Every entry of every kernel, in the order of the list.
+        /// Every entry of every kernel, in the order of the list, and those of the ladders.
         pub fn entries() -> Vec<&'static Entry> {
-            [$($module::ENTRIES),*].concat().into_iter().flatten().collect()
+            let shipping = [$($module::ENTRIES),*].concat().into_iter().flatten();
+            shipping.chain(ladder::entries()).collect()
         }
     };
 }

@@ -10,12 +10,18 @@ module!("softmax");
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct SoftmaxArgs {
+pub(crate) struct SoftmaxArgs {
     y: u64,
     x: u64,
     rows: u64,
     n: u32,
     unused: u32,
+}
+
+impl SoftmaxArgs {
+    pub(crate) fn new(s: &Softmax) -> Self {
+        Self { y: s.y, x: s.x, rows: s.rows, n: s.n, unused: 0 }
+    }
 }
 
 #[repr(C)]
@@ -65,9 +71,8 @@ pub struct Softmax {
 /// The launch of the forward pass.
 pub fn forward(s: &Softmax) -> Launch {
     let table = if s.form == Form::Log { &LOG_SOFTMAX } else { &SOFTMAX };
-    let params = SoftmaxArgs { y: s.y, x: s.x, rows: s.rows, n: s.n, unused: 0 };
     let (grid, block) = geometry(s.rows, s.n.into());
-    table[s.dtype as usize].launch_in(grid, block, &params)
+    table[s.dtype as usize].launch_in(grid, block, &SoftmaxArgs::new(s))
 }
 
 /// dx from g and y, all gapless (rows, n).

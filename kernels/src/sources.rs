@@ -20,7 +20,7 @@ pub fn source_of(module: &crate::Module) -> Option<&'static str> {
 
 /// Every source file: its path in the repository, and its text.
 pub fn sources() -> &'static [(&'static str, &'static str)] {
-    static SOURCES: [(&str, &str); 53] = sources! {
+    static SOURCES: [(&str, &str); 73] = sources! {
         "attention_backward.cu",
         "attention_delta.cu",
         "attention_f32.cu",
@@ -51,6 +51,26 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "swiglu.cu",
         "unary.cu",
         "unary_backward.cu",
+        "ladder/attention/01_three_kernels.cu",
+        "ladder/attention/02_fused.cu",
+        "ladder/attention/03_tiled.cu",
+        "ladder/attention/04_tensor_cores.cu",
+        "ladder/attention/05_backward_three_kernels.cu",
+        "ladder/attention/args.cuh",
+        "ladder/matmul/01_naive.cu",
+        "ladder/matmul/02_coalesced.cu",
+        "ladder/matmul/03_shared_tile.cu",
+        "ladder/matmul/04_register_tile.cu",
+        "ladder/matmul/05_vectorised.cu",
+        "ladder/matmul/06_tensor_cores.cu",
+        "ladder/matmul/07_swizzled_pipeline.cu",
+        "ladder/matmul/args.cuh",
+        "ladder/softmax/args.cuh",
+        "ladder/softmax/01_three_passes.cu",
+        "ladder/softmax/02_online.cu",
+        "ladder/softmax/03_warp_per_row.cu",
+        "ladder/softmax/04_vectorised.cu",
+        "ladder/softmax/05_shared_memory.cu",
         "ptx/convert.cuh",
         "ptx/cp_async.cuh",
         "ptx/exponential.cuh",

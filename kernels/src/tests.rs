@@ -101,10 +101,19 @@ fn line_tables_name_sources_of_this_repository_alone() {
 #[test]
 fn every_built_file_belongs_to_a_kernel() {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("built");
-    let names =
-        std::fs::read_dir(built).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names = Vec::new();
+    let mut folders = vec![built.clone()];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                names.push(path.strip_prefix(&built).unwrap().to_str().unwrap().to_owned());
+            }
+        }
+    }
     let known = modules();
-    for name in names.filter(|name| name.ends_with(".ptx")) {
-        assert!(known.iter().any(|module| format!("{}.ptx", module.name) == name), "{name} is nobody's");
+    for name in names.iter().filter(|name| name.ends_with(".ptx")) {
+        assert!(known.iter().any(|module| format!("{}.ptx", module.name) == *name), "{name} is nobody's");
     }
 }

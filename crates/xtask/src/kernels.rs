@@ -65,7 +65,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
 fn all(is_check: bool, modules: Vec<String>) -> Result<String, Failure> {
     let places = Places::around_current_folder()?;
     let pins = Pins::read(&places.kernels.join("toolchain.toml"))?;
-    let known = names_of(&places.kernels, "cu")?;
+    let known = modules_of(&places.kernels, "cu")?;
     if let Some(odd) = modules.iter().find(|name| !known.contains(name)) {
         return Err(format!("there is no kernels/{odd}.cu"));
     }
@@ -113,15 +113,30 @@ pub fn names_of(folder: &Path, extension: &str) -> Result<Vec<String>, Failure> 
     Ok(names)
 }
 
+/// Names of modules: the files of a folder that have the extension, and those of the ladders in it as
+/// `ladder/<op>/<name>`.
+pub fn modules_of(folder: &Path, extension: &str) -> Result<Vec<String>, Failure> {
+    let mut names = names_of(folder, extension)?;
+    let ladders = folder.join("ladder");
+    let ops = fs::read_dir(&ladders).map_err(|error| format!("{}: {error}", ladders.display()))?;
+    for op in ops.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        let op_name = op.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        names.extend(names_of(&op, extension)?.iter().map(|name| format!("ladder/{op_name}/{name}")));
+    }
+    names.sort();
+    Ok(names)
+}
+
 /// PTX that is left of a source that is gone.
 fn orphans(folder: &Path, known: &[String]) -> Result<(), Failure> {
-    match names_of(folder, "ptx")?.into_iter().find(|name| !known.contains(name)) {
+    match modules_of(folder, "ptx")?.into_iter().find(|name| !known.contains(name)) {
         None => Ok(()),
         Some(name) => Err(format!("built/{name}.ptx has no source: delete it")),
     }
 }
 
-/// Writes a file.
+/// Writes a file, and makes its folder if there is none.
 pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+    let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+    folder.and_then(|()| fs::write(path, text)).map_err(|error| format!("{}: {error}", path.display()))
 }

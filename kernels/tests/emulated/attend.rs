@@ -2,10 +2,11 @@
 
 use warpsmith_emulator::Schedule;
 use warpsmith_kernels::attention::{self, Attention, Dropout, Gradients, Heads, Mask};
-use warpsmith_kernels::{Float, decode};
+use warpsmith_kernels::{Float, Launch, decode};
 
 use crate::gpu::{Exact, Gpu, check, numbers};
 
+mod ladder;
 mod unbounded;
 
 /// Sizes and attributes of a call.
@@ -275,6 +276,15 @@ fn the_backward_pass_is_the_derivative() {
 }
 
 fn check_backward(dtype: Float, call: &Call) {
+    check_gradients(dtype, call, |_, a, gradients| attention::backward(a, gradients).unwrap().into());
+}
+
+/// The gradients that these launches give, beside the formulas.
+fn check_gradients(
+    dtype: Float,
+    call: &Call,
+    launches: impl Fn(&mut Gpu, &Attention, &Gradients) -> Vec<Launch>,
+) {
     let [batch, tq, tk, heads, kv_heads, width] = call.sizes;
     let mut case = Case::new(Gpu::new(), dtype, call);
     case.gpu.run(&attention::forward(&case.attention).unwrap());
@@ -282,7 +292,8 @@ fn check_backward(dtype: Float, call: &Call) {
     let [dq, dk, dv] = [(tq, heads), (tk, kv_heads), (tk, kv_heads)].map(|(t, h)| case.array(t, h, None));
     let delta = case.gpu.room_for(Float::F32, case.rows());
     let gradients = Gradients { dout: dout.heads, dq: dq.heads, dk: dk.heads, dv: dv.heads, delta };
-    case.gpu.run_all(&attention::backward(&case.attention, &gradients).unwrap());
+    let launches = launches(&mut case.gpu, &case.attention, &gradients);
+    case.gpu.run_all(&launches);
     let out = case.found(&case.out);
     let mut exact =
         [tq * heads, tk * kv_heads, tk * kv_heads].map(|n| vec![Exact::of(0.0); batch * n * width]);

@@ -6,6 +6,7 @@ mod counts;
 mod counts_maps;
 mod gpu;
 mod indices;
+mod ladder;
 mod maps;
 mod products;
 mod reductions;

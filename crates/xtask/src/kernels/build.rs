@@ -34,8 +34,10 @@ pub fn compile(
         let inputs = format!("{header}// script {:016x}\n", hash(&script));
         let is_made = ptx.exists() && fs::read_to_string(&made_of).is_ok_and(|known| known == inputs);
         if !is_made {
-            // Gone until the new one is whole.
+            // Gone until the new one is whole; and a module of a ladder lies in a folder of its own.
             let _ = fs::remove_file(&made_of);
+            let folder = ptx.parent().unwrap_or(&out);
+            fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
             let log = translate(places, tools, &places.kernels, &out, module)?;
             if !log.is_empty() {
                 return Err(format!("the compiler warns, and warnings are errors here:\n{log}"));
