@@ -76,7 +76,7 @@ fn numbers_that_are_not_finite_are_null_and_come_back_as_nan() -> TestResult {
 
 #[test]
 fn iter_counts_as_step_and_unknown_keys_are_passed_over() {
-    let record = Record::from_json(b"{\"iter\": 5, \"train/loss\": 2, \"train/mfu\": 0.4}");
+    let record = Record::from_json(b"{\"iter\": 5, \"train/loss\": 2, \"train/memory\": 0.4}");
     assert_eq!(record, Ok(Record { step: 5, train_loss: Some(2.0), ..Record::default() }));
     for bad in ["", "5", "{}", "{\"step\":-1}", "{\"step\":1,\"lr\":\"x\"}", "{\"step\":1}x"] {
         assert!(Record::from_json(bad.as_bytes()).is_err(), "{bad}");
