@@ -40,6 +40,18 @@ pub enum MemoryError {
         /// The address.
         address: u64,
     },
+    /// The address belongs to no allocation, and lies soon after the end of one.
+    #[error("{address:#x} lies {over} bytes past the end of an allocation of {bytes} bytes at {base:#x}")]
+    Behind {
+        /// The address.
+        address: u64,
+        /// Bytes from the end to the address.
+        over: u64,
+        /// Where the allocation begins.
+        base: u64,
+        /// Its size.
+        bytes: u64,
+    },
     /// The address belonged to an allocation that was freed.
     #[error("{address:#x} lies in {bytes} bytes at {base:#x} that were freed")]
     Freed {
@@ -258,11 +270,7 @@ impl Memory {
     pub(crate) fn find(&self, address: u64, count: u64) -> Result<&Allocation, MemoryError> {
         let below = self.allocations.range(..=address).next_back().map(|(_, allocation)| allocation);
         let Some(found) = below.filter(|found| address - found.base < found.bytes) else {
-            let freed = self.freed.range(..=address).next_back();
-            return Err(match freed.filter(|(base, bytes)| address - **base < **bytes) {
-                Some((&base, &bytes)) => MemoryError::Freed { address, base, bytes },
-                None => MemoryError::NotAllocated { address },
-            });
+            return Err(self.missing(address));
         };
         let left = found.bytes - (address - found.base);
         if count > left {
@@ -270,6 +278,21 @@ impl Memory {
             return Err(MemoryError::PastEnd { address, count, over: count - left, base, bytes });
         }
         Ok(found)
+    }
+
+    /// Why no allocation holds an address.
+    fn missing(&self, address: u64) -> MemoryError {
+        let freed = self.freed.range(..=address).next_back();
+        if let Some((&base, &bytes)) = freed.filter(|(base, bytes)| address - **base < **bytes) {
+            return MemoryError::Freed { address, base, bytes };
+        }
+        let below = self.allocations.range(..=address).next_back().map(|(_, allocation)| allocation);
+        match below.filter(|below| !below.is_managed && address - below.base - below.bytes < RED_ZONE) {
+            Some(&Allocation { base, bytes, .. }) => {
+                MemoryError::Behind { address, over: address - base - bytes, base, bytes }
+            }
+            None => MemoryError::NotAllocated { address },
+        }
     }
 
     /// The allocation that has bytes among the `count` bytes at `address`; red zones keep a second one far away.
@@ -326,7 +349,9 @@ mod tests {
         let past = MemoryError::PastEnd { address: a + 99, count: 2, over: 1, base: a, bytes: 100 };
         assert_eq!(memory.write(a + 99, &[0; 2]), Err(past));
         assert_eq!(memory.free(a + 4), Err(MemoryError::NotTheStart { address: a + 4, base: a }));
-        assert_eq!(memory.read(a + 100, &mut [0]), Err(MemoryError::NotAllocated { address: a + 100 }));
+        let behind = MemoryError::Behind { address: a + 107, over: 7, base: a, bytes: 100 };
+        assert_eq!(memory.read(a + 107, &mut [0]), Err(behind));
+        assert_eq!(memory.read(a - 1, &mut [0]), Err(MemoryError::NotAllocated { address: a - 1 }));
         memory.free(a).unwrap();
         let freed = MemoryError::Freed { address: a, base: a, bytes: 100 };
         assert_eq!((memory.free(a), memory.live_bytes()), (Err(freed), 0));

@@ -15,13 +15,19 @@ pub struct ParseError {
     pub line: u32,
     /// The line as written.
     pub text: String,
+    /// The line of the CUDA source that it comes from, if the text says so.
+    pub source: Option<SourceLine>,
     /// What was expected and what came.
     pub sentence: String,
 }
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ptx line {}: {}\n    {}", self.line, self.sentence, self.text.trim())
+        write!(f, "ptx line {}", self.line)?;
+        if let Some(source) = &self.source {
+            write!(f, ", from {}:{}", source.file, source.line)?;
+        }
+        write!(f, ": {}\n    {}", self.sentence, self.text.trim())
     }
 }
 
@@ -112,7 +118,8 @@ impl Program {
     pub fn parse(text: &str) -> Result<Program, ParseError> {
         build::program(text).map_err(|mistake| {
             let line = text.lines().nth(mistake.line.saturating_sub(1) as usize).unwrap_or("");
-            ParseError { line: mistake.line, text: line.to_owned(), sentence: mistake.sentence }
+            let source = declared_source(text, mistake.line);
+            ParseError { line: mistake.line, text: line.to_owned(), source, sentence: mistake.sentence }
         })
     }
 
@@ -132,4 +139,24 @@ impl Program {
         let path = self.files.iter().find(|(number, _)| *number == file).map(|(_, path)| path.clone())?;
         (line != 0).then(|| Box::new(SourceLine { file: path, line }))
     }
+}
+
+/// What the last `.loc` before a line of a text says, within the line's function. The text may not be PTX, so it is read by
+/// lines.
+fn declared_source(text: &str, line: u32) -> Option<SourceLine> {
+    let mut last = None;
+    for text in text.lines().take(line as usize).map(str::trim) {
+        if text.contains(".entry ") || text.contains(".func ") {
+            last = None;
+        }
+        if let Some(place) = text.strip_prefix(".loc") {
+            let mut numbers = place.split_whitespace();
+            last = numbers.next().zip(numbers.next());
+        }
+    }
+    let (file, line) = last?;
+    let files = text.lines().filter_map(|text| text.trim().strip_prefix(".file"));
+    let names = files.filter_map(|declared| declared.trim().strip_prefix(file)?.trim().strip_prefix('"'));
+    let name = names.filter_map(|name| name.split('"').next()).next()?;
+    Some(SourceLine { file: name.to_owned(), line: line.parse().ok()? })
 }

@@ -60,6 +60,11 @@ impl Conversion {
         self.pair
     }
 
+    /// True if the result is clamped (`.sat`).
+    pub fn saturates(&self) -> bool {
+        self.saturate
+    }
+
     /// Converts the register value `bits`.
     #[inline]
     pub fn apply(&self, bits: u64) -> u64 {

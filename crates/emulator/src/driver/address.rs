@@ -1,4 +1,4 @@
-//! `cuGetProcAddress`: the exported call behind a name without a suffix, at a version.
+//! `cuGetProcAddress`: the exported call behind a name without a suffix, at a version; also one that only refuses.
 
 use std::ffi::c_void;
 
@@ -6,6 +6,7 @@ use super::abi::{Out, Text};
 use super::code::Code;
 use super::exports::find;
 use super::failure::Outcome;
+use super::unsupported;
 
 /// Calls that changed more than once, or lately: a name, and since which version which suffix stands for it.
 const VERSIONS: &[(&str, &[(i32, &str)])] = &[
@@ -65,7 +66,9 @@ pub(crate) fn get(
 
 fn look_up(name: &str, version: i32) -> Result<*mut c_void, u32> {
     let Some((_, since)) = VERSIONS.iter().find(|(versioned, _)| *versioned == name) else {
-        return find(&format!("{name}_v2")).or_else(|| find(name)).ok_or(NO_SYMBOL);
+        let newer = format!("{name}_v2");
+        let refusing = || unsupported::find(&newer).or_else(|| unsupported::find(name));
+        return find(&newer).or_else(|| find(name)).or_else(refusing).ok_or(NO_SYMBOL);
     };
     let newest = since.iter().rev().find(|(since, _)| *since <= version).ok_or(OLD_VERSION)?;
     find(&format!("{name}{}", newest.1)).ok_or(NO_SYMBOL)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::abi::{In, Out};
 use super::code::Code;
 use super::device::{GLOBAL_BYTES, check_device};
-use super::failure::{Failure, Outcome, note};
+use super::failure::{Failure, Outcome, say};
 use super::handle::Object;
 use super::state::{Driver, current, current_handle, driver, lock, with_stack};
 use super::stream::Stream;
@@ -104,18 +104,34 @@ impl Driver {
         let context = self.context(handle)?;
         self.contexts.remove(handle)?;
         context.destroyed.store(true, Ordering::Release);
-        let own: u64 = self.modules_of(handle).map(|module| module.bytes()).sum();
+        let own: Vec<u64> = self.modules_of(handle).flat_map(|module| module.globals.clone()).collect();
         self.modules.drop_if(|module| module.context.handle == handle);
         self.functions.drop_if(|function| function.module.context.handle == handle);
         self.streams.drop_if(|stream| stream.context == handle);
         self.events.drop_if(|event| event.context == handle);
         self.captures.drop_if(|capture| capture.context == handle);
-        let leaked = context.memory().live_bytes().saturating_sub(own);
-        if leaked > 0 {
-            note(format!("the context {handle:#x} ended with {leaked} bytes allocated and never freed"));
+        let memory = context.memory();
+        let leaked: Vec<(u64, u64)> =
+            memory.allocations().filter(|(address, _)| !own.contains(address)).collect();
+        // What a lost context holds cannot be freed any more.
+        if !leaked.is_empty() && lock(&context.fault).is_none() {
+            say(told(handle, &leaked));
         }
         Ok(())
     }
+}
+
+/// What is said of allocations, as (address, bytes), that outlive their context.
+fn told(context: usize, leaked: &[(u64, u64)]) -> String {
+    const SHOWN: usize = 4;
+    let bytes: u64 = leaked.iter().map(|(_, bytes)| bytes).sum();
+    let mut places: Vec<String> =
+        leaked.iter().take(SHOWN).map(|(address, bytes)| format!("{bytes} at {address:#x}")).collect();
+    if leaked.len() > SHOWN {
+        places.push(format!("{} more", leaked.len() - SHOWN));
+    }
+    let places = places.join(", ");
+    format!("the context {context:#x} ended with {bytes} bytes allocated and never freed: {places}")
 }
 
 /// `cuCtxCreate_v2`.

@@ -62,10 +62,20 @@ pub(crate) fn enter(call: &str, body: impl FnOnce() -> Outcome) -> Code {
 }
 
 /// Keeps a sentence for [`last`], and prints it if `WARPSMITH_EMULATOR_LOG=1`.
-pub(crate) fn note(sentence: String) {
+fn note(sentence: String) {
     if *LOGGING {
         eprintln!("warpsmith emulator: {sentence}");
     }
+    keep(sentence);
+}
+
+/// Keeps a sentence for [`last`], and prints it: no code that a caller sees tells of it.
+pub(crate) fn say(sentence: String) {
+    eprintln!("warpsmith emulator: {sentence}");
+    keep(sentence);
+}
+
+fn keep(sentence: String) {
     // A thread that is ending has no place for the sentence any more.
     let _ = LAST.try_with(|last| *last.borrow_mut() = sentence);
 }

@@ -30,13 +30,6 @@ impl Object for Arc<Module> {
     const TAG: usize = 2;
 }
 
-impl Module {
-    /// Bytes of its variables.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.program.globals.iter().map(|global| global.bytes.max(1)).sum()
-    }
-}
-
 impl Driver {
     /// The modules of a context.
     pub(crate) fn modules_of(&self, context: usize) -> impl Iterator<Item = &Module> {
@@ -80,7 +73,10 @@ pub(crate) fn load_file(module: Out<usize>, path: Text) -> Outcome {
         std::io::ErrorKind::NotFound => Code::FILE_NOT_FOUND.says(format!("{path}: {error}")),
         _ => Code::INVALID_IMAGE.says(format!("{path}: {error}")),
     })?;
-    place.put(load_text(&text, &mut Jit::default())?);
+    let loaded = load_text(&text, &mut Jit::default());
+    place.put(
+        loaded.map_err(|failure| Failure { sentence: format!("{path}: {}", failure.sentence), ..failure })?,
+    );
     Ok(())
 }
 

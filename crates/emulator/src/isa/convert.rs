@@ -33,7 +33,10 @@ pub(super) fn decode(d: &mut Decoder<'_, '_, '_>) -> Found {
     }
     (d.out.args.a, d.out.args.d, d.out.file) = (source, target, target_file);
     let is_exact_fit = source_file == from.file() && target_file == to.file();
-    if is_exact_fit && let Some(fast) = fast(to, from) {
+    if is_exact_fit
+        && !conversion.saturates()
+        && let Some(fast) = fast(to, from)
+    {
         return Ok(Some(fast));
     }
     Ok(Some(Action::Effect(match source_file {

@@ -22,8 +22,18 @@ pub(super) trait Half: Copy {
         Self::round(if is_exact { cut } else { f32::from_bits(cut.to_bits() | 1) })
     }
 
+    /// The product, which is exact, plus `c`. A sum that is not exact is made odd, so that rounding it again is like rounding
+    /// what it stands for (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
     fn fused(a: Self, b: Self, c: Self) -> f64 {
-        f64::from(a.wide()) * f64::from(b.wide()) + f64::from(c.wide())
+        let (product, c) = (f64::from(a.wide()) * f64::from(b.wide()), f64::from(c.wide()));
+        let sum = product + c;
+        let other = sum - product;
+        let error = (product - (sum - other)) + (c - other);
+        match (sum.to_bits() & 1, error) {
+            (0, error) if error > 0.0 => sum.next_up(),
+            (0, error) if error < 0.0 => sum.next_down(),
+            _ => sum,
+        }
     }
 }
 

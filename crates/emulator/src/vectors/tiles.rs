@@ -119,12 +119,13 @@ fn products(all: &mut Vec<Family>) {
     // behavior of NVIDIA tensor cores", 2021).
     let single = |k: f64| (4.0 * k + 2.0) * k * (-21f64).exp2();
     let half = |k: f64| (4.0 * k + 2.0) * (-10f64).exp2();
-    let forms: [Product; 8] = [
+    let forms: [Product; 9] = [
         ("m16n8k16.row.col.f32.bf16.bf16.f32", [4, 2, 4], Format::F32, single(16.0)),
         ("m16n8k16.row.col.f32.f16.f16.f32", [4, 2, 4], Format::F32, single(16.0)),
         ("m16n8k16.row.col.f16.f16.f16.f16", [4, 2, 2], Format::F16, half(16.0)),
         ("m16n8k8.row.col.f32.bf16.bf16.f32", [2, 1, 4], Format::F32, single(8.0)),
         ("m16n8k8.row.col.f32.f16.f16.f32", [2, 1, 4], Format::F32, single(8.0)),
+        ("m16n8k8.row.col.f16.f16.f16.f16", [2, 1, 2], Format::F16, half(8.0)),
         ("m16n8k8.row.col.f32.tf32.tf32.f32", [4, 2, 4], Format::F32, single(8.0)),
         ("m16n8k4.row.col.f32.tf32.tf32.f32", [2, 1, 4], Format::F32, single(4.0)),
         ("m8n8k4.row.col.f64.f64.f64.f64", [1, 1, 2], Format::F64, 18.0 * (-50f64).exp2()),

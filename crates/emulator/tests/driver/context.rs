@@ -92,9 +92,12 @@ fn a_leak_is_told_at_the_end() {
     // SAFETY: the place is of a context, and the handle of this one.
     unsafe {
         sys::cuCtxCreate_v2(&mut made, 0, 0).result().unwrap();
-        result::malloc_sync(1000).unwrap();
+        for bytes in [600, 400] {
+            result::malloc_sync(bytes).unwrap();
+        }
+        result::free_sync(result::malloc_sync(7).unwrap()).unwrap();
         sys::cuCtxDestroy_v2(made).result().unwrap();
     }
     let said = warpsmith_emulator::last_fault().unwrap();
-    assert!(said.contains("1000 bytes allocated and never freed"), "{said}");
+    assert!(said.contains("1000 bytes allocated and never freed: 600 at 0x7"), "{said}");
 }

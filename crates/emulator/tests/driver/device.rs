@@ -1,4 +1,5 @@
 use std::ffi::{CStr, CString, c_void};
+use std::process::Command;
 
 use cudarc::driver::result::device;
 use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUresult};
@@ -57,9 +58,21 @@ fn each_code_has_the_name_of_the_binding() {
 fn a_call_that_is_missing_refuses() {
     let _context = context();
     let mut texture = std::ptr::null_mut();
-    // SAFETY: the emulator reads none of the arguments.
-    let result = unsafe { sys::cuTexRefCreate(&mut texture) }.result();
-    refused(result, CUresult::CUDA_ERROR_NOT_SUPPORTED, &["cuTexRefCreate"]);
+    for _ in 0..2 {
+        // SAFETY: the emulator reads none of the arguments.
+        let result = unsafe { sys::cuTexRefCreate(&mut texture) }.result();
+        refused(result, CUresult::CUDA_ERROR_NOT_SUPPORTED, &["cuTexRefCreate", "does not have this call"]);
+    }
+}
+
+/// The test above, in a process of its own, whose stderr is read.
+#[test]
+fn a_call_that_is_missing_says_its_name_once() {
+    let words = ["--exact", "device::a_call_that_is_missing_refuses", "--nocapture"];
+    let child = Command::new(std::env::current_exe().unwrap()).args(words).output().unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{said}");
+    assert_eq!(said.matches("cuTexRefCreate is not supported").count(), 1, "{said}");
 }
 
 /// The driver's library, as any loader opens it.
@@ -78,6 +91,9 @@ fn addresses_are_those_of_the_symbols() {
         ("cuCtxCreate", 11000, "cuCtxCreate_v2\0"),
         ("cuCtxCreate", 12080, "cuCtxCreate_v4\0"),
         ("cuLaunchKernel", 4000, "cuLaunchKernel\0"),
+        ("cuStreamGetCtx", 12080, "cuStreamGetCtx\0"),
+        ("cuMemcpy2D", 12080, "cuMemcpy2D_v2\0"),
+        ("cuTexRefCreate", 12080, "cuTexRefCreate\0"),
     ] {
         let (mut address, mut status) =
             (std::ptr::null_mut(), sys::CUdriverProcAddressQueryResult::CU_GET_PROC_ADDRESS_SUCCESS);

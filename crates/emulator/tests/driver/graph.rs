@@ -184,10 +184,13 @@ fn allocations_are_not_captured() {
     // SAFETY: nothing is allocated.
     let alloc = unsafe { stream.alloc::<u8>(8) };
     refused(alloc, CUresult::CUDA_ERROR_NOT_SUPPORTED, &["cuMemAllocAsync", "allocate before the capture"]);
+    let address = data.leak();
     // SAFETY: the address is of an allocation that goes on living.
-    let freed = unsafe { result::free_async(data.leak(), stream.cu_stream()) };
+    let freed = unsafe { result::free_async(address, stream.cu_stream()) };
     refused(freed, CUresult::CUDA_ERROR_NOT_SUPPORTED, &["cuMemFreeAsync"]);
     end(&stream).unwrap();
+    // SAFETY: now it ends.
+    unsafe { result::free_sync(address) }.unwrap();
 }
 
 #[test]

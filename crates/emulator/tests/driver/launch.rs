@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ struct Kernels {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
     module: sys::CUmodule,
+    /// What was allocated, to be freed at the end.
+    owned: RefCell<Vec<u64>>,
 }
 
 /// The size of a launch: grid, block, bytes of dynamic shared memory.
@@ -27,7 +30,7 @@ impl Kernels {
         // SAFETY: a text with its NUL.
         let module = unsafe { result::module::load_data(text.as_ptr().cast()) }
             .unwrap_or_else(|error| panic!("{error}: {:?}", warpsmith_emulator::last_fault()));
-        Kernels { context, stream, module }
+        Kernels { context, stream, module, owned: RefCell::default() }
     }
 
     fn function(&self, name: &str) -> sys::CUfunction {
@@ -61,7 +64,9 @@ impl Kernels {
 
     fn alloc(&self, bytes: usize) -> u64 {
         // SAFETY: the memory is written before it is read.
-        unsafe { result::malloc_sync(bytes) }.unwrap()
+        let address = unsafe { result::malloc_sync(bytes) }.unwrap();
+        self.owned.borrow_mut().push(address);
+        address
     }
 
     fn read<const N: usize>(&self, address: u64) -> [u32; N] {
@@ -69,6 +74,17 @@ impl Kernels {
         // SAFETY: the allocation holds as many values.
         unsafe { result::memcpy_dtoh_sync(&mut values, address) }.unwrap();
         values
+    }
+}
+
+impl Drop for Kernels {
+    fn drop(&mut self) {
+        // Another test's context may be the current one, and this one may be lost by now.
+        let _ = self.context.bind_to_thread();
+        for address in self.owned.take() {
+            // SAFETY: nobody uses it any more; the emulator refuses what was freed before.
+            let _ = unsafe { result::free_sync(address) };
+        }
     }
 }
 
@@ -139,6 +155,18 @@ fn parameters_come_in_one_buffer_too() {
         CUresult::CUDA_ERROR_INVALID_VALUE,
         &["parameter 0 is null"],
     );
+    // SAFETY: nothing is read where nothing is given; the emulator refuses.
+    unsafe {
+        let (function, stream) = (kernels.function("store"), kernels.stream.cu_stream());
+        let null = std::ptr::null_mut();
+        let none = sys::cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, null, null).result();
+        refused(none, CUresult::CUDA_ERROR_INVALID_VALUE, &["store takes 1 parameters", "none were given"]);
+        let mut values = [(&raw mut args).cast()];
+        let mut end = [std::ptr::null_mut()];
+        let (values, end) = (values.as_mut_ptr(), end.as_mut_ptr());
+        let both = sys::cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, stream, values, end).result();
+        refused(both, CUresult::CUDA_ERROR_INVALID_VALUE, &["both ways"]);
+    }
 }
 
 #[test]
@@ -258,6 +286,12 @@ fn each_fault_has_its_code() {
     let misaligned = kernels.launch("misaligned", ONE, &mut [(&raw mut out).cast()]);
     refused(misaligned, CUresult::CUDA_ERROR_MISALIGNED_ADDRESS, &["misaligned"]);
     refused(Kernels::load().launch("stop", ONE, &mut []), CUresult::CUDA_ERROR_LAUNCH_FAILED, &["stop"]);
+    let null = Kernels::load().store(0, 1, 0);
+    refused(
+        null,
+        CUresult::CUDA_ERROR_ILLEGAL_ADDRESS,
+        &["store: block (0,0,0)", "4 bytes at 0x0: a null pointer"],
+    );
     let kernels = Kernels::load();
     let out = kernels.alloc(16);
     // SAFETY: it was just allocated.

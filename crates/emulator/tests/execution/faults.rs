@@ -31,7 +31,8 @@ fn kind(body: &str) -> FaultKind {
 fn addresses_that_belong_to_nobody() {
     let (kind, thread, text) = fault(".loc 1 7 3\nst.global.u32 [%rd3+8], %r1;");
     assert_eq!((kind, thread), (FaultKind::OutOfBounds, 62));
-    for part in ["k:", "thread (62,0,0)", "k.cu:7", "PTX line 19", "st.global.u32 [%rd3+8], %r1;"] {
+    let past = "lies 0 bytes past the end of an allocation of 256 bytes";
+    for part in ["k:", "thread (62,0,0)", "k.cu:7", "PTX line 19", "st.global.u32 [%rd3+8], %r1;", past] {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(self::kind("mov.u64 %rd4, 0;\nld.global.u32 %r5, [%rd4];"), FaultKind::OutOfBounds);
@@ -110,7 +111,12 @@ fn barriers_that_not_all_come_to() {
     let warps = lanes.replace("7;", "32;");
     assert_eq!(kind(&warps), FaultKind::BarrierDivergence);
     let lacking = "setp.lt.u32 %p1, %r1, 32;\n@%p1 bra A;\nbar.sync 1, 64;\nbra B;\nA: bar.sync 2, 64;\nB:";
-    assert_eq!(kind(lacking), FaultKind::Deadlock);
+    let (kind, _, text) = fault(lacking);
+    assert_eq!(kind, FaultKind::Deadlock);
+    // Warp 1 is in line 20, warp 0 in line 22.
+    for who in ["warp 0 at barrier 2, PTX line 22", "warp 1 at barrier 1, PTX line 20"] {
+        assert!(text.contains(who), "{text}");
+    }
     let left = "setp.lt.u32 %p1, %r1, 7;\n@%p1 exit;\nbar.sync 0;\nst.global.u32 [%rd3], %r1;";
     let mut machine = Machine::new(&kernel(left));
     let data = machine.put(&[1u32; 64]);
@@ -123,7 +129,14 @@ fn loops_traps_and_masks() {
     assert_eq!(kind("trap;"), FaultKind::Trap);
     assert_eq!(kind("shfl.sync.idx.b32 %r5, %r1, 0, 31, 1;"), FaultKind::Undefined);
     let wait = "setp.lt.u32 %p1, %r1, 7;\n@%p1 bra A;\nbar.warp.sync -1;\nbra B;\nA: bar.warp.sync -1;\nB:";
-    assert_eq!(kind(wait), FaultKind::Deadlock);
+    let (kind, _, text) = fault(wait);
+    assert_eq!(kind, FaultKind::Deadlock);
+    for who in [
+        "lanes 0xffffff80 wait at PTX line 20 for lanes 0x0000007f",
+        "lanes 0x0000007f wait at PTX line 22 for lanes 0xffffff80",
+    ] {
+        assert!(text.contains(who), "{text}");
+    }
 }
 
 /// A lane spins on a flag that another lane of its warp, or another warp, sets further down.

@@ -66,6 +66,10 @@ fn mistakes_are_named_with_their_line() {
         assert_eq!(error.line, line, "{body}: {error}");
         assert!(error.sentence.contains(word), "{body}: {error}");
     }
+    let text = entry(".loc 1 40 3\nfrob.u32 %r1, %r2;").replace(".visible", ".file 1 \"rows.cu\"\n.visible");
+    let error = Program::parse(&text).unwrap_err();
+    assert!(error.to_string().starts_with("ptx line 9, from rows.cu:40: "), "{error}");
+    assert!(error.to_string().ends_with("frob.u32 %r1, %r2;"), "{error}");
     let newer = Program::parse(".version 99.0\n.target sm_80\n").unwrap_err();
     assert!(newer.sentence.contains("newer"));
     assert!(Program::parse("").is_err());
