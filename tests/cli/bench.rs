@@ -72,6 +72,7 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--preset", "huge"], "gpt2, llama"),
         (&["softmax", "--dtype", "f8"], "f32, bf16 or f16"),
         (&["softmax", "--impl", "nobody"], "leaves nobody"),
+        (&["norm", "--impl", "ladder"], "leaves nobody"),
         (&["softmax", "--kernel", "k.cu"], "FILE.cu:ENTRY"),
         (&["softmax", "--kernel", "k.rs:f"], "k.rs"),
         (&["softmax", "-o", "xml"], "md, csv, json or html"),
@@ -80,6 +81,22 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         let output = place.run(&[&["bench"][..], words, &["--device", "cpu"]].concat());
         assert!(stderr(&output).contains(told), "{words:?}: {}", stderr(&output));
         assert_ne!(output.status.code(), Some(0), "{words:?}");
+    }
+}
+
+#[test]
+fn the_rungs_of_a_ladder_are_named_and_want_a_gpu() {
+    let place = Place::new();
+    for (task, dtype, rungs) in [("softmax", "f32", 6), ("matmul", "bf16", 8), ("attention", "bf16", 5)] {
+        let told = succeeded(&bench(&place, &[task, "--device", "cpu", "--impl", "ladder"]));
+        let rows: Vec<&str> = told.lines().filter(|line| line.contains("| ladder ")).collect();
+        // Two tiny shapes of each.
+        assert_eq!(rows.len(), 2 * rungs, "{told}");
+        let expected = format!("| {task} fwd {dtype} |");
+        assert!(
+            rows.iter().all(|row| row.contains(&expected) && row.contains("does not run on the CPU")),
+            "{told}"
+        );
     }
 }
 

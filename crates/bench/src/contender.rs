@@ -1,5 +1,6 @@
 //! Who computes a case, and how it is brought to the start: checked first, twice, on fresh inputs and poisoned outputs.
 
+use warpsmith_kernels::ladder::Claim;
 use warpsmith_tensor::Tensor;
 
 use crate::oracle::{Verdict, judge};
@@ -23,6 +24,11 @@ pub trait Contender {
     /// Whether it is a stranger, who has to be right on the task's awkward shapes before anything else.
     fn is_guest(&self) -> bool {
         false
+    }
+
+    /// Its number in a ladder of kernels and what it says that it improves, if it is a rung of one.
+    fn rung(&self) -> Option<(usize, &'static [Claim])> {
+        None
     }
 
     /// Gets ready to compute this case on inputs like these, which lie on the device that is measured.

@@ -17,6 +17,15 @@ pub struct Counts {
     pub global_read_sectors: u64,
     /// 32-byte sectors that global writes touched, each instruction of a warp for itself.
     pub global_write_sectors: u64,
+    /// Bytes that lanes read from shared memory.
+    #[serde(default)]
+    pub shared_read_bytes: u64,
+    /// Bytes that lanes wrote to shared memory.
+    #[serde(default)]
+    pub shared_write_bytes: u64,
+    /// Loads and stores of any space, once per warp.
+    #[serde(default)]
+    pub memory_instructions: u64,
     /// Passes over the 32 banks of shared memory beyond the fewest possible.
     pub shared_bank_conflicts: u64,
     /// Floating-point operations of tensor cores.

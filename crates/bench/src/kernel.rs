@@ -14,13 +14,12 @@
 mod geometry;
 mod source;
 
-use warpsmith_autograd::Meta;
 use warpsmith_kernels::{Entry, Launch, Module};
 use warpsmith_tensor::{DType, Tensor};
 
 use crate::contender::{Call, Contender};
+use crate::launched::Launched;
 use crate::tasks::{Case, Pass, preset};
-use crate::tensors::{overwrite, poison};
 use crate::{Error, Result};
 
 pub use geometry::Geometry;
@@ -69,103 +68,47 @@ impl Contender for UserKernel {
 
     fn prepare(&mut self, case: &Case, inputs: &[Tensor]) -> Result<Box<dyn Call>> {
         self.geometry.require(case)?;
-        if inputs.iter().any(|x| x.device().is_cpu()) {
-            let message =
-                "a CUDA kernel does not run on the CPU: use --device cuda, or --device emulated to check it";
-            return Err(Error::Unsupported(message.into()));
-        }
-        let arguments = Arguments::of(case, inputs)?;
+        let mut call = Launched::new(case, inputs)?;
+        let addresses = call.addresses()?;
+        let arguments = Arguments::of(case, addresses)?;
         self.source.require_parameter(arguments.bytes(), || argument_struct(case.work.task(), case.pass))?;
         let symbols = case.work.letters();
         let (grid, block) = (self.geometry.grid(&symbols)?, self.geometry.block(&symbols)?);
         let shared_bytes = self.geometry.shared(&symbols)?;
-        let own = inputs.iter().map(Tensor::copy).collect::<warpsmith_tensor::Result<Vec<_>>>()?;
-        let device = inputs[0].device();
-        let fresh = arguments.written.iter().map(|meta| poison(meta, &device)).collect::<Result<Vec<_>>>()?;
-        let mut call =
-            KernelCall { launch: None, inputs: own, fresh, in_place: case.work.in_place(), arguments };
-        let params = call.params()?;
+        let params = arguments.params();
         let entry = self.entry(params.len());
-        call.launch = Some(Launch { entry, grid, block, shared_bytes, params });
-        Ok(Box::new(call))
+        Ok(Box::new(call.with(vec![Launch { entry, grid, block, shared_bytes, params }])))
     }
 }
 
-/// What the struct holds behind the addresses.
+/// What the struct holds.
 struct Arguments {
-    inputs: usize,
-    /// The outputs that have memory of their own.
-    written: Vec<Meta>,
+    addresses: Vec<u64>,
     letters: Vec<i32>,
     attributes: Vec<f32>,
 }
 
 impl Arguments {
-    fn of(case: &Case, inputs: &[Tensor]) -> Result<Self> {
-        let in_place = case.work.in_place();
-        let is_fresh = |i: &usize| in_place.iter().all(|(output, _)| output != i);
-        let outputs = case.outputs(inputs)?;
-        if !in_place.is_empty() && outputs.len() > in_place.len() {
-            return Err(Error::Unsupported("a kernel of the user's updates one parameter: shape 1xE".into()));
-        }
-        let written = (0..outputs.len()).filter(is_fresh).map(|i| outputs[i]).collect();
+    fn of(case: &Case, addresses: Vec<u64>) -> Result<Self> {
         let letter = |(name, size): (&str, usize)| {
             i32::try_from(size).map_err(|_| Error::Unsupported(format!("{name} = {size} is no int")))
         };
         let letters = case.work.letters().into_iter().map(letter).collect::<Result<_>>()?;
         let attributes = case.work.attributes().into_iter().map(|(_, value)| value as f32).collect();
-        Ok(Self { inputs: inputs.len(), written, letters, attributes })
+        Ok(Self { addresses, letters, attributes })
     }
 
     fn bytes(&self) -> usize {
-        let pointers = 8 * (self.inputs + self.written.len());
-        (pointers + 4 * (self.letters.len() + self.attributes.len())).next_multiple_of(8)
-    }
-}
-
-struct KernelCall {
-    launch: Option<Launch>,
-    inputs: Vec<Tensor>,
-    fresh: Vec<Tensor>,
-    in_place: &'static [(usize, usize)],
-    arguments: Arguments,
-}
-
-impl KernelCall {
-    fn params(&mut self) -> Result<Vec<u8>> {
-        let mut bytes = Vec::with_capacity(self.arguments.bytes());
-        for tensor in self.inputs.iter_mut().chain(&mut self.fresh) {
-            bytes.extend(tensor.device_address_mut()?.to_le_bytes());
-        }
-        self.arguments.letters.iter().for_each(|letter| bytes.extend(letter.to_le_bytes()));
-        self.arguments.attributes.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
-        bytes.resize(self.arguments.bytes(), 0);
-        Ok(bytes)
-    }
-}
-
-impl Call for KernelCall {
-    fn load(&mut self, inputs: &[Tensor]) -> Result<()> {
-        self.inputs.iter_mut().zip(inputs).try_for_each(|(own, new)| overwrite(own, new))
+        (8 * self.addresses.len() + 4 * (self.letters.len() + self.attributes.len())).next_multiple_of(8)
     }
 
-    fn poison(&mut self) -> Result<()> {
-        let device = self.inputs[0].device();
-        let pairs = self.fresh.iter_mut().zip(&self.arguments.written);
-        pairs.into_iter().try_for_each(|(output, meta)| overwrite(output, &poison(meta, &device)?))
-    }
-
-    fn run(&mut self) -> Result<()> {
-        let launch =
-            self.launch.as_ref().ok_or_else(|| Error::Failed("the kernel was not prepared".into()))?;
-        Ok(self.inputs[0].device().launch(launch)?)
-    }
-
-    fn outputs(&mut self) -> Result<Vec<Tensor>> {
-        // Copies: who holds them must not move what the kernel writes to.
-        self.inputs[0].device().synchronize()?;
-        let written = self.in_place.iter().map(|(_, input)| &self.inputs[*input]).chain(&self.fresh);
-        Ok(written.map(Tensor::copy).collect::<warpsmith_tensor::Result<_>>()?)
+    fn params(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes());
+        self.addresses.iter().for_each(|address| bytes.extend(address.to_le_bytes()));
+        self.letters.iter().for_each(|letter| bytes.extend(letter.to_le_bytes()));
+        self.attributes.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+        bytes.resize(self.bytes(), 0);
+        bytes
     }
 }
 

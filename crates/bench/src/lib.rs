@@ -6,7 +6,8 @@
 //! is a [`record::Record`], written as Markdown, CSV, JSON or one HTML page ([`output`]).
 //!
 //! - [`tasks`]: what is computed, on which sizes; FLOPs and bytes come from the ops' own formulas.
-//! - [`contender`]: who computes it. [`engine`] is this engine, [`kernel`] a kernel of the user's, [`torch`] PyTorch in a
+//! - [`contender`]: who computes it. [`engine`] is this engine, [`ladder`] the kernels from naive to
+//!   shipping, [`kernel`] a kernel of the user's, [`torch`] PyTorch in a
 //!   process of its own. A Rust user implements [`contender::Contender`].
 //! - [`session`]: the run itself. [`difference`]: what changed between two of them.
 #![deny(unsafe_code)]
@@ -19,6 +20,8 @@ pub mod difference;
 pub mod engine;
 mod error;
 pub mod kernel;
+pub mod ladder;
+mod launched;
 pub mod machine;
 #[allow(unsafe_code, reason = "the C interface of NVRTC")]
 pub mod nvrtc;

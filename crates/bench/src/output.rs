@@ -1,7 +1,10 @@
 //! A record as text: Markdown, CSV, JSON, or one HTML page.
 
+mod chart;
 mod columns;
 mod html;
+mod lengths;
+mod traffic;
 
 use std::fmt::Write;
 use std::str::FromStr;

@@ -91,6 +91,20 @@ pub struct Row {
     pub time: Option<Time>,
     /// The counts, if the device counts.
     pub counts: Option<Counts>,
+    /// Which rung of a ladder it is, and what it gains over the one below.
+    #[serde(default)]
+    pub step: Option<Step>,
+}
+
+/// A rung of a ladder beside the one below.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number, from 1.
+    pub number: usize,
+    /// How many times as fast it is: the median of the rounds.
+    pub times_as_fast: Option<f64>,
+    /// What it says that it does less often, and how many times fewer there were; `null` if none are left.
+    pub times_fewer: Vec<(String, Option<f64>)>,
 }
 
 /// The times of a row.

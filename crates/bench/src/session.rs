@@ -5,6 +5,7 @@ use warpsmith_tensor::{DType, Device, Shape, Tensor};
 use crate::clock::{Cache, Clock, Timed};
 use crate::contender::{Call, Contender, prove, prove_twice};
 use crate::counts::{Counts, Meter};
+use crate::ladder::gains;
 use crate::machine;
 use crate::oracle::Verdict;
 use crate::record::{Ceilings, Method, Row, Status, Time};
@@ -113,6 +114,9 @@ impl<'a> Session<'a> {
             }
         }
         compare(&mut rows, &entries);
+        let rungs: Vec<_> = contenders.iter().map(|contender| contender.rung()).collect();
+        let samples = |i| entries.iter().find(|entry| entry.index == i).map_or(&[][..], |e| &e.seconds[..]);
+        gains(&mut rows, &rungs, &(0..rungs.len()).map(samples).collect::<Vec<_>>());
         Ok(rows)
     }
 
@@ -329,6 +333,7 @@ fn blank(case: &Case, implementation: String, bytes: u64, flops: u64) -> Row {
         flops,
         time: None,
         counts: None,
+        step: None,
     }
 }
 

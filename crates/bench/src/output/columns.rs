@@ -1,10 +1,10 @@
 //! The table that Markdown and HTML share: its columns, and what stands above it.
 
 use crate::machine::Power;
-use crate::record::{Record, Row, Status};
+use crate::record::{Record, Row, Status, Step};
 
 /// The columns: name, and whether it holds numbers.
-pub const COLUMNS: [(&str, bool); 12] = [
+pub const COLUMNS: [(&str, bool); 13] = [
     ("task", false),
     ("shape", false),
     ("by", false),
@@ -13,6 +13,7 @@ pub const COLUMNS: [(&str, bool); 12] = [
     ("GB/s", true),
     ("of ceiling", true),
     ("× first", true),
+    ("step", true),
     ("read", true),
     ("written", true),
     ("clocks", false),
@@ -37,11 +38,22 @@ pub fn cells(row: &Row, record: &Record) -> Vec<String> {
                 t.ratio_bounds.map_or(String::new(), |(low, high)| format!(" [{low:.2}, {high:.2}]"));
             t.ratio.map(|ratio| format!("{ratio:.2}{bounds}"))
         })),
+        text(row.step.as_ref().map(step)),
         bytes(|c| c.global_read_bytes),
         bytes(|c| c.global_write_bytes),
         text(time.and_then(|t| t.power.as_ref().map(clocks))),
         note(row),
     ]
+}
+
+/// What a rung gains over the one below.
+fn step(step: &Step) -> String {
+    let speed = step.times_as_fast.map(|times| format!("{times:.2} × as fast"));
+    let fewer = step.times_fewer.iter().map(|(what, times)| match times {
+        Some(times) => format!("{} × fewer {what}", short(*times)),
+        None => format!("no {what}"),
+    });
+    speed.into_iter().chain(fewer).collect::<Vec<_>>().join(", ")
 }
 
 fn note(row: &Row) -> String {
@@ -132,10 +144,19 @@ pub fn short(value: f64) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+/// Bytes in the unit that fits.
+pub fn size(bytes: u64) -> String {
     match bytes {
         b if b < 10 << 10 => format!("{b} B"),
         b if b < 10 << 20 => format!("{} KiB", b >> 10),
         b => format!("{} MiB", b >> 20),
     }
+}
+
+/// A count with a blank between its thousands.
+pub fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|part| str::from_utf8(part).ok()).collect();
+    groups.join("\u{202f}")
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
+use super::chart::{Frame, HEIGHT, WIDTH};
 use super::columns::{COLUMNS, cells, duration, facts, short};
+use super::lengths::lengths;
+use super::traffic::traffic;
 use crate::record::{Record, Row};
 
 /// The whole page.
@@ -12,18 +15,20 @@ pub fn page(record: &Record) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>Kernel bench: {title}</title>\n\
-         <style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>Kernel bench</h1>\n{facts}{roofline}{bars}{table}</main>\n\
+         <style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>Kernel bench</h1>\n{facts}{roofline}{lengths}{bars}{traffic}{table}</main>\n\
          </body>\n</html>\n",
         title = escape(&record.machine.name),
         style = include_str!("page.css"),
         facts = facts_html(record),
         roofline = roofline(record),
+        lengths = lengths(record),
         bars = bars(record),
+        traffic = traffic(record),
         table = table(record),
     )
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -107,12 +112,7 @@ fn roofline(record: &Record) -> String {
         return String::new();
     }
     let ridge = top / copy;
-    let xs = || points.iter().map(|p| p.0).chain([ridge]);
-    let ys = || points.iter().map(|p| p.1).chain([top]);
-    let frame = Frame {
-        x: [xs().fold(f64::INFINITY, f64::min) / 2.0, xs().fold(0.0, f64::max) * 2.0],
-        y: [ys().fold(f64::INFINITY, f64::min) / 2.0, ys().fold(0.0, f64::max) * 2.0],
-    };
+    let frame = Frame::around(points.iter().map(|p| (p.0, p.1)).chain([(ridge, top)]));
     let mut svg = String::new();
     let (left, right) = (frame.x[0].min(ridge), frame.x[1].max(ridge));
     let roof = [(left, left * copy), (ridge, top), (right, top)];
@@ -134,65 +134,14 @@ fn roofline(record: &Record) -> String {
             escape(&title)
         );
     }
-    for decade in decades(frame.x) {
-        let (x, _) = frame.place(decade, frame.y[0]);
-        let _ = writeln!(
-            svg,
-            "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            HEIGHT - 22.0,
-            plain(decade)
-        );
-    }
-    for decade in decades(frame.y) {
-        let (_, y) = frame.place(frame.x[0], decade);
-        let _ = writeln!(
-            svg,
-            "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 8.0,
-            y + 4.0,
-            plain(decade)
-        );
-    }
+    svg += &frame.axes();
     format!(
         "<h2>Roofline</h2>\n<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Roofline\">\n{svg}\
-         <text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\">FLOP per byte (each tensor once)</text>\n\
-         <text x=\"12\" y=\"16\">GFLOP/s</text>\n</svg>\n\
+         {titles}</svg>\n\
          <figcaption>The line is what this run measured: {copy} GB/s of copy, {top} GFLOP/s of matrix product. \
          <i class=\"key first\"></i> first of its case <i class=\"key other\"></i> others</figcaption></figure>\n",
-        x = WIDTH / 2.0,
-        y = HEIGHT - 4.0,
+        titles = Frame::titles("FLOP per byte (each tensor once)", "GFLOP/s"),
         copy = short(copy),
         top = short(top),
     )
-}
-
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 360.0;
-const LEFT: f64 = 70.0;
-const BOTTOM: f64 = 42.0;
-const TOP: f64 = 24.0;
-
-/// The ranges of both axes, which are logarithmic.
-struct Frame {
-    x: [f64; 2],
-    y: [f64; 2],
-}
-
-impl Frame {
-    fn place(&self, x: f64, y: f64) -> (f64, f64) {
-        let share = |value: f64, [low, high]: [f64; 2]| (value / low).ln() / (high / low).ln();
-        (
-            LEFT + (WIDTH - LEFT - 16.0) * share(x, self.x),
-            HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share(y, self.y).clamp(0.0, 1.0),
-        )
-    }
-}
-
-fn decades([low, high]: [f64; 2]) -> Vec<f64> {
-    let (from, to) = (low.log10().ceil() as i32, high.log10().floor() as i32);
-    (from..=to).map(|power| 10f64.powi(power)).collect()
-}
-
-fn plain(value: f64) -> String {
-    if value >= 1e6 { format!("{value:.0e}") } else { value.to_string() }
 }

@@ -55,6 +55,7 @@ fn markdown_has_a_line_per_row_and_shows_why_a_row_has_no_time() {
     assert!(table[0].contains("| × first |") && table[2].contains("88 % copy"), "{text}");
     assert!(table[3].contains("2.10 [2.00, 2.20]"), "{text}");
     assert!(table[4].contains("REFUSED, not timed: wrong: all zeros"), "{text}");
+    assert!(table[2].contains("1.50 × as fast, 2.00 × fewer bytes read, no bank conflicts"), "{text}");
     assert!(text.contains("copy 3000 GB/s") && text.contains("1980 MHz"), "{text}");
 }
 

@@ -14,7 +14,7 @@ use warpsmith_tensor::{DType, Device};
 use crate::{case, passes, quick};
 
 /// Recording takes the device's one stream, and a fault ends the device: one test at a time, each with a fresh one.
-fn alone() -> (MutexGuard<'static, ()>, Device) {
+pub fn alone() -> (MutexGuard<'static, ()>, Device) {
     static ONE: Mutex<()> = Mutex::new(());
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     warpsmith_emulator::install().expect("the emulator is built beside the tests");
@@ -35,7 +35,7 @@ impl Meter for Explains {
 }
 
 /// The rows of a case on the emulated device.
-fn rows(case: &Case, device: &Device, contenders: Vec<Box<dyn Contender>>) -> Vec<Row> {
+pub fn rows(case: &Case, device: &Device, contenders: Vec<Box<dyn Contender>>) -> Vec<Row> {
     let mut contenders = contenders;
     Session::new(device, quick(), &Explains).unwrap().case(case, &mut contenders).unwrap()
 }

@@ -4,6 +4,8 @@ mod cheats;
 #[cfg(all(feature = "cuda", target_os = "linux"))]
 mod emulated;
 mod honest;
+#[cfg(all(feature = "cuda", target_os = "linux"))]
+mod ladder;
 
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@ use warpsmith_bench::counts::NoMeter;
 use warpsmith_bench::difference::{compare, doubts};
 use warpsmith_bench::engine::Engine;
 use warpsmith_bench::kernel::{UserKernel, argument_struct, compile, starter};
+use warpsmith_bench::ladder;
 use warpsmith_bench::machine::Machine;
 use warpsmith_bench::output::Format;
 use warpsmith_bench::record::{Record, Row, SCHEMA};
@@ -53,8 +54,8 @@ pub fn command() -> Command {
         )
         .arg(value("shapes", "S,..", "Sizes, such as 1x1024x12x64.".into()).conflicts_with("preset"))
         .arg(value("preset", "P,..", format!("Known sizes: {} [default: tiny].", presets.join("; "))))
-        .arg(value("dtype", "D,..", "f32, bf16, f16 [default: f32].".into()))
-        .arg(value("impl", "NAME,..", "Only contenders whose name contains one of these [default: all].".into()))
+        .arg(value("dtype", "D,..", "f32, bf16, f16 [default: f32, of a ladder its own].".into()))
+        .arg(value("impl", "NAME,..", "Only contenders whose name contains one of these; ladder: our kernels from naive to shipping [default: all but ladder].".into()))
         .arg(device::arg())
         .arg(
             Arg::new("vs")
@@ -155,7 +156,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let kernels: Vec<&String> = args.get_many("kernel").into_iter().flatten().collect();
     for case in asked.cases() {
         eprintln!("bench: {}", case.name());
-        let mut all = crowd(args, &device, &torch, case.work.task(), &kernels)?;
+        let mut all = crowd(args, &device, &torch, &case, &kernels)?;
         record.rows.extend(session.case(&case, &mut all)?);
     }
     measure_against(&mut record.ceilings, &mut record.rows);
@@ -192,7 +193,8 @@ impl Asked {
             let known = [DType::F32, DType::BF16, DType::F16].into_iter().find(|dtype| dtype.name() == name);
             known.ok_or_else(|| Failure::Usage(format!("--dtype takes f32, bf16 or f16, got {name:?}")))
         };
-        let names: Vec<&str> = list("dtype").map_or_else(|| vec!["f32"], Iterator::collect);
+        let usual = if climbs(args) { ladder::dtype(task).name() } else { "f32" };
+        let names: Vec<&str> = list("dtype").map_or_else(|| vec![usual], Iterator::collect);
         let dtypes = names.into_iter().map(dtype).collect::<Result<_, _>>()?;
         let format = args.get_one::<String>("output").map_or("md", String::as_str).parse()?;
         Ok(Self { works, passes, dtypes, format })
@@ -224,10 +226,13 @@ fn crowd(
     args: &ArgMatches,
     device: &Device,
     torch: &Option<Torch>,
-    task: &str,
+    case: &Case,
     kernels: &[&String],
 ) -> Result<Vec<Box<dyn Contender>>, Failure> {
     let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
+    if climbs(args) {
+        all.extend(ladder::rungs(case.work.task(), case.pass));
+    }
     let launch = args.get_one::<String>("launch").map_or("", String::as_str);
     for kernel in kernels {
         let source = compile(kernel, capability(device))?;
@@ -238,7 +243,7 @@ fn crowd(
     }
     if let Some(torch) = torch {
         let compiled = args.get_one::<String>("vs").is_some_and(|vs| vs == "torch-compile");
-        all.extend(torch.contenders(task, compiled)?);
+        all.extend(torch.contenders(case.work.task(), compiled)?);
     }
     if let Some(names) = args.get_one::<String>("impl").filter(|names| *names != "all") {
         all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
@@ -247,6 +252,11 @@ fn crowd(
         }
     }
     Ok(all)
+}
+
+/// Whether `--impl` asks for rungs of a ladder; without it they stay out, since the naive ones take their time.
+fn climbs(args: &ArgMatches) -> bool {
+    args.get_one::<String>("impl").is_some_and(|names| names.contains(ladder::NAME))
 }
 
 /// A failure if a kernel of the user's was refused, so that a script notices.

@@ -1,0 +1,49 @@
+//! The ladders in the bench, on the emulated GPU: every rung is proven, replayed, and set beside the one below.
+
+use warpsmith_bench::ladder::{dtype, rungs};
+use warpsmith_bench::record::Status;
+use warpsmith_bench::tasks::Pass;
+use warpsmith_tensor::{DType, Device};
+
+use crate::case;
+use crate::emulated::{alone, rows};
+
+#[test]
+fn every_rung_is_proven_and_has_a_step() {
+    let (_guard, device) = alone();
+    for (task, shape, pass, count) in [
+        ("softmax", "5x70", Pass::Forward, 6),
+        ("matmul", "24x40x16", Pass::Forward, 8),
+        ("attention", "1x37x2x16", Pass::Forward, 5),
+        ("attention", "1x37x2x16", Pass::Backward, 2),
+    ] {
+        let case = case(task, shape, pass, dtype(task));
+        let rows = rows(&case, &device, rungs(task, pass));
+        assert_eq!(rows.len(), count, "{task}");
+        for (i, row) in rows.iter().enumerate() {
+            assert_eq!(row.status, Status::Ok, "{}: {:?}", row.implementation, row.reason);
+            assert!(row.implementation.starts_with(&format!("ladder {} ", i + 1)), "{}", row.implementation);
+            let step = row.step.as_ref().unwrap();
+            assert_eq!((step.number, step.times_as_fast.is_some()), (i + 1, i > 0), "{}", row.implementation);
+        }
+    }
+    assert!(rungs("norm", Pass::Forward).is_empty() && rungs("softmax", Pass::Backward).is_empty());
+}
+
+#[test]
+fn a_rung_says_what_it_does_not_do() {
+    let (_guard, device) = alone();
+    let why = |case, at: usize, device: &Device| {
+        let contender = rungs("matmul", Pass::Forward).remove(at);
+        let row = rows(&case, device, vec![contender]).remove(0);
+        assert_eq!(row.status, Status::Unsupported);
+        row.reason.unwrap()
+    };
+    let odd = case("matmul", "3x5x7", Pass::Forward, DType::BF16);
+    assert!(why(odd.clone(), 4, &device).contains("multiples of 8"));
+    assert!(why(odd, 0, &Device::Cpu).contains("does not run on the CPU"));
+    assert!(why(case("matmul", "8x8x8", Pass::Forward, DType::F32), 0, &device).contains("in bf16"));
+    let shared = case("attention", "1x8x4/2x16", Pass::Forward, DType::BF16);
+    let row = rows(&shared, &device, rungs("attention", Pass::Forward)).remove(0);
+    assert!(row.reason.unwrap().contains("keys of its own"));
+}
