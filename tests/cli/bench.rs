@@ -72,7 +72,6 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--preset", "huge"], "gpt2, llama"),
         (&["softmax", "--dtype", "f8"], "f32, bf16 or f16"),
         (&["softmax", "--impl", "nobody"], "leaves nobody"),
-        (&["norm", "--impl", "ladder"], "leaves nobody"),
         (&["softmax", "--kernel", "k.cu"], "FILE.cu:ENTRY"),
         (&["softmax", "--kernel", "k.rs:f"], "k.rs"),
         (&["softmax", "-o", "xml"], "md, csv, json or html"),

@@ -3,8 +3,12 @@
 //!
 //! Apart from the emulator itself, so that a program which offers the emulated device links none of it.
 
+mod counts;
+
 use std::env;
 use std::path::{Path, PathBuf};
+
+pub use counts::{Counts, counts};
 
 /// What the emulator's shared library is called, whichever name it answers to.
 const FILE: &str = "libwarpsmith_emulator.so";
@@ -114,9 +118,10 @@ mod linux {
 
     /// The name that loaders look up.
     const NAME: &str = "libcuda.so";
-    /// The private call that tells the emulator from a real driver.
+    /// The name of that call.
     const MARK: &[u8] = b"warpsmithLastFault\0";
 
+    type CountsCall = unsafe extern "C" fn(*mut u64, usize) -> usize;
     type LastFault = unsafe extern "C" fn(*mut c_char, usize) -> usize;
 
     /// Opens the library for the whole process.
@@ -128,14 +133,32 @@ mod linux {
         Ok(())
     }
 
-    /// The private call of the library that holds the driver's name.
+    /// The private call that tells the emulator from a real driver.
     pub fn installed() -> Result<Symbol<LastFault>, Error> {
+        // SAFETY: only the emulator has a symbol of this name, and it is of this type.
+        unsafe { call(MARK) }
+    }
+
+    /// A private call of the library that holds the driver's name.
+    ///
+    /// # Safety
+    ///
+    /// If there is such a symbol it is of type `T`.
+    unsafe fn call<T>(name: &[u8]) -> Result<Symbol<T>, Error> {
         // SAFETY: a library of this name that is open already is not loaded again; a driver's initialisers are sound.
         let library = unsafe { Library::open(Some(NAME), RTLD_NOW) }?;
-        // SAFETY: only the emulator has a symbol of this name, and it is of this type.
-        let call = unsafe { library.get::<LastFault>(MARK) };
+        // SAFETY: the caller's promise.
+        let call = unsafe { library.get::<T>(name) };
         std::mem::forget(library);
         call
+    }
+
+    /// Writes as many of the counts as there is room for, and returns how many the emulator has; `None` if it is not there.
+    pub fn counts(numbers: &mut [u64]) -> Option<usize> {
+        // SAFETY: only the emulator has a symbol of this name, and it is of this type.
+        let call: Symbol<CountsCall> = unsafe { call(b"warpsmithCounts\0") }.ok()?;
+        // SAFETY: there is room for so many.
+        Some(unsafe { call(numbers.as_mut_ptr(), numbers.len()) })
     }
 
     pub fn last_fault() -> Option<String> {

@@ -7,7 +7,7 @@ use warpsmith_bench::counts::{Counts, Meter};
 use warpsmith_bench::engine::Engine;
 use warpsmith_bench::kernel::{Source, UserKernel};
 use warpsmith_bench::record::{Row, Status};
-use warpsmith_bench::session::Session;
+use warpsmith_bench::session::{Options, Session};
 use warpsmith_bench::tasks::{Case, Pass, preset};
 use warpsmith_tensor::{DType, Device};
 
@@ -21,12 +21,19 @@ pub fn alone() -> (MutexGuard<'static, ()>, Device) {
     (guard, Device::cuda(0).expect("the emulated GPU can be used"))
 }
 
-/// What the emulator knows of a fault.
-struct Explains;
+/// What the emulator counts, and what it knows of a fault.
+pub struct Emulator;
 
-impl Meter for Explains {
+impl Meter for Emulator {
     fn take(&self) -> Option<Counts> {
-        None
+        let counts = warpsmith_emulator::counts()?;
+        Some(Counts {
+            launches: counts.launches,
+            instructions: counts.instructions,
+            global_read_bytes: counts.global_read_bytes,
+            global_write_bytes: counts.global_write_bytes,
+            ..Counts::default()
+        })
     }
 
     fn explain(&self) -> Option<String> {
@@ -37,7 +44,7 @@ impl Meter for Explains {
 /// The rows of a case on the emulated device.
 pub fn rows(case: &Case, device: &Device, contenders: Vec<Box<dyn Contender>>) -> Vec<Row> {
     let mut contenders = contenders;
-    Session::new(device, quick(), &Explains).unwrap().case(case, &mut contenders).unwrap()
+    Session::new(device, quick(), &Emulator).unwrap().case(case, &mut contenders).unwrap()
 }
 
 /// An entry of the planted kernels, launched with a block per row.
@@ -84,6 +91,19 @@ fn every_task_is_recorded_and_replayed_or_says_that_it_has_no_kernel() {
         }
     }
     assert!(recorded >= 6, "{recorded} cases were recorded");
+}
+
+#[test]
+fn a_counted_case_has_the_counts_of_one_run_and_no_time() {
+    let (_guard, device) = alone();
+    let options = Options { timed: false, ..quick() };
+    let mut session = Session::new(&device, options, &Emulator).unwrap();
+    let row = session.case(&softmax(), &mut [Box::new(Engine)]).unwrap().remove(0);
+    assert_eq!((row.status, row.time.is_none()), (Status::Ok, true), "{:?}", row.reason);
+    let counts = row.counts.unwrap();
+    // Rows of 70 numbers are no runs of 16 bytes: read twice, written once.
+    let once = 4 * 5 * 70;
+    assert_eq!((counts.launches, counts.global_read_bytes, counts.global_write_bytes), (1, 2 * once, once));
 }
 
 #[test]

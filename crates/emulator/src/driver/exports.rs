@@ -277,3 +277,17 @@ unsafe extern "C" fn warpsmithLastFault(mut buffer: Host, bytes: usize) -> usize
     }
     sentence.len()
 }
+
+/// Writes what all launches did since the last call of this, as many numbers as there is room for, and returns how many
+/// there are: those of `tally::take`.
+///
+/// # Safety
+///
+/// `numbers` is null, or `room` numbers may be written there.
+// SAFETY: the name is this project's own.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn warpsmithCounts(numbers: Out<u64>, room: usize) -> usize {
+    let taken = super::tally::take();
+    taken.iter().take(room).enumerate().for_each(|(at, number)| numbers.at(at).offer(*number));
+    taken.len()
+}

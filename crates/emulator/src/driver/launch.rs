@@ -12,6 +12,7 @@ use super::failure::{Failure, Outcome};
 use super::function::Function;
 use super::state::driver;
 use super::stream::submit;
+use super::tally;
 use super::work::Work;
 use crate::{FaultKind, Launch};
 
@@ -40,7 +41,7 @@ impl Kernel {
             options: &context.options,
         };
         let ran = crate::run(&launch, &mut context.memory());
-        ran.map(drop).map_err(|fault| {
+        ran.map(|counts| tally::add(&counts)).map_err(|fault| {
             let refused = fault.kind == FaultKind::InvalidLaunch;
             let failure = Failure::from(fault);
             if !refused {

@@ -27,8 +27,9 @@ mod occupancy;
 mod pool;
 mod state;
 mod stream;
+mod tally;
 mod text;
 mod unsupported;
 mod work;
 
-pub use warpsmith_emulator_loader::{InstallError, install, last_fault};
+pub use warpsmith_emulator_loader::{InstallError, counts, install, last_fault};
