@@ -7,11 +7,12 @@ use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout, Mask};
 use warpsmith_ops::linear::Activation;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Device, Result, Rng, Scope, Tensor};
+use warpsmith_tensor::{Result, Rng, Scope, Tensor};
 
 use crate::GptConfig;
 use crate::cache::LayerCache;
 use crate::layers::{LayerNorm, Linear};
+use crate::weights::Weights;
 
 /// Attention and a two-layer network, each behind a layer norm and beside a residual path.
 #[derive(Clone, Debug)]
@@ -27,15 +28,14 @@ pub struct Block {
 }
 
 impl Block {
-    /// Block number `index`, its weights drawn as nanoGPT draws them: deviation 0.02, and 0.02/√(2·n_layer) for the
+    /// A block, its weights drawn as nanoGPT draws them: deviation 0.02, and 0.02/√(2·n_layer) for the
     /// two layers that end in the residual stream (GPT-2, §2.3).
-    pub fn new(index: usize, config: &GptConfig, rng: &Rng, device: &Device) -> Result<Self> {
+    pub fn new(weights: &Weights, config: &GptConfig) -> Result<Self> {
         let c = config.n_embd;
         let residual_std = 0.02 / (2.0 * config.n_layer as f64).sqrt();
-        let name = |layer: &str| format!("transformer.h.{index}.{layer}");
-        let norm = |layer| LayerNorm::new(&name(layer), c, config.bias, config.layer_norm_epsilon, device);
+        let norm = |layer| LayerNorm::new(&weights.at(layer), c, config.bias, config.layer_norm_epsilon);
         let linear = |layer: &str, sizes, std| {
-            Linear::new(&name(layer), sizes, config.bias, std, rng, device)
+            Linear::new(&weights.at(layer), sizes, config.bias, std)
                 .map(|l| l.with_precision(config.precision))
         };
         Ok(Self {

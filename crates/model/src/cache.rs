@@ -1,5 +1,7 @@
 //! The KV cache: keys and values of all positions so far, so that a new token costs one position and not all.
 
+mod reorder;
+
 use warpsmith_autograd::apply_owned;
 use warpsmith_ops::prelude::*;
 use warpsmith_ops::slice_assign::SliceAssign;

@@ -112,6 +112,7 @@ impl GptConfig {
             tie_word_embeddings: true,
             bias: self.bias,
             torch_dtype: "float32".into(),
+            variants: Variants::default(),
         };
         // A struct of strings and finite numbers always serialises.
         serde_json::to_string_pretty(&json).unwrap_or_default() + "\n"
@@ -134,6 +135,7 @@ impl GptConfig {
         if !json.tie_word_embeddings {
             return Err(Error::value("config.json", "an untied head is not supported for gpt2"));
         }
+        json.refuse_variants()?;
         let activation = match json.activation_function.as_str() {
             "gelu" => Form::Exact,
             "gelu_new" | "gelu_pytorch_tanh" => Form::Tanh,
@@ -162,8 +164,10 @@ impl GptConfig {
     }
 }
 
+/// What transformers leaves out has its default there, and here.
 #[derive(Serialize, Deserialize)]
 struct ConfigJson {
+    #[serde(default)]
     architectures: Vec<String>,
     model_type: String,
     vocab_size: usize,
@@ -171,10 +175,15 @@ struct ConfigJson {
     n_layer: usize,
     n_head: usize,
     n_embd: usize,
+    #[serde(default = "gelu_new")]
     activation_function: String,
+    #[serde(default = "epsilon")]
     layer_norm_epsilon: f64,
+    #[serde(default = "tenth")]
     resid_pdrop: f64,
+    #[serde(default = "tenth")]
     embd_pdrop: f64,
+    #[serde(default = "tenth")]
     attn_pdrop: f64,
     #[serde(default = "yes")]
     tie_word_embeddings: bool,
@@ -183,6 +192,49 @@ struct ConfigJson {
     bias: bool,
     #[serde(default)]
     torch_dtype: String,
+    #[serde(flatten, skip_serializing)]
+    variants: Variants,
+}
+
+/// Settings that change the numbers of a GPT-2, and that are not supported.
+#[derive(Default, Deserialize)]
+struct Variants {
+    n_inner: Option<usize>,
+    scale_attn_weights: Option<bool>,
+    scale_attn_by_inverse_layer_idx: Option<bool>,
+    add_cross_attention: Option<bool>,
+}
+
+impl ConfigJson {
+    /// An error that names the first setting that asks for another model than this one.
+    fn refuse_variants(&self) -> Result<()> {
+        let v = &self.variants;
+        let found = [
+            ("n_inner", v.n_inner.is_some_and(|n| Some(n) != self.n_embd.checked_mul(4))),
+            ("scale_attn_weights", v.scale_attn_weights == Some(false)),
+            ("scale_attn_by_inverse_layer_idx", v.scale_attn_by_inverse_layer_idx == Some(true)),
+            ("add_cross_attention", v.add_cross_attention == Some(true)),
+        ];
+        match found.iter().find(|(_, is_set)| *is_set) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(Error::value("config.json", format!("{name} asks for a variant that is not supported"))
+                    .hint("plain GPT-2: n_inner = 4·n_embd, scores divided by √D, no cross attention"))
+            }
+        }
+    }
+}
+
+fn gelu_new() -> String {
+    "gelu_new".into()
+}
+
+fn epsilon() -> f64 {
+    1e-5
+}
+
+fn tenth() -> f64 {
+    0.1
 }
 
 fn yes() -> bool {
@@ -212,5 +264,7 @@ mod tests {
         let json = GptConfig::default().to_json();
         assert!(GptConfig::from_json(&json.replace("gpt2\"", "mamba\"")).is_err());
         assert!(GptConfig::from_json("{").is_err());
+        let inner = json.replace("\"bias\"", "\"n_inner\": 7, \"bias\"");
+        assert!(GptConfig::from_json(&inner).unwrap_err().to_string().contains("n_inner"));
     }
 }

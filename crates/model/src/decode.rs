@@ -3,7 +3,7 @@
 use warpsmith_autograd::no_grad;
 use warpsmith_tensor::{Error, Result, Tensor};
 
-use crate::{Gpt, KvCache, Sampler, Sampling};
+use crate::{CausalModel, Gpt, KvCache, Sampler, Sampling};
 
 /// Why a decoder stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Stop {
 /// A sequence longer than the model's context goes on over its newest half context: the cache is refilled with those
 /// tokens at positions from 0, since learned positions cannot slide.
 pub struct Decoder<'a> {
-    model: &'a Gpt,
+    model: &'a dyn CausalModel,
     cache: KvCache,
     sampler: Sampler,
     tokens: Vec<u32>,
@@ -35,13 +35,18 @@ impl<'a> Decoder<'a> {
     ///
     /// # Errors
     /// If the prompt is empty or holds an id that the model does not know, or a sampling parameter is out of range.
-    pub fn new(model: &'a Gpt, prompt: &[u32], sampling: &Sampling, end: Option<u32>) -> Result<Self> {
+    pub fn new(
+        model: &'a dyn CausalModel,
+        prompt: &[u32],
+        sampling: &Sampling,
+        end: Option<u32>,
+    ) -> Result<Self> {
         if prompt.is_empty() {
             return Err(
                 Error::value("generate", "the prompt has no token").hint("give at least one character")
             );
         }
-        let vocab = model.config().vocab_size;
+        let vocab = model.vocab_size();
         if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocab) {
             return Err(Error::index(
                 "generate",
@@ -49,9 +54,11 @@ impl<'a> Decoder<'a> {
             )
             .hint("use the tokenizer that the model was trained with"));
         }
+        let longest = prompt.len().saturating_add(sampling.max_new_tokens);
         Ok(Self {
             model,
-            cache: model.new_cache(1)?,
+            // No longer than the text can get: a context may be far longer than any text.
+            cache: model.cache(1, longest.min(model.context()))?,
             sampler: Sampler::new(sampling.clone())?,
             tokens: prompt.to_vec(),
             waiting: prompt.len(),

@@ -1,14 +1,17 @@
 //! The GPT-2 family: token and position embeddings, blocks, a final norm, and a head tied to the token embedding.
 
-use warpsmith_autograd::{Parameter, recompute};
+use warpsmith_autograd::Parameter;
 use warpsmith_ops::linear::Activation;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Device, Error, Result, Rng, Scope, Seed, Tensor};
+use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
 
 use crate::GptConfig;
 use crate::block::{Block, drop_out};
 use crate::cache::KvCache;
+use crate::causal::check_ids;
 use crate::layers::{Embedding, LayerNorm};
+use crate::stack;
+use crate::weights::Weights;
 
 /// A decoder-only Transformer.
 #[derive(Clone, Debug)]
@@ -27,15 +30,21 @@ impl Gpt {
     /// # Errors
     /// If the config makes no model ([`GptConfig::validate`]), or memory runs out.
     pub fn new(config: GptConfig, device: &Device, seed: Seed) -> Result<Self> {
+        Self::build(config, &Weights::random(seed, device))
+    }
+
+    /// A model whose weights come from `weights`.
+    pub(crate) fn build(config: GptConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
-        let rng = Rng::new(seed);
-        let c = config.n_embd;
-        let wte = Embedding::new("transformer.wte", (config.vocab_size, c), 0.02, &rng, device)?;
-        let wpe = Embedding::new("transformer.wpe", (config.block_size, c), 0.02, &rng, device)?;
-        let blocks =
-            (0..config.n_layer).map(|i| Block::new(i, &config, &rng, device)).collect::<Result<Vec<_>>>()?;
-        let ln_f = LayerNorm::new("transformer.ln_f", c, config.bias, config.layer_norm_epsilon, device)?;
-        Ok(Self { device: device.clone(), wte, wpe, blocks, ln_f, config })
+        let (root, c) = (weights.at("transformer"), config.n_embd);
+        let wte = Embedding::new(&root.at("wte"), (config.vocab_size, c), 0.02)?;
+        let wpe = Embedding::new(&root.at("wpe"), (config.block_size, c), 0.02)?;
+        let blocks = (0..config.n_layer)
+            .map(|i| Block::new(&root.at("h").at(i), &config))
+            .collect::<Result<Vec<_>>>()?;
+        let ln_f = LayerNorm::new(&root.at("ln_f"), c, config.bias, config.layer_norm_epsilon)?;
+        weights.finish()?;
+        Ok(Self { device: weights.device().clone(), wte, wpe, blocks, ln_f, config })
     }
 
     /// The shape of the model.
@@ -67,33 +76,18 @@ impl Gpt {
     /// # Errors
     /// If the sequence would pass `block_size`.
     pub fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
-        let t = self.check_ids(ids, cache.len())?;
-        let mut x = self.embed(ids, cache.len())?; // (B, T, C)
-        for (i, block) in self.blocks.iter().enumerate() {
-            let _scope = Scope::enter(format!("blocks.{i}"));
-            x = block.forward(&x, None, Some(cache.layer(i)?))?;
-        }
-        cache.advance(t);
+        let limit = self.config.block_size.min(cache.capacity());
+        let t = check_ids("gpt", ids, cache.len(), limit)?;
+        let x = self.embed(ids, cache.len())?; // (B, T, C)
+        let x =
+            stack::run_cached(&self.blocks, x, cache, |block, x, layer| block.forward(x, None, Some(layer)))?;
         self.head(&x.slice(1, t - 1, 1, 1)?)
     }
 
     fn trunk(&self, ids: &Tensor, rng: Option<&Rng>, again: bool) -> Result<Tensor> {
-        self.check_ids(ids, 0)?;
-        let mut x = drop_out(self.embed(ids, 0)?, self.config.dropout, rng)?; // (B, T, C)
-        for (i, block) in self.blocks.iter().enumerate() {
-            let _scope = Scope::enter(format!("blocks.{i}"));
-            // A generator of the block's own: a second run of the block then drops the same activations.
-            let own = rng.map(Rng::child);
-            x = if again {
-                let block = block.clone();
-                recompute(&[&x], move |x| {
-                    block.forward(&x[0], own.as_ref().map(Rng::restart).as_ref(), None)
-                })?
-            } else {
-                block.forward(&x, own.as_ref(), None)?
-            };
-        }
-        Ok(x)
+        check_ids("gpt", ids, 0, self.config.block_size)?;
+        let x = drop_out(self.embed(ids, 0)?, self.config.dropout, rng)?; // (B, T, C)
+        stack::run(&self.blocks, x, rng, again, |block: &Block, x, rng| block.forward(x, rng, None))
     }
 
     /// Token plus position: ids (B, T) → (B, T, C); the first id stands at position `past`.
@@ -108,28 +102,6 @@ impl Gpt {
         let _scope = Scope::enter("head");
         let x = self.ln_f.forward(x)?;
         x.linear(&self.wte.weight().get(), None, true, Activation::Identity, self.config.precision)
-    }
-
-    /// T, if the ids (B, T) fit behind `past` positions.
-    fn check_ids(&self, ids: &Tensor, past: usize) -> Result<usize> {
-        if ids.rank() != 2 || !ids.dtype().is_index() {
-            return Err(Error::shape("gpt", &[], "takes ids of shape (B, T) and an integer dtype")
-                .operands([(*ids.shape(), ids.dtype())]));
-        }
-        let (t, limit) = (ids.dims()[1], self.config.block_size);
-        if t == 0 {
-            return Err(Error::shape("gpt", &[*ids.shape()], "an empty sequence has no next token")
-                .hint("give at least one id"));
-        }
-        if past + t > limit {
-            return Err(Error::shape(
-                "gpt",
-                &[*ids.shape()],
-                format!("{} positions, the model knows {limit}", past + t),
-            )
-            .hint(format!("cut the sequence to block_size = {limit}")));
-        }
-        Ok(t)
     }
 
     /// All parameters, the tied one once, in the order of the forward pass.
@@ -152,9 +124,14 @@ impl Gpt {
         6.0 * weights as f64 + 12.0 * (config.n_layer * config.n_embd * config.block_size) as f64
     }
 
-    /// A cache for `batch` sequences.
+    /// A cache for `batch` sequences as long as the context.
     pub fn new_cache(&self, batch: usize) -> Result<KvCache> {
+        self.cache(batch, self.config.block_size)
+    }
+
+    /// A cache for `batch` sequences of at most `capacity` positions.
+    pub(crate) fn cache(&self, batch: usize, capacity: usize) -> Result<KvCache> {
         let c = &self.config;
-        KvCache::new(c.n_layer, [batch, c.block_size, c.n_head, c.head_width()], DType::F32, &self.device)
+        KvCache::new(c.n_layer, [batch, capacity, c.n_head, c.head_width()], DType::F32, &self.device)
     }
 }

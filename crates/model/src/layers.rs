@@ -1,46 +1,64 @@
-//! Layers: parameters and the op that reads them. Names and layouts are those of Hugging Face's GPT-2.
+//! Layers: parameters and the op that reads them. Names are those of Hugging Face.
+
+mod grouped_attention;
+mod rms_norm;
+pub(crate) mod rotary;
+mod swiglu;
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::linear::{Activation, Precision};
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Device, Result, Rng, Shape, Tensor};
+use warpsmith_tensor::{Result, Tensor};
 
-/// A tensor of normal numbers, scaled.
-fn normal(dims: &[usize], std: f64, rng: &Rng, device: &Device) -> Result<Tensor> {
-    let count = Shape::new(dims)?.numel();
-    let values: Vec<f32> = rng.normal(count).into_iter().map(|v| v * std as f32).collect();
-    Tensor::from_vec(values, dims, device)
-}
+use crate::weights::{Init, Weights};
 
-fn constant(dims: &[usize], value: f64, device: &Device) -> Result<Tensor> {
-    Tensor::full(Shape::new(dims)?, value, DType::F32, device)
-}
+pub use grouped_attention::{AttentionShape, GroupedAttention};
+pub use rms_norm::RmsNorm;
+pub use rotary::{Rope, Scaling};
+pub use swiglu::SwiGlu;
 
-/// f(x·W + b), W lying as (K, N).
+/// f(x·W + b).
 #[derive(Clone, Debug)]
 pub struct Linear {
     weight: Parameter,
     bias: Option<Parameter>,
+    transposed: bool,
     activation: Activation,
     precision: Precision,
 }
 
 impl Linear {
-    /// A layer from K to N features: weights normal with deviation `std`, bias zero.
-    pub fn new(
-        name: &str,
-        (k, n): (usize, usize),
+    /// A layer from K to N features: weights normal with deviation `std`, bias zero. W lies as (K, N), as in `Conv1D`
+    /// of Hugging Face's GPT-2.
+    pub fn new(weights: &Weights, (k, n): (usize, usize), bias: bool, std: f64) -> Result<Self> {
+        Self::with_weight(weights, weights.parameter("weight", &[k, n], Init::Normal(std))?, n, bias, false)
+    }
+
+    /// The same with W lying as (N, K), as in `torch.nn.Linear`.
+    pub fn transposed(weights: &Weights, (k, n): (usize, usize), bias: bool, std: f64) -> Result<Self> {
+        Self::with_weight(weights, weights.parameter("weight", &[n, k], Init::Normal(std))?, n, bias, true)
+    }
+
+    /// The product with a table of vectors (N, K) that another layer owns: a head tied to an embedding.
+    pub fn tied(table: &Embedding) -> Self {
+        Self {
+            weight: table.weight().clone(),
+            bias: None,
+            transposed: true,
+            activation: Activation::Identity,
+            precision: Precision::F32,
+        }
+    }
+
+    fn with_weight(
+        weights: &Weights,
+        weight: Parameter,
+        n: usize,
         bias: bool,
-        std: f64,
-        rng: &Rng,
-        device: &Device,
+        transposed: bool,
     ) -> Result<Self> {
-        let weight = Parameter::new(format!("{name}.weight"), &normal(&[k, n], std, rng, device)?)?;
-        let bias = match bias {
-            true => Some(Parameter::new(format!("{name}.bias"), &constant(&[n], 0.0, device)?)?),
-            false => None,
-        };
-        Ok(Self { weight, bias, activation: Activation::Identity, precision: Precision::F32 })
+        let bias = bias.then(|| weights.parameter("bias", &[n], Init::Constant(0.0))).transpose()?;
+        Ok(Self { weight, bias, transposed, activation: Activation::Identity, precision: Precision::F32 })
     }
 
     /// The same layer with a function after it.
@@ -56,7 +74,7 @@ impl Linear {
     /// x (…, K) → (…, N)
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(Parameter::get);
-        x.linear(&self.weight.get(), bias.as_ref(), false, self.activation, self.precision)
+        x.linear(&self.weight.get(), bias.as_ref(), self.transposed, self.activation, self.precision)
     }
 
     /// Weight, then bias.
@@ -75,12 +93,9 @@ pub struct LayerNorm {
 
 impl LayerNorm {
     /// A layer over C features: scale one, shift zero.
-    pub fn new(name: &str, width: usize, bias: bool, epsilon: f64, device: &Device) -> Result<Self> {
-        let weight = Parameter::new(format!("{name}.weight"), &constant(&[width], 1.0, device)?)?;
-        let bias = match bias {
-            true => Some(Parameter::new(format!("{name}.bias"), &constant(&[width], 0.0, device)?)?),
-            false => None,
-        };
+    pub fn new(weights: &Weights, width: usize, bias: bool, epsilon: f64) -> Result<Self> {
+        let weight = weights.parameter("weight", &[width], Init::Constant(1.0))?;
+        let bias = bias.then(|| weights.parameter("bias", &[width], Init::Constant(0.0))).transpose()?;
         Ok(Self { weight, bias, epsilon })
     }
 
@@ -104,15 +119,8 @@ pub struct Embedding {
 
 impl Embedding {
     /// `count` vectors of C normal numbers of deviation `std`.
-    pub fn new(
-        name: &str,
-        (count, width): (usize, usize),
-        std: f64,
-        rng: &Rng,
-        device: &Device,
-    ) -> Result<Self> {
-        let weight = Parameter::new(format!("{name}.weight"), &normal(&[count, width], std, rng, device)?)?;
-        Ok(Self { weight })
+    pub fn new(weights: &Weights, (count, width): (usize, usize), std: f64) -> Result<Self> {
+        Ok(Self { weight: weights.parameter("weight", &[count, width], Init::Normal(std))? })
     }
 
     /// ids (…) → (…, C)

@@ -1,22 +1,37 @@
-//! Transformer models on the Warpsmith engine: layers, the GPT-2 family, the KV cache, decoding, and weights in the
+//! Transformer models on the Warpsmith engine: layers, the families, the KV cache, decoding, and weights in the
 //! names and layouts that Hugging Face uses. No file is opened here: weights go in and out as bytes.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod beam;
+mod bert;
 mod block;
 mod cache;
+mod causal;
 mod config;
 mod decode;
 mod gpt;
 mod layers;
+mod llama;
+mod penalties;
 mod sampling;
+mod stack;
+mod t5;
 mod weights;
 
+pub use beam::{BeamSearch, EarlyStopping, Found};
+pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Pooling, Task};
 pub use block::Block;
 pub use cache::KvCache;
+pub use causal::{CausalModel, causal_model, model_type};
 pub use config::GptConfig;
 pub use decode::{Decoder, Stop};
 pub use gpt::Gpt;
-pub use layers::{Embedding, LayerNorm, Linear};
+pub use layers::{
+    AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,
+};
+pub use llama::{Llama, LlamaConfig, LlamaKind};
+pub use penalties::Penalties;
 pub use sampling::{Sampler, Sampling};
-pub use weights::{from_safetensors, to_safetensors};
+pub use t5::{T5, T5Cache, T5Config};
+pub use weights::{Init, Weights, from_safetensors, to_safetensors};

@@ -1,15 +1,20 @@
-//! Weights as safetensors bytes, under the names that Hugging Face's GPT-2 uses. Strict: a missing, unexpected or
-//! misshapen tensor is an error that names it.
+//! Weights as safetensors bytes, under the names that Hugging Face uses. Strict: a missing, unexpected or misshapen tensor
+//! is an error that names it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod source;
+
+use std::collections::{BTreeMap, HashMap};
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use warpsmith_autograd::Parameter;
 use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Shape, Tensor, with_dtype};
 
-/// Names that some exporters add and that hold nothing learned: causal masks, and a copy of the tied head.
-const IGNORED: [&str; 3] = [".attn.bias", ".attn.masked_bias", "lm_head.weight"];
+use source::Given;
+pub use source::{Init, Weights};
+
+/// Names that some exporters of GPT-2 add and that hold nothing learned: causal masks.
+const MASKS: [&str; 2] = [".attn.bias", ".attn.masked_bias"];
 
 fn file(message: impl Into<String>) -> Error {
     Error::new(Kind::File, "safetensors", message)
@@ -85,45 +90,30 @@ pub(crate) fn state(parameters: &[Parameter]) -> BTreeMap<String, Tensor> {
     parameters.iter().map(|p| (p.name().to_string(), p.get().detach())).collect()
 }
 
-/// Sets every parameter from `tensors`; nothing is changed unless everything fits.
+/// Sets every parameter from what is given; nothing is changed unless everything fits.
 ///
 /// # Errors
 /// If a name is missing or unexpected, or a shape differs: the error lists them.
-pub(crate) fn load_state(parameters: &[Parameter], tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    // Released GPT-2 files leave out the prefix of the language-model wrapper.
+fn load_state(parameters: &[Parameter], mut given: Given) -> Result<()> {
+    let values: Vec<Option<Tensor>> = parameters
+        .iter()
+        .map(|p| given.take(p.name(), &p.shape(), p.get().dtype()))
+        .collect::<Result<_>>()?;
+    given.finish()?;
+    parameters.iter().zip(values.iter().flatten()).try_for_each(|(p, value)| p.set(value))
+}
+
+/// The tensors of a GPT-2 file under the names of the language model: released files leave out its prefix.
+fn gpt2_names(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
     let prefixed = |name: &str| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
         true => name.to_string(),
         false => format!("transformer.{name}"),
     };
-    let given: BTreeMap<String, &Tensor> = tensors
+    tensors
         .iter()
-        .map(|(name, t)| (prefixed(name), t))
-        .filter(|(name, _)| !IGNORED.iter().any(|ignored| name.ends_with(ignored)))
-        .collect();
-    let wanted: BTreeSet<&str> = parameters.iter().map(Parameter::name).collect();
-    let missing: Vec<String> =
-        wanted.iter().filter(|n| !given.contains_key(**n)).map(|n| n.to_string()).collect();
-    let unexpected: Vec<String> = given.keys().filter(|n| !wanted.contains(n.as_str())).cloned().collect();
-    if !missing.is_empty() || !unexpected.is_empty() {
-        let message = format!("missing: [{}]; unexpected: [{}]", missing.join(", "), unexpected.join(", "));
-        return Err(file(message).hint("is this the weight file of this config.json?"));
-    }
-    let values: Vec<Tensor> = parameters
-        .iter()
-        .map(|p| {
-            let tensor = given[p.name()];
-            if *tensor.shape() != p.shape() {
-                return Err(file(format!(
-                    "{}: the file has {}, the model {}",
-                    p.name(),
-                    tensor.shape(),
-                    p.shape()
-                )));
-            }
-            tensor.to_dtype(p.get().dtype())
-        })
-        .collect::<Result<_>>()?;
-    parameters.iter().zip(&values).try_for_each(|(p, value)| p.set(value))
+        .map(|(name, t)| (prefixed(name), t.clone()))
+        .filter(|(name, _)| !MASKS.iter().any(|mask| name.ends_with(mask)))
+        .collect()
 }
 
 impl crate::Gpt {
@@ -132,11 +122,27 @@ impl crate::Gpt {
         state(&self.parameters())
     }
 
+    /// A model with the weights of a file, under Hugging Face's names.
+    ///
+    /// # Errors
+    /// If the config makes no model, a name is missing or unexpected, or a shape differs.
+    pub fn from_state(
+        config: crate::GptConfig,
+        tensors: &BTreeMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Self> {
+        let weights = Weights::given(gpt2_names(tensors), device);
+        weights.tie("transformer.wte.weight", "lm_head.weight")?;
+        Self::build(config, &weights)
+    }
+
     /// Replaces all weights; nothing is changed unless everything fits.
     ///
     /// # Errors
     /// If a name is missing or unexpected, or a shape differs.
     pub fn load_state(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        load_state(&self.parameters(), tensors)
+        let mut given = Given::new(gpt2_names(tensors));
+        given.tie("transformer.wte.weight", "lm_head.weight")?;
+        load_state(&self.parameters(), given)
     }
 }

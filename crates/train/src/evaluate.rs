@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use warpsmith_autograd::no_grad;
-use warpsmith_model::Gpt;
+use warpsmith_model::CausalModel;
 use warpsmith_ops::cross_entropy::CrossEntropy;
 use warpsmith_ops::prelude::*;
 use warpsmith_text::{Tokenizer, Tokens, metrics};
@@ -34,7 +34,7 @@ pub struct Evaluation {
 /// # Errors
 /// If the text cannot be encoded or has fewer than two tokens, or stride or context are out of range.
 pub fn evaluate_text(
-    model: &Gpt,
+    model: &dyn CausalModel,
     tokenizer: &Tokenizer,
     text: &str,
     context: usize,
@@ -43,7 +43,7 @@ pub fn evaluate_text(
     let ids = tokenizer.encode(text)?;
     let first = ids.first().map_or(Ok(0), |id| tokenizer.decode_bytes(&[*id]).map(|b| b.len()))?;
     let tokens = Tokens::from(ids);
-    let windows = tokens.windows(context.min(model.config().block_size), stride)?;
+    let windows = tokens.windows(context.min(model.context()), stride)?;
     let (mut sum, mut scored) = (0.0, 0);
     for window in windows {
         let batch = TensorBatch::new(&window, model.device())?;

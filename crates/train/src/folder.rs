@@ -1,12 +1,15 @@
-//! Model folders in the layout of the Hugging Face hub: `config.json`, `model.safetensors`, `tokenizer.json`,
-//! `generation_config.json`.
+//! Model folders in the layout of the Hugging Face hub: `config.json`, `model.safetensors` (or shards and their index),
+//! `tokenizer.json`, `generation_config.json`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use warpsmith_model::{Gpt, GptConfig, from_safetensors, to_safetensors};
-use warpsmith_tensor::{Device, Seed};
+use warpsmith_model::{
+    CausalModel, Gpt, GptConfig, causal_model, from_safetensors, model_type, to_safetensors,
+};
+use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::Tokenizer;
 
 use crate::atomic::write_atomic;
@@ -14,19 +17,20 @@ use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
 const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";
 
 /// What a model folder holds.
 pub struct ModelFolder {
     /// The model.
-    pub model: Gpt,
+    pub model: Box<dyn CausalModel>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
 }
 
 /// The bytes of `model.safetensors`.
-pub(crate) fn weight_bytes(model: &Gpt) -> Result<Vec<u8>> {
+pub(crate) fn weight_bytes(model: &dyn CausalModel) -> Result<Vec<u8>> {
     Ok(to_safetensors(&model.state(), &[("format", "pt")])?)
 }
 
@@ -44,7 +48,7 @@ pub fn write_description(dir: &Path, config: &GptConfig, tokenizer: &Tokenizer) 
 }
 
 /// Writes the weights. The old file stands until the new one is whole.
-pub fn write_weights(dir: &Path, model: &Gpt) -> Result<()> {
+pub fn write_weights(dir: &Path, model: &dyn CausalModel) -> Result<()> {
     let bytes = weight_bytes(model)?;
     write_atomic(&dir.join(WEIGHTS), |out| out.write_all(&bytes))
 }
@@ -62,37 +66,183 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// If the file is damaged or belongs to a model of another shape: the model is then as before.
 pub(crate) fn load_weights(model: &Gpt, path: &Path) -> Result<()> {
-    let in_file = |e: warpsmith_tensor::Error| Error::Run(format!("{}: {e}", path.display()));
-    let tensors = from_safetensors(&read(path)?, model.device()).map_err(in_file)?;
-    model.load_state(&tensors).map_err(in_file)
+    let tensors = tensors_of(path, model.device())?;
+    model.load_state(&tensors).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+}
+
+/// The tensors of a model folder: of its one weight file, or of all shards that its index names.
+///
+/// # Errors
+/// If a file is missing or damaged, or index and shards do not name the same tensors.
+pub fn read_tensors(dir: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    let index = dir.join(INDEX);
+    if dir.join(WEIGHTS).exists() || !index.exists() {
+        return tensors_of(&dir.join(WEIGHTS), device);
+    }
+    let problem = |what: String| Error::Run(format!("{}: {what}", index.display()));
+    let map: ShardIndex = serde_json::from_slice(&read(&index)?).map_err(|e| problem(e.to_string()))?;
+    let mut tensors = BTreeMap::new();
+    for shard in map.weight_map.values().collect::<BTreeSet<_>>() {
+        // A name, not a way out of the folder.
+        if Path::new(shard).file_name() != Some(shard.as_ref()) {
+            return Err(problem(format!("`{shard}` is no file name")));
+        }
+        for (name, tensor) in tensors_of(&dir.join(shard), device)? {
+            if map.weight_map.get(&name) != Some(shard) {
+                return Err(problem(format!("{shard} holds {name}, which the index does not place there")));
+            }
+            tensors.insert(name, tensor);
+        }
+    }
+    match map.weight_map.keys().find(|name| !tensors.contains_key(*name)) {
+        Some(name) => Err(problem(format!("{name} is in none of the shards"))),
+        None => Ok(tensors),
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+fn tensors_of(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    from_safetensors(&read(path)?, device).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+}
+
+/// Reads the decoder of a model folder, of any family.
+///
+/// # Errors
+/// If the folder or a file is missing, a file is damaged, or config and weights do not belong together.
+pub fn read_model(dir: &Path, device: &Device) -> Result<Box<dyn CausalModel>> {
+    if !dir.is_dir() {
+        let problem = format!("{} is not a folder; give the folder that holds {CONFIG}", dir.display());
+        return Err(Error::Run(problem));
+    }
+    let config = String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned();
+    // A config that cannot be read says so before the weights are.
+    model_type(&config).map_err(|e| Error::Run(format!("{}: {e}", dir.join(CONFIG).display())))?;
+    let tensors = read_tensors(dir, device)?;
+    causal_model(&config, tensors, device).map_err(|e| Error::Run(format!("{}: {e}", dir.display())))
+}
+
+/// Writes a model of any family: its config and its weights, as transformers reads them.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_model(dir: &Path, model: &dyn CausalModel) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    write_atomic(&dir.join(CONFIG), |out| out.write_all(model.config_json().as_bytes()))?;
+    write_weights(dir, model)
 }
 
 impl ModelFolder {
-    /// Reads a model folder.
+    /// Reads a model folder: a decoder of any family, and its tokenizer.
     ///
     /// # Errors
     /// If the folder or a file is missing, a file is damaged, or the files do not belong together.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
-        if !dir.is_dir() {
-            let problem = format!("{} is not a folder; give the folder that holds {CONFIG}", dir.display());
-            return Err(Error::Run(problem));
-        }
-        let config_path = dir.join(CONFIG);
-        let text = String::from_utf8_lossy(&read(&config_path)?).into_owned();
-        let config =
-            GptConfig::from_json(&text).map_err(|e| Error::Run(format!("{}: {e}", config_path.display())))?;
+        let model = read_model(dir, device)?;
         let tokenizer = Tokenizer::from_file(dir.join(TOKENIZER))?;
-        if tokenizer.vocab_size() > config.vocab_size {
+        if tokenizer.vocab_size() > model.vocab_size() {
             let problem = format!(
                 "{}: the tokenizer has {} tokens, the model {}; are they of one model?",
                 dir.display(),
                 tokenizer.vocab_size(),
-                config.vocab_size
+                model.vocab_size()
             );
             return Err(Error::Run(problem));
         }
-        let model = Gpt::new(config, device, Seed(0))?;
-        load_weights(&model, &dir.join(WEIGHTS))?;
         Ok(Self { model, tokenizer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_model::{Llama, LlamaConfig};
+    use warpsmith_tensor::Seed;
+
+    fn golden(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/families").join(name)
+    }
+
+    /// Folders that transformers wrote: bf16 in four shards, and a GPT-2 with transposed projections and a tied head.
+    #[test]
+    fn folders_of_transformers_have_its_logits() {
+        for name in ["llama_sharded", "gpt2_saved"] {
+            let model = read_model(&golden(name), &Device::Cpu).unwrap();
+            let ids = Tensor::from_vec((0..8u32).collect(), &[1, 8], &Device::Cpu).unwrap();
+            let ours = model.forward(&ids).unwrap().to_vec::<f32>().unwrap();
+            let truth = tensors_of(&golden(&format!("{name}.safetensors")), &Device::Cpu).unwrap();
+            let truth = truth["logits"].to_vec::<f32>().unwrap();
+            assert_eq!(ours.len(), truth.len());
+            let largest = truth.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            for (ours, truth) in ours.iter().zip(&truth) {
+                assert!((ours - truth).abs() <= 1e-5 * largest, "{name}: {ours}, not {truth}");
+            }
+        }
+    }
+
+    /// A copy of the sharded folder, for tests to damage.
+    fn copy() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in std::fs::read_dir(golden("llama_sharded")).unwrap() {
+            let file = file.unwrap();
+            std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn shards_that_do_not_fit_their_index_are_named() {
+        let fails = |edit: &dyn Fn(&Path)| {
+            let dir = copy();
+            edit(dir.path());
+            read_model(dir.path(), &Device::Cpu).err().unwrap().to_string()
+        };
+        let index = |from: &'static str, to: &'static str| {
+            move |dir: &Path| {
+                let text = std::fs::read_to_string(dir.join(INDEX)).unwrap();
+                assert!(text.contains(from));
+                std::fs::write(dir.join(INDEX), text.replacen(from, to, 1)).unwrap();
+            }
+        };
+        let shard = "model-00002-of-00004.safetensors";
+        let gone = fails(&|dir| std::fs::remove_file(dir.join(shard)).unwrap());
+        assert!(gone.contains(shard), "{gone}");
+        let outside = fails(&index("model-00001-of", "../model-00001-of"));
+        assert!(outside.contains("is no file name"), "{outside}");
+        let misplaced = fails(&index("\"lm_head.weight\"", "\"lm_head.wait\""));
+        assert!(misplaced.contains("lm_head.weight"), "{misplaced}");
+        let added = fails(&index(
+            "\"weight_map\": {",
+            "\"weight_map\": {\n\"x\": \"model-00001-of-00004.safetensors\",",
+        ));
+        assert!(added.contains("x is in none of the shards"), "{added}");
+        let cut = fails(&|dir| {
+            let bytes = std::fs::read(dir.join(shard)).unwrap();
+            std::fs::write(dir.join(shard), &bytes[..bytes.len() - 1]).unwrap();
+        });
+        assert!(cut.contains(shard) && cut.contains("damaged"), "{cut}");
+        let other = fails(&|dir| {
+            let config = std::fs::read_to_string(dir.join(CONFIG)).unwrap();
+            std::fs::write(
+                dir.join(CONFIG),
+                config.replace("\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1"),
+            )
+            .unwrap();
+        });
+        assert!(other.contains("unexpected: [model.layers.1.input_layernorm.weight"), "{other}");
+    }
+
+    #[test]
+    fn a_model_written_and_read_is_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = Llama::new(LlamaConfig::default(), &Device::Cpu, Seed(1)).unwrap();
+        write_model(dir.path(), &model).unwrap();
+        let again = read_model(dir.path(), &Device::Cpu).unwrap();
+        let ids = Tensor::from_slice(&[1u32, 2, 3], &[1, 3], &Device::Cpu).unwrap();
+        let logits = |m: &dyn CausalModel| m.forward(&ids).unwrap().to_vec::<f32>().unwrap();
+        assert_eq!(logits(&*again), logits(&model));
     }
 }

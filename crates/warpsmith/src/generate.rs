@@ -1,6 +1,6 @@
 //! From text to text: a model and its tokenizer together.
 
-use warpsmith_model::{Decoder, Gpt, Sampling};
+use warpsmith_model::{CausalModel, Decoder, Gpt, Sampling};
 use warpsmith_text::Tokenizer;
 use warpsmith_train::Result;
 
@@ -34,6 +34,18 @@ pub trait Generate {
 }
 
 impl Generate for Gpt {
+    fn generate_stream(
+        &self,
+        tokenizer: &Tokenizer,
+        prompt: &str,
+        sampling: &Sampling,
+        piece: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<()> {
+        (self as &dyn CausalModel).generate_stream(tokenizer, prompt, sampling, piece)
+    }
+}
+
+impl Generate for dyn CausalModel + '_ {
     fn generate_stream(
         &self,
         tokenizer: &Tokenizer,

@@ -24,7 +24,7 @@ pub fn command() -> Command {
                 .long("context")
                 .value_name("N")
                 .value_parser(value_parser!(usize))
-                .help("Window in tokens [default: the model's block_size]."),
+                .help("Window in tokens [default: the model's context]."),
         )
         .arg(
             Arg::new("stride")
@@ -44,15 +44,15 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
         path => Corpus::from_path(path)?,
     };
-    let limit = folder.model.config().block_size;
+    let limit = folder.model.context();
     let context = args.get_one("context").copied().unwrap_or(limit);
     if !(1..=limit).contains(&context) {
         return Err(Failure::Usage(format!(
-            "--context must be in 1..={limit}, the model's block_size; got {context}"
+            "--context must be in 1..={limit}, the model's context; got {context}"
         )));
     }
     let stride = args.get_one("stride").copied().unwrap_or(context);
-    let result = evaluate_text(&folder.model, &folder.tokenizer, corpus.text(), context, stride)?;
+    let result = evaluate_text(&*folder.model, &folder.tokenizer, corpus.text(), context, stride)?;
     if args.get_flag("json") {
         let json = serde_json::to_string(&result).map_err(|e| Failure::Failed(e.to_string()))?;
         println!("{json}");

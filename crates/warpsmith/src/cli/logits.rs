@@ -8,8 +8,9 @@ use warpsmith::autograd::no_grad;
 use warpsmith::model::to_safetensors;
 use warpsmith::tensor::{DType, Layout, Shape, Tensor};
 use warpsmith::train::atomic::write_atomic;
+use warpsmith::train::folder::read_model;
 
-use super::{Failure, device, generate};
+use super::{Failure, device};
 
 /// The flags.
 pub fn command() -> Command {
@@ -38,9 +39,10 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 .map_err(|_| Failure::Usage(format!("--ids: `{id}` is not a token id; write 1,2,3")))
         })
         .collect::<Result<_, _>>()?;
-    let folder = generate::open(args)?;
-    let batch = Tensor::from_slice(&ids, &[1, ids.len()], folder.model.device())?;
-    let logits = no_grad(|| folder.model.forward(&batch))?.to_dtype(DType::F32)?; // (1, T, V)
+    let dir = args.get_one::<String>("model").map_or("", String::as_str);
+    let model = read_model(Path::new(dir), &device::of(args)?)?;
+    let batch = Tensor::from_slice(&ids, &[1, ids.len()], model.device())?;
+    let logits = no_grad(|| model.forward(&batch))?.to_dtype(DType::F32)?; // (1, T, V)
     let rows = Shape::new(&logits.dims()[1..])?;
     let logits = logits.view(Layout::contiguous(rows))?; // (T, V)
     let bytes = to_safetensors(&BTreeMap::from([("logits".to_string(), logits)]), &[])?;

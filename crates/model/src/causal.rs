@@ -1,0 +1,161 @@
+//! What decoding, evaluation and training ask of a model that says what comes next, whatever its family.
+
+use std::collections::BTreeMap;
+
+use warpsmith_autograd::Parameter;
+use warpsmith_tensor::{Device, Error, Kind, Result, Rng, Tensor};
+
+use crate::llama::{Llama, LlamaConfig, LlamaKind};
+use crate::weights::{Weights, state};
+use crate::{Gpt, GptConfig, KvCache};
+
+/// A decoder-only language model.
+pub trait CausalModel {
+    /// V: how many ids the model knows.
+    fn vocab_size(&self) -> usize;
+
+    /// The longest sequence that the model can see.
+    fn context(&self) -> usize;
+
+    /// Where the model lives.
+    fn device(&self) -> &Device;
+
+    /// The text of the model's `config.json`.
+    fn config_json(&self) -> String;
+
+    /// Logits of the next token at every position: ids (B, T) → (B, T, V). Nothing is dropped.
+    ///
+    /// # Errors
+    /// If T passes the context, or an id is not below V.
+    fn forward(&self, ids: &Tensor) -> Result<Tensor>;
+
+    /// As [`CausalModel::forward`], in training: activations are dropped by numbers from `rng`, and with `recompute` the
+    /// blocks keep only their inputs and run again in the backward pass.
+    ///
+    /// # Errors
+    /// As [`CausalModel::forward`].
+    fn forward_train(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor>;
+
+    /// Logits at the last of these positions, which continue what `cache` holds: ids (B, T) → (B, 1, V).
+    ///
+    /// # Errors
+    /// If the sequence would pass the capacity of the cache.
+    fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor>;
+
+    /// A cache for `batch` sequences of at most `capacity` positions.
+    ///
+    /// # Errors
+    /// If `capacity` passes the context, or memory runs out.
+    fn cache(&self, batch: usize, capacity: usize) -> Result<KvCache>;
+
+    /// All parameters, tied ones once, in the order of the forward pass.
+    fn parameters(&self) -> Vec<Parameter>;
+
+    /// All weights by their Hugging Face names, tied ones once: what a weight file holds.
+    fn state(&self) -> BTreeMap<String, Tensor> {
+        state(&self.parameters())
+    }
+}
+
+/// The model that a `config.json` and the tensors of its weight files describe.
+///
+/// # Errors
+/// If the family is not known or the config makes no model; if a tensor is missing, unexpected or misshapen.
+pub fn causal_model(
+    config: &str,
+    tensors: BTreeMap<String, Tensor>,
+    device: &Device,
+) -> Result<Box<dyn CausalModel>> {
+    let family = model_type(config)?;
+    if family == "gpt2" {
+        return Ok(Box::new(Gpt::from_state(GptConfig::from_json(config)?, &tensors, device)?));
+    }
+    if LlamaKind::ALL.into_iter().any(|kind| kind.name() == family) {
+        let config = LlamaConfig::from_json(config)?;
+        return Ok(Box::new(Llama::build(config, &Weights::given(tensors, device))?));
+    }
+    Err(Error::value("config.json", format!("model_type `{family}` is no decoder that is known here"))
+        .hint("gpt2, llama, mistral, qwen2, qwen3"))
+}
+
+/// The `model_type` of a `config.json`.
+///
+/// # Errors
+/// If the text is no JSON object with that key.
+pub fn model_type(config: &str) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        model_type: String,
+    }
+    let typed: Typed =
+        serde_json::from_str(config).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))?;
+    Ok(typed.model_type)
+}
+
+impl CausalModel for Gpt {
+    fn vocab_size(&self) -> usize {
+        self.config().vocab_size
+    }
+
+    fn context(&self) -> usize {
+        self.config().block_size
+    }
+
+    fn device(&self) -> &Device {
+        self.device()
+    }
+
+    fn config_json(&self) -> String {
+        self.config().to_json()
+    }
+
+    fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        self.forward(ids)
+    }
+
+    fn forward_train(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
+        self.forward_train(ids, rng, recompute)
+    }
+
+    fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
+        self.forward_cached(ids, cache)
+    }
+
+    fn cache(&self, batch: usize, capacity: usize) -> Result<KvCache> {
+        check_capacity(capacity, self.context())?;
+        self.cache(batch, capacity)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.parameters()
+    }
+}
+
+/// An error unless a cache of `capacity` positions fits the context.
+pub(crate) fn check_capacity(capacity: usize, context: usize) -> Result<()> {
+    if capacity > context {
+        let message = format!("{capacity} positions, the model knows {context}");
+        return Err(Error::value("cache", message).hint(format!("ask for at most {context}")));
+    }
+    Ok(())
+}
+
+/// T of ids (B, T), if they fit behind `past` positions of at most `limit`.
+pub(crate) fn check_ids(op: &'static str, ids: &Tensor, past: usize, limit: usize) -> Result<usize> {
+    if ids.rank() != 2 || !ids.dtype().is_index() {
+        return Err(Error::shape(op, &[], "takes ids of shape (B, T) and an integer dtype")
+            .operands([(*ids.shape(), ids.dtype())]));
+    }
+    let t = ids.dims()[1];
+    if t == 0 {
+        return Err(Error::shape(op, &[*ids.shape()], "an empty sequence has no next token")
+            .hint("give at least one id"));
+    }
+    if past + t > limit {
+        let message = format!("{} positions, the model knows {limit}", past + t);
+        return Err(
+            Error::shape(op, &[*ids.shape()], message).hint(format!("cut the sequence to {limit} tokens"))
+        );
+    }
+    Ok(t)
+}

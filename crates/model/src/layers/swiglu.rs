@@ -1,0 +1,49 @@
+//! The gated network of Llama: down(silu(gate(x)) · up(x)).
+//!
+//! Source: Shazeer, *GLU Variants Improve Transformer*, 2020, arXiv 2002.05202, §2.
+
+use warpsmith_autograd::Parameter;
+use warpsmith_ops::linear::Precision;
+use warpsmith_ops::prelude::*;
+use warpsmith_tensor::{Result, Tensor};
+
+use super::Linear;
+use crate::weights::Weights;
+
+/// Three linear layers, one of which gates another.
+#[derive(Clone, Debug)]
+pub struct SwiGlu {
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+impl SwiGlu {
+    /// A network from C over `hidden` to C features, its weights normal with deviation `std`.
+    pub fn new(
+        weights: &Weights,
+        (width, hidden): (usize, usize),
+        bias: bool,
+        std: f64,
+        precision: Precision,
+    ) -> Result<Self> {
+        let linear = |name, sizes| {
+            Linear::transposed(&weights.at(name), sizes, bias, std).map(|l| l.with_precision(precision))
+        };
+        Ok(Self {
+            gate: linear("gate_proj", (width, hidden))?,
+            up: linear("up_proj", (width, hidden))?,
+            down: linear("down_proj", (hidden, width))?,
+        })
+    }
+
+    /// x (B, T, C) → (B, T, C)
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.down.forward(&self.gate.forward(x)?.swiglu(&self.up.forward(x)?)?)
+    }
+
+    /// All parameters, in the order of the forward pass.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        [self.gate.parameters(), self.up.parameters(), self.down.parameters()].concat()
+    }
+}

@@ -1,0 +1,188 @@
+//! The Llama family: token embedding, blocks of RMSNorm, rotary grouped attention and SwiGLU, a final norm and a head.
+//! Covers Llama, Mistral, Qwen2 and Qwen3 (and SmolLM2, TinyLlama, …) by what their configs say.
+//!
+//! Source: Touvron et al., *LLaMA*, 2023, arXiv 2302.13971, §2.2.
+
+mod config;
+mod json;
+
+use warpsmith_autograd::Parameter;
+use warpsmith_ops::prelude::*;
+use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
+
+use crate::cache::{KvCache, LayerCache};
+use crate::causal::{CausalModel, check_capacity, check_ids};
+use crate::layers::rotary::Turns;
+use crate::layers::{Embedding, GroupedAttention, Linear, RmsNorm, SwiGlu};
+use crate::stack;
+use crate::weights::Weights;
+
+pub use config::{LlamaConfig, LlamaKind};
+
+/// A decoder-only Transformer of the Llama family.
+#[derive(Clone, Debug)]
+pub struct Llama {
+    config: LlamaConfig,
+    device: Device,
+    embed: Embedding,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+    head: Linear,
+}
+
+/// x + attention(norm x), then x + mlp(norm x).
+#[derive(Clone, Debug)]
+struct Block {
+    input_norm: RmsNorm,
+    attention: GroupedAttention,
+    mlp_norm: RmsNorm,
+    mlp: SwiGlu,
+}
+
+impl Block {
+    fn new(weights: &Weights, config: &LlamaConfig, index: usize) -> Result<Self> {
+        let norm = |name| RmsNorm::new(&weights.at(name), config.hidden_size, config.rms_norm_eps);
+        let std = config.initializer_range;
+        let sizes = (config.hidden_size, config.intermediate_size);
+        Ok(Self {
+            input_norm: norm("input_layernorm")?,
+            attention: GroupedAttention::new(&weights.at("self_attn"), config.attention(index), std)?,
+            mlp_norm: norm("post_attention_layernorm")?,
+            mlp: SwiGlu::new(&weights.at("mlp"), sizes, config.mlp_bias, std, config.precision)?,
+        })
+    }
+
+    /// x (B, T, C) → (B, T, C)
+    fn forward(
+        &self,
+        x: &Tensor,
+        turns: &Turns,
+        rng: Option<&Rng>,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<Tensor> {
+        let x = x.add(&self.attention.forward(&self.input_norm.forward(x)?, turns, rng, cache)?)?;
+        let _scope = Scope::enter("mlp");
+        x.add(&self.mlp.forward(&self.mlp_norm.forward(&x)?)?)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        [
+            self.input_norm.parameters(),
+            self.attention.parameters(),
+            self.mlp_norm.parameters(),
+            self.mlp.parameters(),
+        ]
+        .concat()
+    }
+}
+
+impl Llama {
+    /// A model with random weights, as Hugging Face draws them: normal with deviation `initializer_range`.
+    ///
+    /// # Errors
+    /// If the config makes no model ([`LlamaConfig::validate`]), or memory runs out.
+    pub fn new(config: LlamaConfig, device: &Device, seed: Seed) -> Result<Self> {
+        Self::build(config, &Weights::random(seed, device))
+    }
+
+    /// A model whose weights come from `weights`, under Hugging Face's names.
+    ///
+    /// # Errors
+    /// If the config makes no model, a name is missing or unexpected, or a shape differs.
+    pub fn build(config: LlamaConfig, weights: &Weights) -> Result<Self> {
+        config.validate()?;
+        let (root, c, std) = (weights.at("model"), config.hidden_size, config.initializer_range);
+        if config.tie_word_embeddings {
+            weights.tie("model.embed_tokens.weight", "lm_head.weight")?;
+        }
+        let embed = Embedding::new(&root.at("embed_tokens"), (config.vocab_size, c), std)?;
+        let blocks = (0..config.num_hidden_layers)
+            .map(|i| Block::new(&root.at("layers").at(i), &config, i))
+            .collect::<Result<Vec<_>>>()?;
+        let norm = RmsNorm::new(&root.at("norm"), c, config.rms_norm_eps)?;
+        let head = match config.tie_word_embeddings {
+            true => Linear::tied(&embed),
+            false => Linear::transposed(&weights.at("lm_head"), (c, config.vocab_size), false, std)?,
+        };
+        let head = head.with_precision(config.precision);
+        weights.finish()?;
+        Ok(Self { device: weights.device().clone(), embed, blocks, norm, head, config })
+    }
+
+    /// The shape of the model.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// The turns of `t` positions behind `past` others, in a sequence of at most `length`.
+    fn turns(&self, past: usize, t: usize, length: usize) -> Result<Turns> {
+        let c = &self.config;
+        c.rope.turns((past, t), c.head_dim, (length, c.max_position_embeddings), &self.device)
+    }
+
+    fn trunk(&self, ids: &Tensor, rng: Option<&Rng>, again: bool) -> Result<Tensor> {
+        let t = check_ids("llama", ids, 0, self.context())?;
+        let turns = self.turns(0, t, t)?;
+        let x = self.embed.forward(ids)?; // (B, T, C)
+        stack::run(&self.blocks, x, rng, again, move |block: &Block, x, rng| {
+            block.forward(x, &turns, rng, None)
+        })
+    }
+
+    /// x (B, T, C) → logits (B, T, V)
+    fn head(&self, x: &Tensor) -> Result<Tensor> {
+        let _scope = Scope::enter("head");
+        self.head.forward(&self.norm.forward(x)?)
+    }
+}
+
+impl CausalModel for Llama {
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn context(&self) -> usize {
+        self.config.context()
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn config_json(&self) -> String {
+        self.config.to_json()
+    }
+
+    fn forward(&self, ids: &Tensor) -> Result<Tensor> {
+        self.head(&self.trunk(ids, None, false)?)
+    }
+
+    fn forward_train(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
+        self.head(&self.trunk(ids, Some(rng), recompute)?)
+    }
+
+    fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
+        let past = cache.len();
+        let t = check_ids("llama", ids, past, self.context().min(cache.capacity()))?;
+        let turns = self.turns(past, t, cache.capacity())?;
+        let x = self.embed.forward(ids)?; // (B, T, C)
+        let x = stack::run_cached(&self.blocks, x, cache, |block, x, layer| {
+            block.forward(x, &turns, None, Some(layer))
+        })?;
+        self.head(&x.slice(1, t - 1, 1, 1)?)
+    }
+
+    fn cache(&self, batch: usize, capacity: usize) -> Result<KvCache> {
+        check_capacity(capacity, self.context())?;
+        let c = &self.config;
+        let dims = [batch, capacity, c.num_key_value_heads, c.head_dim];
+        KvCache::new(c.num_hidden_layers, dims, DType::F32, &self.device)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
+        let own_head = if self.config.tie_word_embeddings { Vec::new() } else { self.head.parameters() };
+        let embed = std::iter::once(self.embed.weight().clone());
+        let blocks = self.blocks.iter().flat_map(Block::parameters);
+        embed.chain(blocks).chain(self.norm.parameters()).chain(own_head).collect()
+    }
+}
