@@ -122,7 +122,7 @@ impl Rope {
             let values = angles.map(|angle| (f(angle) * factor) as f32).collect();
             Tensor::from_vec(values, &[t, 1, width / 2], device)
         };
-        Ok(Turns::Tables { cos: table(f64::cos)?, sin: table(f64::sin)? })
+        Ok(Turns::Tables(Box::new([table(f64::cos)?, table(f64::sin)?])))
     }
 }
 
@@ -136,13 +136,8 @@ pub(crate) enum Turns {
         /// The first position.
         past: usize,
     },
-    /// By tables (T, 1, D/2).
-    Tables {
-        /// Cosines.
-        cos: Tensor,
-        /// Sines.
-        sin: Tensor,
-    },
+    /// By tables (T, 1, D/2) of cosines and of sines.
+    Tables(Box<[Tensor; 2]>),
 }
 
 impl Turns {
@@ -150,7 +145,8 @@ impl Turns {
     pub(crate) fn turn(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Plain { theta, past } => x.rope(Pairing::Halves, *theta, *past),
-            Self::Tables { cos, sin } => {
+            Self::Tables(tables) => {
+                let [cos, sin] = &**tables;
                 let half = x.dims()[3] / 2;
                 let halves = x.split(-1, &[half, half])?; // 2 × (B, T, H, D/2)
                 let (a, b) = (&halves[0], &halves[1]);
