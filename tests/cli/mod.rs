@@ -3,6 +3,7 @@
 mod bench;
 mod commands;
 mod device;
+mod families;
 mod interruption;
 #[cfg(feature = "emulator")]
 mod kernel;

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use warpsmith_autograd::Parameter;
-use warpsmith_tensor::{Device, Error, Kind, Result, Rng, Tensor};
+use warpsmith_tensor::{Device, Error, Result, Rng, Tensor};
 
-use crate::llama::{Llama, LlamaConfig, LlamaKind};
-use crate::weights::{Weights, state};
-use crate::{Gpt, GptConfig, KvCache};
+use crate::weights::state;
+use crate::{Gpt, KvCache};
 
 /// A decoder-only language model.
 pub trait CausalModel {
@@ -55,41 +54,6 @@ pub trait CausalModel {
     fn state(&self) -> BTreeMap<String, Tensor> {
         state(&self.parameters())
     }
-}
-
-/// The model that a `config.json` and the tensors of its weight files describe.
-///
-/// # Errors
-/// If the family is not known or the config makes no model; if a tensor is missing, unexpected or misshapen.
-pub fn causal_model(
-    config: &str,
-    tensors: BTreeMap<String, Tensor>,
-    device: &Device,
-) -> Result<Box<dyn CausalModel>> {
-    let family = model_type(config)?;
-    if family == "gpt2" {
-        return Ok(Box::new(Gpt::from_state(GptConfig::from_json(config)?, &tensors, device)?));
-    }
-    if LlamaKind::ALL.into_iter().any(|kind| kind.name() == family) {
-        let config = LlamaConfig::from_json(config)?;
-        return Ok(Box::new(Llama::build(config, &Weights::given(tensors, device))?));
-    }
-    Err(Error::value("config.json", format!("model_type `{family}` is no decoder that is known here"))
-        .hint("gpt2, llama, mistral, qwen2, qwen3"))
-}
-
-/// The `model_type` of a `config.json`.
-///
-/// # Errors
-/// If the text is no JSON object with that key.
-pub fn model_type(config: &str) -> Result<String> {
-    #[derive(serde::Deserialize)]
-    struct Typed {
-        model_type: String,
-    }
-    let typed: Typed =
-        serde_json::from_str(config).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))?;
-    Ok(typed.model_type)
 }
 
 impl CausalModel for Gpt {

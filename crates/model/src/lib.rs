@@ -10,6 +10,7 @@ mod cache;
 mod causal;
 mod config;
 mod decode;
+mod family;
 mod gpt;
 mod layers;
 mod llama;
@@ -23,9 +24,10 @@ pub use beam::{BeamSearch, EarlyStopping, Found};
 pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Pooling, Task};
 pub use block::Block;
 pub use cache::KvCache;
-pub use causal::{CausalModel, causal_model, model_type};
+pub use causal::CausalModel;
 pub use config::GptConfig;
 pub use decode::{Decoder, Stop};
+pub use family::{Family, causal_model, model_type};
 pub use gpt::Gpt;
 pub use layers::{
     AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use warpsmith_model::{
-    CausalModel, Gpt, GptConfig, causal_model, from_safetensors, model_type, to_safetensors,
+    CausalModel, Family, Gpt, GptConfig, causal_model, from_safetensors, to_safetensors,
 };
 use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::Tokenizer;
@@ -119,8 +119,9 @@ pub fn read_model(dir: &Path, device: &Device) -> Result<Box<dyn CausalModel>> {
         return Err(Error::Run(problem));
     }
     let config = String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned();
-    // A config that cannot be read says so before the weights are.
-    model_type(&config).map_err(|e| Error::Run(format!("{}: {e}", dir.join(CONFIG).display())))?;
+    // A config of no use says so before the weights are read.
+    let family = Family::of(&config).and_then(Family::check_causal);
+    family.map_err(|e| Error::Run(format!("{}: {e}", dir.join(CONFIG).display())))?;
     let tensors = read_tensors(dir, device)?;
     causal_model(&config, tensors, device).map_err(|e| Error::Run(format!("{}: {e}", dir.display())))
 }

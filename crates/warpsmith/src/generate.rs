@@ -1,6 +1,6 @@
 //! From text to text: a model and its tokenizer together.
 
-use warpsmith_model::{CausalModel, Decoder, Gpt, Sampling};
+use warpsmith_model::{CausalModel, Decoder, Sampling};
 use warpsmith_text::Tokenizer;
 use warpsmith_train::Result;
 
@@ -33,7 +33,7 @@ pub trait Generate {
     ) -> Result<()>;
 }
 
-impl Generate for Gpt {
+impl<M: CausalModel> Generate for M {
     fn generate_stream(
         &self,
         tokenizer: &Tokenizer,

@@ -1,0 +1,93 @@
+//! Which family of models a `config.json` describes, and what its models can be asked.
+
+use std::collections::BTreeMap;
+
+use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
+
+use crate::causal::CausalModel;
+use crate::llama::{Llama, LlamaConfig, LlamaKind};
+use crate::weights::Weights;
+use crate::{Gpt, GptConfig};
+
+/// A family of models: those that one file of this crate builds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// GPT-2: learned positions, layer norms, a tied head.
+    Gpt,
+    /// Llama and its kin: RMS norms, rotary positions, SwiGLU, grouped attention.
+    Llama,
+    /// BERT: an encoder, with or without a head.
+    Bert,
+    /// T5: an encoder and a decoder, with relative positions.
+    T5,
+}
+
+impl Family {
+    /// The family of a `config.json`, by its `model_type`.
+    ///
+    /// # Errors
+    /// If the text is no JSON object with that key, or the type is not known: the error lists those that are.
+    pub fn of(config: &str) -> Result<Self> {
+        let model_type = model_type(config)?;
+        let known = Self::all().find(|(name, _)| *name == model_type).map(|(_, family)| family);
+        known.ok_or_else(|| {
+            let names: Vec<&str> = Self::all().map(|(name, _)| name).collect();
+            Error::value("config.json", format!("model_type `{model_type}` is not known"))
+                .hint(names.join(", "))
+        })
+    }
+
+    /// Each `model_type` that is known, with its family.
+    fn all() -> impl Iterator<Item = (&'static str, Self)> {
+        let llamas = LlamaKind::ALL.into_iter().map(|kind| (kind.name(), Self::Llama));
+        std::iter::once(("gpt2", Self::Gpt)).chain(llamas).chain([("bert", Self::Bert), ("t5", Self::T5)])
+    }
+
+    /// An error unless models of this family say what token comes next.
+    ///
+    /// # Errors
+    /// For an encoder, and for an encoder with a decoder: the error says what takes them.
+    pub fn check_causal(self) -> Result<()> {
+        let (what, hint) = match self {
+            Self::Gpt | Self::Llama => return Ok(()),
+            Self::Bert => ("a BERT reads a text and writes none", "the library's BertTask runs it"),
+            Self::T5 => ("a T5 answers a text and does not write on from it", "the library's T5 runs it"),
+        };
+        Err(Error::value("config.json", what).hint(hint))
+    }
+}
+
+/// The `model_type` of a `config.json`.
+///
+/// # Errors
+/// If the text is no JSON object with that key.
+pub fn model_type(config: &str) -> Result<String> {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        model_type: String,
+    }
+    let typed: Typed =
+        serde_json::from_str(config).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))?;
+    Ok(typed.model_type)
+}
+
+/// The decoder that a `config.json` and the tensors of its weight files describe.
+///
+/// # Errors
+/// If the family is not known or writes no text, or the config makes no model; if a tensor is missing, unexpected or
+/// misshapen.
+pub fn causal_model(
+    config: &str,
+    tensors: BTreeMap<String, Tensor>,
+    device: &Device,
+) -> Result<Box<dyn CausalModel>> {
+    let family = Family::of(config)?;
+    family.check_causal()?;
+    Ok(match family {
+        Family::Llama => {
+            let config = LlamaConfig::from_json(config)?;
+            Box::new(Llama::build(config, &Weights::given(tensors, device))?)
+        }
+        _ => Box::new(Gpt::from_state(GptConfig::from_json(config)?, &tensors, device)?),
+    })
+}
