@@ -2,16 +2,16 @@
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-use warpsmith::model::LlamaKind;
+use warpsmith::model::{BertConfig, BertTask, HiddenActivation, LlamaKind, Task, to_safetensors};
 use warpsmith::prelude::*;
-use warpsmith::train::evaluate_text;
 use warpsmith::train::folder::write_model;
+use warpsmith::train::{SentenceEncoder, evaluate_text};
 
 use super::{Place, refused, succeeded};
 use crate::Checked;
 
 /// A small model of this kind with random weights, in a folder of its name with a tokenizer of bytes.
-fn folder(place: &Place, kind: LlamaKind) -> Result<Llama, Box<dyn std::error::Error>> {
+pub(super) fn folder(place: &Place, kind: LlamaKind) -> Result<Llama, Box<dyn std::error::Error>> {
     let windowed = matches!(kind, LlamaKind::Mistral | LlamaKind::Qwen2);
     let config = LlamaConfig {
         kind,
@@ -52,14 +52,16 @@ fn each_kind_of_llama_writes_as_the_library_does() -> Checked {
 #[test]
 fn eval_and_logits_say_what_the_library_says() -> Checked {
     let place = Place::new();
+    place.write("short.txt", "A text of some windows, each of 32 bytes. ".repeat(4).as_bytes());
     for kind in [LlamaKind::Mistral, LlamaKind::Qwen3] {
         let (model, name) = (folder(&place, kind)?, kind.name());
-        let words = ["eval", "--model", name, "--data", "text.txt", "--device", "cpu", "--json"];
+        let words = ["eval", "--model", name, "--data", "short.txt", "--device", "cpu", "--json"];
         let told: Value = serde_json::from_str(&succeeded(&place.run(&words)))?;
-        let text = std::fs::read_to_string(place.path("text.txt"))?;
+        let text = std::fs::read_to_string(place.path("short.txt"))?;
         let truth = evaluate_text(&model, &Tokenizer::byte_level(), &text, 32, 32)?;
         assert_eq!(told, serde_json::to_value(&truth)?, "{name}");
-        let words = ["logits", "--model", name, "--ids", "1,2,3", "--device", "cpu", "--out", "l.safetensors"];
+        let words =
+            ["logits", "--model", name, "--ids", "1,2,3", "--device", "cpu", "--out", "l.safetensors"];
         succeeded(&place.run(&words));
         let bytes = std::fs::read(place.path("l.safetensors"))?;
         let file = SafeTensors::deserialize(&bytes)?;
@@ -74,7 +76,7 @@ fn eval_and_logits_say_what_the_library_says() -> Checked {
 #[test]
 fn a_family_that_writes_no_text_is_refused_before_its_weights_are_read() {
     let place = Place::new();
-    for (name, mention) in [("bert", "BertTask"), ("t5", "T5"), ("mamba", "qwen3")] {
+    for (name, mention) in [("bert", "warpsmith embed"), ("t5", "T5"), ("mamba", "qwen3")] {
         std::fs::create_dir(place.path(name)).expect("the temporary folder can be written");
         let config = format!("{{\"model_type\": \"{name}\"}}");
         place.write(&format!("{name}/config.json"), config.as_bytes());
@@ -85,4 +87,108 @@ fn a_family_that_writes_no_text_is_refused_before_its_weights_are_read() {
             assert!(error.contains("config.json") && error.contains(mention), "{words:?}: {error}");
         }
     }
+}
+
+/// A BERT over three words that asks for [CLS] and [SEP], as sentence-transformers lays it out.
+fn encoder(place: &Place) -> Checked {
+    let config = BertConfig {
+        vocab_size: 8,
+        hidden_size: 12,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        intermediate_size: 16,
+        max_position_embeddings: 9,
+        type_vocab_size: 2,
+        layer_norm_eps: 1e-12,
+        hidden_act: HiddenActivation::Relu,
+        hidden_dropout_prob: 0.1,
+        attention_probs_dropout_prob: 0.1,
+        initializer_range: 0.5,
+        labels: vec!["no".into(), "yes".into()],
+    };
+    let model = BertTask::new(config, Task::Encode, &Device::Cpu, Seed(3))?;
+    std::fs::create_dir_all(place.path("bert/1_Pooling"))?;
+    place.write("bert/config.json", model.config_json().as_bytes());
+    place.write("bert/model.safetensors", &to_safetensors(&model.state(), &[])?);
+    place.write("bert/sentence_bert_config.json", br#"{"max_seq_length": 6}"#);
+    place.write("bert/1_Pooling/config.json", br#"{"pooling_mode_mean_tokens": true}"#);
+    place.write("bert/modules.json", br#"[{"type": "sentence_transformers.models.Normalize"}]"#);
+    let special = |id: usize, text: &str| {
+        serde_json::json!({
+            "id": id, "content": text, "special": true,
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        })
+    };
+    let of = |text: &str| serde_json::json!({ "SpecialToken": { "id": text, "type_id": 0 } });
+    let sign = |id: usize, text: &str| serde_json::json!({ "id": text, "ids": [id], "tokens": [text] });
+    let tokenizer = serde_json::json!({
+        "version": "1.0",
+        "added_tokens": [special(1, "[UNK]"), special(2, "[CLS]"), special(3, "[SEP]")],
+        "pre_tokenizer": { "type": "Whitespace" },
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [of("[CLS]"), { "Sequence": { "id": "A", "type_id": 0 } }, of("[SEP]")],
+            "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 0 } }],
+            "special_tokens": { "[CLS]": sign(2, "[CLS]"), "[SEP]": sign(3, "[SEP]") },
+        },
+        "model": {
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": { "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "one": 4, "two": 5, "three": 6 },
+        },
+    });
+    place.write("bert/tokenizer.json", tokenizer.to_string().as_bytes());
+    Ok(())
+}
+
+#[test]
+fn embed_says_what_the_library_says_and_what_it_cut_off() -> Checked {
+    let place = Place::new();
+    encoder(&place)?;
+    let texts = ["one two", "three", "two two two one one one", ""];
+    let words = ["embed", "--model", "bert", "--device", "cpu"];
+    let told = place.run(&[&words[..], &["--json"], &texts].concat());
+    let encoder = SentenceEncoder::open(&place.path("bert"), &Device::Cpu)?;
+    let found = encoder.embed(&texts)?;
+    let lines: Vec<Value> = succeeded(&told).lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(lines.len(), 4);
+    for ((line, found), text) in lines.iter().zip(&found).zip(texts) {
+        let vector: Vec<f32> = serde_json::from_value(line["embedding"].clone())?;
+        assert_eq!((&vector, &line["text"]), (&found.vector, &text.into()));
+        let length: f32 = vector.iter().map(|v| v * v).sum();
+        assert!((length - 1.0).abs() < 1e-5, "{length}");
+    }
+    // [CLS], four words and [SEP] of six.
+    assert_eq!(found.iter().map(|f| (f.tokens, f.cut)).collect::<Vec<_>>(), [(4, 0), (3, 0), (6, 2), (2, 0)]);
+    assert!(super::stderr(&told).contains("2 tokens"), "{}", super::stderr(&told));
+    assert_eq!(found[2].vector, encoder.embed(&["two two two one"])?[0].vector);
+    let table = succeeded(&place.run(&[&words[..], &["one two", "one two"]].concat()));
+    assert_eq!(table.matches("1.0000").count(), 4, "{table}");
+    let refusal = refused(&place.run(&["embed", "--model", "llama", "x"]), 1);
+    assert!(refusal.contains("llama is not a folder"), "{refusal}");
+    Ok(())
+}
+
+#[test]
+fn inspect_tells_of_parameters_memory_and_tokenizer() -> Checked {
+    let place = Place::new();
+    let model = folder(&place, LlamaKind::Llama)?;
+    encoder(&place)?;
+    let words = ["inspect", "--model", "llama"];
+    let told: Value = serde_json::from_str(&succeeded(&place.run(&[&words[..], &["--json"]].concat())))?;
+    let numbers: usize = model.parameters().iter().map(|p| p.shape().numel()).sum();
+    let rows = told["parameters"].as_array().ok_or("a table")?;
+    assert_eq!(rows.len(), model.parameters().len());
+    assert_eq!(rows.iter().filter_map(|row| row["numbers"].as_u64()).sum::<u64>(), numbers as u64);
+    // Two layers of keys and of values, two heads of four numbers each, four bytes a number.
+    assert_eq!(told["memory"]["cache_per_position"], 2 * 2 * 2 * 4 * 4);
+    assert_eq!(told["memory"]["cache_of_context"], 32 * 2 * 2 * 2 * 4 * 4);
+    assert_eq!(told["memory"]["weights"], 4 * numbers);
+    assert_eq!((&told["tokenizer"]["name"], &told["tokenizer"]["vocab_size"]), (&"byte".into(), &256.into()));
+    let table = succeeded(&place.run(&words));
+    assert!(table.contains("model.layers.1.mlp.up_proj.weight") && table.contains("[24, 16]"), "{table}");
+    assert!(table.contains(&format!("Llama: {numbers} parameters, 256 ids, context 32")), "{table}");
+    let bert = succeeded(&place.run(&["inspect", "--model", "bert"]));
+    assert!(bert.contains("an empty text is [2, 3]") && !bert.contains("another name"), "{bert}");
+    Ok(())
 }

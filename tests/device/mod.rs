@@ -1,11 +1,13 @@
 //! Training and writing on a GPU, which here is the emulated one: the same code and the same kernels as on a real one.
 #![cfg(target_os = "linux")]
 
+mod families;
 mod memory;
 mod sampling;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use warpsmith::model::Penalties;
 use warpsmith::prelude::*;
 use warpsmith::train::TrainData;
 use warpsmith::train::config::{OptimizerKind, Precision};
@@ -182,7 +184,8 @@ fn a_gpu_writes_what_the_cpu_writes() -> Checked {
     let [here, there] = [&Device::Cpu, &device].map(|device| Gpt::new(config.clone(), device, Seed(5)));
     let (here, there) = (here?, there?);
     let drawn = Sampling { top_k: 20, top_p: 0.9, ..Sampling::default() };
-    for how in [Sampling::greedy(), drawn.clone(), Sampling { repetition_penalty: 1.3, ..drawn }] {
+    let penalties = Penalties { repetition_penalty: 1.3, ..Penalties::default() };
+    for how in [Sampling::greedy(), drawn.clone(), Sampling { penalties, ..drawn }] {
         // Longer than the context, so that the cache is refilled.
         let how = how.max_new_tokens(9);
         assert_eq!(there.generate_ids(&[3, 1, 4], &how, None)?, here.generate_ids(&[3, 1, 4], &how, None)?);

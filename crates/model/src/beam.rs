@@ -97,6 +97,19 @@ impl BeamSearch {
         self.penalties.validate()
     }
 
+    /// The search and the penalties in words, in their order.
+    pub fn steps(&self) -> String {
+        let early_stopping = match self.early_stopping {
+            EarlyStopping::Heuristic => "false",
+            EarlyStopping::AsSoonAsFull => "true",
+            EarlyStopping::Never => "never",
+        };
+        let beams = format!("the best {} of all beams", self.num_beams);
+        let score = format!("length_penalty {}, early_stopping {early_stopping}", self.length_penalty);
+        let steps = std::iter::once("log-probabilities".to_string()).chain(self.penalties.steps());
+        steps.chain([beams, score]).collect::<Vec<_>>().join(" → ")
+    }
+
     /// The likeliest texts after `prompt`, best first; `ends` are the tokens that end a text.
     ///
     /// # Errors

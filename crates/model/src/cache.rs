@@ -45,6 +45,12 @@ impl KvCache {
         self.capacity
     }
 
+    /// The memory of all keys and values, in bytes, filled or not.
+    pub fn bytes(&self) -> usize {
+        let cells = self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]).flatten();
+        cells.map(|t| t.shape().numel() * t.dtype().size()).sum()
+    }
+
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
         self.len = 0;

@@ -10,7 +10,7 @@ use crate::{CausalModel, Gpt, KvCache, Sampler, Sampling};
 pub enum Stop {
     /// `max_new_tokens` were written.
     Length,
-    /// The end-of-sequence token came.
+    /// A token that ends a text came.
     EndOfSequence,
 }
 
@@ -27,11 +27,11 @@ pub struct Decoder<'a> {
     waiting: usize,
     written: usize,
     limit: usize,
-    end: Option<u32>,
+    ends: Vec<u32>,
 }
 
 impl<'a> Decoder<'a> {
-    /// A decoder that continues `prompt`; `end` is the token that ends a text, if there is one.
+    /// A decoder that continues `prompt`; `ends` are the tokens that end a text, if there are any.
     ///
     /// # Errors
     /// If the prompt is empty or holds an id that the model does not know, or a sampling parameter is out of range.
@@ -39,7 +39,7 @@ impl<'a> Decoder<'a> {
         model: &'a dyn CausalModel,
         prompt: &[u32],
         sampling: &Sampling,
-        end: Option<u32>,
+        ends: &[u32],
     ) -> Result<Self> {
         if prompt.is_empty() {
             return Err(
@@ -59,12 +59,12 @@ impl<'a> Decoder<'a> {
             model,
             // No longer than the text can get: a context may be far longer than any text.
             cache: model.cache(1, longest.min(model.context()))?,
-            sampler: Sampler::new(sampling.clone())?,
+            sampler: Sampler::new(sampling.clone())?.after_prompt(prompt.len()),
             tokens: prompt.to_vec(),
             waiting: prompt.len(),
             written: 0,
             limit: sampling.max_new_tokens,
-            end,
+            ends: ends.to_vec(),
         })
     }
 
@@ -75,7 +75,7 @@ impl<'a> Decoder<'a> {
         }
         let logits = self.logits()?;
         let token = self.sampler.next_of(&logits, &self.tokens)?;
-        if Some(token) == self.end {
+        if self.ends.contains(&token) {
             return Ok(Err(Stop::EndOfSequence));
         }
         self.tokens.push(token);
@@ -109,7 +109,7 @@ impl Gpt {
     /// # Errors
     /// As [`Decoder::new`].
     pub fn generate_ids(&self, prompt: &[u32], sampling: &Sampling, end: Option<u32>) -> Result<Vec<u32>> {
-        let mut decoder = Decoder::new(self, prompt, sampling, end)?;
+        let mut decoder = Decoder::new(self, prompt, sampling, end.as_slice())?;
         while decoder.next_token()?.is_ok() {}
         Ok(decoder.tokens()[prompt.len()..].to_vec())
     }

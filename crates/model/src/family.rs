@@ -1,6 +1,7 @@
 //! Which family of models a `config.json` describes, and what its models can be asked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
 
@@ -50,10 +51,33 @@ impl Family {
     pub fn check_causal(self) -> Result<()> {
         let (what, hint) = match self {
             Self::Gpt | Self::Llama => return Ok(()),
-            Self::Bert => ("a BERT reads a text and writes none", "the library's BertTask runs it"),
+            Self::Bert => ("a BERT reads a text and writes none", "`warpsmith embed` runs it"),
             Self::T5 => ("a T5 answers a text and does not write on from it", "the library's T5 runs it"),
         };
         Err(Error::value("config.json", what).hint(hint))
+    }
+
+    /// An error unless models of this family only read.
+    ///
+    /// # Errors
+    /// For a decoder and for an encoder with a decoder.
+    pub fn check_encoder(self) -> Result<()> {
+        match self {
+            Self::Bert => Ok(()),
+            _ => Err(Error::value("config.json", format!("a {self} is no encoder"))
+                .hint("`warpsmith embed` takes a BERT, `warpsmith generate` the others that write text")),
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gpt => "GPT-2",
+            Self::Llama => "Llama",
+            Self::Bert => "BERT",
+            Self::T5 => "T5",
+        })
     }
 }
 

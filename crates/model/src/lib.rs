@@ -32,7 +32,7 @@ pub use gpt::Gpt;
 pub use layers::{
     AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,
 };
-pub use llama::{Llama, LlamaConfig, LlamaKind};
+pub use llama::{Llama, LlamaConfig, LlamaKind, from_llama2c};
 pub use penalties::Penalties;
 pub use sampling::{Sampler, Sampling};
 pub use t5::{T5, T5Cache, T5Config};

@@ -5,6 +5,7 @@
 
 mod config;
 mod json;
+mod llama2c;
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::prelude::*;
@@ -18,6 +19,7 @@ use crate::stack;
 use crate::weights::Weights;
 
 pub use config::{LlamaConfig, LlamaKind};
+pub use llama2c::from_llama2c;
 
 /// A decoder-only Transformer of the Llama family.
 #[derive(Clone, Debug)]

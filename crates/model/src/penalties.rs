@@ -59,6 +59,26 @@ impl Penalties {
         }
     }
 
+    /// The steps that change something, in their order, each with its number.
+    pub fn steps(&self) -> Vec<String> {
+        let bias = match self.logit_bias.len() {
+            0 => None,
+            count => Some(format!("logit_bias of {count}")),
+        };
+        let number =
+            |name: &str, value: f64, neutral: f64| (value != neutral).then(|| format!("{name} {value}"));
+        [
+            bias,
+            number("repetition_penalty", self.repetition_penalty, 1.0),
+            number("presence_penalty", self.presence_penalty, 0.0),
+            number("frequency_penalty", self.frequency_penalty, 0.0),
+            number("no_repeat_ngram_size", self.no_repeat_ngram_size as f64, 0.0),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     /// Whether nothing is changed.
     pub fn is_none(&self) -> bool {
         *self == Self::default()

@@ -1,12 +1,14 @@
 //! From logits to a token: the parameters of Hugging Face's `generate`, in a fixed order.
 //!
-//! Order: repetition penalty → temperature → top_k → top_p → min_p, then one draw. [`Sampling::order`] prints it.
+//! Order: penalties → typical_p → temperature → top_k → top_p → min_p, then one draw. [`Sampling::order`] prints it.
 
-use std::collections::BTreeSet;
+mod typical;
 
 use warpsmith_ops::prelude::*;
 use warpsmith_ops::sample::{FINE, HAS_NAN, Sample};
 use warpsmith_tensor::{DType, Device, Error, Result, Seed, Tensor};
+
+use crate::Penalties;
 
 /// How the next token is chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,9 +24,11 @@ pub struct Sampling {
     pub top_p: f64,
     /// Only tokens with at least this share of the likeliest one's probability stay; 0: all.
     pub min_p: f64,
-    /// Logits of tokens already seen are divided by this if positive, multiplied if negative (Keskar et al. 2019,
-    /// arXiv 1909.05858, §4.1); 1: no penalty.
-    pub repetition_penalty: f64,
+    /// Only the tokens stay whose surprise is nearest to the expected one and which together reach this probability
+    /// (Meister et al. 2022, arXiv 2202.00666, §3); 1: all.
+    pub typical_p: f64,
+    /// What is done to the logits before anything else.
+    pub penalties: Penalties,
     /// The seed: the same seed, prompt and model give the same tokens.
     pub seed: Seed,
 }
@@ -37,7 +41,8 @@ impl Default for Sampling {
             top_k: 0,
             top_p: 1.0,
             min_p: 0.0,
-            repetition_penalty: 1.0,
+            typical_p: 1.0,
+            penalties: Penalties::default(),
             seed: Seed(1337),
         }
     }
@@ -65,8 +70,30 @@ impl Sampling {
     }
 
     /// The steps in the order in which they are applied.
-    pub fn order() -> &'static str {
-        "repetition_penalty → temperature → top_k → top_p → min_p"
+    pub fn order() -> String {
+        format!("{} → typical_p → temperature → top_k → top_p → min_p", Penalties::ORDER)
+    }
+
+    /// The steps that change something, in their order, each with its number.
+    pub fn steps(&self) -> String {
+        let mut steps = self.penalties.steps();
+        let mut add = |name: &str, value: f64, neutral: f64| {
+            if value != neutral {
+                steps.push(format!("{name} {value}"));
+            }
+        };
+        match self.temperature == 0.0 {
+            true => steps.push("the likeliest token".into()),
+            false => {
+                add("typical_p", self.typical_p, 1.0);
+                add("temperature", self.temperature, 1.0);
+                add("top_k", self.top_k as f64, 0.0);
+                add("top_p", self.top_p, 1.0);
+                add("min_p", self.min_p, 0.0);
+                steps.push("a draw".into());
+            }
+        }
+        steps.join(" → ")
     }
 
     /// An error that names the first parameter outside its range.
@@ -81,10 +108,10 @@ impl Sampling {
         if !(0.0..=1.0).contains(&self.min_p) {
             return error(format!("min_p = {} must be in [0, 1]", self.min_p));
         }
-        if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
-            return error(format!("repetition_penalty = {} must be above 0", self.repetition_penalty));
+        if !(self.typical_p > 0.0 && self.typical_p <= 1.0) {
+            return error(format!("typical_p = {} must be above 0 and at most 1", self.typical_p));
         }
-        Ok(())
+        self.penalties.validate()
     }
 }
 
@@ -92,6 +119,7 @@ impl Sampling {
 #[derive(Clone, Debug)]
 pub struct Sampler {
     sampling: Sampling,
+    prompt: usize,
     draws: u64,
 }
 
@@ -102,7 +130,12 @@ impl Sampler {
     /// If a parameter is outside its range.
     pub fn new(sampling: Sampling) -> Result<Self> {
         sampling.validate()?;
-        Ok(Self { sampling, draws: 0 })
+        Ok(Self { sampling, prompt: 0, draws: 0 })
+    }
+
+    /// The same sampler where the first `prompt` of the tokens seen are not of its own writing.
+    pub fn after_prompt(self, prompt: usize) -> Self {
+        Self { prompt, ..self }
     }
 
     /// Chooses the token after `seen`, given its logits (V).
@@ -113,16 +146,16 @@ impl Sampler {
         self.next_of(&Tensor::from_slice(logits, &[logits.len()], &Device::Cpu)?, seen)
     }
 
-    /// As [`Sampler::next`], for one row of logits (…, V) on any device: only the token comes to the host, unless there is
-    /// a repetition penalty. The same logits give the same token everywhere (see `warpsmith_ops::sample`).
+    /// As [`Sampler::next`], for one row of logits (…, V) on any device: only the token comes to the host, unless there are
+    /// penalties or `typical_p`. The same logits give the same token everywhere (see `warpsmith_ops::sample`).
     ///
     /// # Errors
     /// As [`Sampler::next`], and if there is more than one row.
     pub fn next_of(&mut self, logits: &Tensor, seen: &[u32]) -> Result<u32> {
         let how = self.draw();
-        let [tokens, flags] = match self.sampling.repetition_penalty == 1.0 {
+        let [tokens, flags] = match self.is_plain() {
             true => logits.detach().sample(how)?,
-            false => self.penalised(logits, seen)?.sample(how)?,
+            false => self.changed(logits, seen)?.sample(how)?,
         };
         let (tokens, flags) = (tokens.to_vec::<u32>()?, flags.to_vec::<u32>()?);
         let (&[token], &[flag]) = (tokens.as_slice(), flags.as_slice()) else {
@@ -140,21 +173,28 @@ impl Sampler {
         }
     }
 
+    /// Whether the logits are drawn from as they are.
+    fn is_plain(&self) -> bool {
+        self.sampling.penalties.is_none() && !self.is_typical()
+    }
+
+    /// The likeliest token is taken whatever its surprise.
+    fn is_typical(&self) -> bool {
+        self.sampling.typical_p < 1.0 && self.sampling.temperature > 0.0
+    }
+
     /// The next draw.
     fn draw(&self) -> Sample {
         let Sampling { temperature, top_k, top_p, min_p, seed, .. } = self.sampling;
         Sample { temperature, top_k, top_p, min_p, seed, stream: 0, draw: self.draws }
     }
 
-    /// The logits on the host, with those of tokens seen made less likely.
-    fn penalised(&self, logits: &Tensor, seen: &[u32]) -> Result<Tensor> {
-        let penalty = self.sampling.repetition_penalty as f32;
+    /// The logits on the host, after what depends on the tokens seen and on all logits together.
+    fn changed(&self, logits: &Tensor, seen: &[u32]) -> Result<Tensor> {
         let mut values = logits.to_dtype(DType::F32)?.to_vec::<f32>()?;
-        let unique: BTreeSet<u32> = seen.iter().copied().collect();
-        for token in unique {
-            if let Some(logit) = values.get_mut(token as usize) {
-                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
-            }
+        self.sampling.penalties.apply(&mut values, seen, self.prompt.min(seen.len()));
+        if self.is_typical() {
+            typical::keep(&mut values, self.sampling.temperature, self.sampling.typical_p);
         }
         Tensor::from_slice(&values, logits.dims(), &Device::Cpu)
     }
@@ -207,8 +247,27 @@ mod tests {
     fn greedy_takes_the_first_of_equals_and_penalties_count() {
         let mut greedy = Sampler::new(Sampling::greedy()).unwrap();
         assert_eq!(greedy.next(&[0.0, 2.0, 2.0], &[]).unwrap(), 1);
-        let penalised = Sampling { repetition_penalty: 2.0, ..Sampling::greedy() };
+        let penalties = Penalties { repetition_penalty: 2.0, ..Penalties::default() };
+        let penalised = Sampling { penalties, ..Sampling::greedy() };
         assert_eq!(Sampler::new(penalised).unwrap().next(&LOGITS, &[1, 1]).unwrap(), 3);
+    }
+
+    #[test]
+    fn steps_that_do_nothing_are_not_told() {
+        assert_eq!(Sampling::greedy().steps(), "the likeliest token");
+        let penalties =
+            Penalties { repetition_penalty: 1.5, no_repeat_ngram_size: 3, ..Penalties::default() };
+        let how = Sampling { temperature: 0.5, top_k: 40, typical_p: 0.9, penalties, ..Sampling::default() };
+        assert_eq!(
+            how.steps(),
+            "repetition_penalty 1.5 → no_repeat_ngram_size 3 → typical_p 0.9 → temperature 0.5 → top_k 40 → a draw"
+        );
+        let mut told = Sampling::order();
+        told.retain(|c| c != ' ');
+        let names: Vec<&str> = told.split('→').collect();
+        let of_step = |step: &str| names.iter().position(|n| step.starts_with(n));
+        let places: Vec<_> = how.steps().split(" → ").filter_map(of_step).collect();
+        assert!(places.len() == 5 && places.is_sorted(), "{places:?}");
     }
 
     #[test]
@@ -222,7 +281,12 @@ mod tests {
             Sampling { temperature: f64::NAN, ..Sampling::default() },
             Sampling { top_p: 0.0, ..Sampling::default() },
             Sampling { min_p: 2.0, ..Sampling::default() },
-            Sampling { repetition_penalty: 0.0, ..Sampling::default() },
+            Sampling { typical_p: 0.0, ..Sampling::default() },
+            Sampling { typical_p: f64::NAN, ..Sampling::default() },
+            Sampling {
+                penalties: Penalties { repetition_penalty: 0.0, ..Penalties::default() },
+                ..Sampling::default()
+            },
         ] {
             assert!(Sampler::new(bad).is_err());
         }

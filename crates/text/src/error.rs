@@ -81,6 +81,9 @@ pub enum Error {
         /// Number of characters the tokenizer knows.
         vocab_size: usize,
     },
+    /// A stop string of no characters.
+    #[error("a stop string is empty, so that every text would end at once: leave it out")]
+    EmptyStop,
     /// The id names no token.
     #[error(
         "token id {id} at position {position} names no token: the {name} tokenizer has ids 0..{vocab_size}"

@@ -28,6 +28,16 @@ impl StreamDecoder {
         Self { tokenizer, position: 0, pending_bytes: Vec::new(), window: Vec::new(), shown: 0 }
     }
 
+    /// A decoder of the ids behind `before`, which count as shown: where the first token of a text is decoded in a way of its
+    /// own, those that follow are not.
+    pub(crate) fn after(tokenizer: Tokenizer, before: &[u32]) -> Self {
+        // Enough for any character: the text of one more token does not depend on what lies farther back.
+        let context = before.len().min(8);
+        let window =
+            if tokenizer.is_bytewise() { Vec::new() } else { before[before.len() - context..].to_vec() };
+        Self { shown: window.len(), window, position: before.len(), ..Self::new(tokenizer) }
+    }
+
     /// Takes the next id and gives the text that has become certain, if any.
     ///
     /// # Errors

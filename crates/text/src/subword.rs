@@ -31,6 +31,8 @@ pub(crate) struct Subword {
     bytes: Option<Vec<Option<Vec<u8>>>>,
     /// Whether cutting before some newlines leaves the ids as they are.
     chunkable: bool,
+    /// Whether the file asks for special tokens around a text.
+    frames: bool,
 }
 
 /// Runs library code; its error and its panic both come back as a reason in words.
@@ -79,7 +81,8 @@ impl Subword {
             table
         });
         let chunkable = splits_like_gpt2(&inner);
-        Ok(Self { inner, vocab_size, bytes, chunkable })
+        let frames = guarded(|| inner.encode_fast("", true)).is_ok_and(|encoding| !encoding.is_empty());
+        Ok(Self { inner, vocab_size, bytes, chunkable, frames })
     }
 
     pub(crate) fn vocab_size(&self) -> usize {
@@ -130,6 +133,14 @@ impl Subword {
 
     pub(crate) fn encode_whole(&self, text: &str) -> Result<Vec<u32>, String> {
         guarded(|| self.inner.encode_fast(text, false)).map(|encoding| encoding.get_ids().to_vec())
+    }
+
+    /// With the special tokens that the file's post-processor puts around a text.
+    pub(crate) fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<u32>, String> {
+        if !self.frames {
+            return self.encode(text);
+        }
+        guarded(|| self.inner.encode_fast(text, true)).map(|encoding| encoding.get_ids().to_vec())
     }
 
     /// The bytes of one token, for byte-level tokenizers.

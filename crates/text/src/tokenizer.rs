@@ -19,7 +19,7 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 /// [`Tokenizer::from_file`] and the Python package `tokenizers` read back to the same ids.
 ///
 /// The text of a special token (`<|endoftext|>`, say) typed into a prompt is encoded as ordinary text, and no
-/// special token is added by itself; put [`Tokenizer::eos`] or [`Tokenizer::bos`] where it is wanted.
+/// special token is added unless [`Tokenizer::encode_with_special_tokens`] is asked for it.
 #[derive(Clone)]
 pub struct Tokenizer {
     kind: Kind,
@@ -132,6 +132,20 @@ impl Tokenizer {
         }
     }
 
+    /// Token ids of a text with the special tokens around it that its file asks for, as a model wants them: `[CLS]` and
+    /// `[SEP]` of a BERT, `<s>` of a Llama. Special tokens in the text itself are still text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_with_special_tokens(&self, text: &str) -> Result<Vec<u32>> {
+        match &self.kind {
+            Kind::Subword(subword) => {
+                subword.encode_with_special_tokens(text).map_err(|reason| self.failure("encode", reason))
+            }
+            _ => self.encode(text),
+        }
+    }
+
     /// Text of token ids. Bytes that are no UTF-8 become U+FFFD.
     ///
     /// # Errors
@@ -173,6 +187,11 @@ impl Tokenizer {
     /// A decoder for ids that come one by one.
     pub fn stream(&self) -> StreamDecoder {
         StreamDecoder::new(self.clone())
+    }
+
+    /// As [`Tokenizer::stream`], for ids that go on from others, whose text is not shown again.
+    pub fn stream_after(&self, ids: &[u32]) -> StreamDecoder {
+        StreamDecoder::after(self.clone(), ids)
     }
 
     /// Number of ids, one past the largest: the rows an embedding needs.

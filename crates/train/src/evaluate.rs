@@ -19,8 +19,10 @@ pub struct Evaluation {
     pub perplexity: f64,
     /// Loss in bits per byte of the scored text.
     pub bits_per_byte: f64,
-    /// The normaliser: how many tokens were scored (all but the first).
+    /// The normaliser: how many tokens were scored (all but the first, which may be a start token).
     pub tokens: usize,
+    /// Whether a start token stands before the text, so that the text's first token is scored too.
+    pub bos: bool,
     /// Bytes of the scored text.
     pub bytes: usize,
     /// The longest context, in tokens.
@@ -40,8 +42,10 @@ pub fn evaluate_text(
     context: usize,
     stride: usize,
 ) -> Result<Evaluation> {
-    let ids = tokenizer.encode(text)?;
-    let first = ids.first().map_or(Ok(0), |id| tokenizer.decode_bytes(&[*id]).map(|b| b.len()))?;
+    let ids = tokenizer.encode_with_special_tokens(text)?;
+    let bos = ids.first().is_some_and(|first| Some(*first) == tokenizer.bos());
+    let first = ids.first().filter(|_| !bos);
+    let first = first.map_or(Ok(0), |id| tokenizer.decode_bytes(&[*id]).map(|b| b.len()))?;
     let tokens = Tokens::from(ids);
     let windows = tokens.windows(context.min(model.context()), stride)?;
     let (mut sum, mut scored) = (0.0, 0);
@@ -59,8 +63,33 @@ pub fn evaluate_text(
         perplexity: metrics::perplexity(loss),
         bits_per_byte: metrics::bits_per_byte(loss, scored, bytes).unwrap_or(f64::NAN),
         tokens: scored,
+        bos,
         bytes,
         context,
         stride,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_model::{Llama, LlamaConfig};
+    use warpsmith_tensor::{Device, Seed};
+    use warpsmith_text::Pieces;
+
+    #[test]
+    fn behind_a_start_token_every_token_of_the_text_is_scored() {
+        let model =
+            Llama::new(LlamaConfig { vocab_size: 300, ..LlamaConfig::default() }, &Device::Cpu, Seed(1));
+        let model = model.unwrap();
+        let special = ["<unk>", "<s>", "</s>"].map(|text| (text.to_string(), 0.0));
+        let bytes = (0..256).map(|byte| (format!("<0x{byte:02X}>"), 0.0));
+        let scored = special.into_iter().chain(bytes).collect();
+        let pieces = Pieces { scored, unknown: 0, bos: 1, eos: 2 }.tokenizer().unwrap();
+        let found = evaluate_text(&model, &pieces, "words", 64, 64).unwrap();
+        // A space of three bytes stands before the text.
+        assert_eq!((found.bos, found.tokens, found.bytes), (true, 8, 5));
+        let found = evaluate_text(&model, &Tokenizer::byte_level(), "words", 64, 64).unwrap();
+        assert_eq!((found.bos, found.tokens, found.bytes), (false, 4, 4));
+    }
 }

@@ -6,19 +6,18 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use warpsmith_model::{
-    CausalModel, Family, Gpt, GptConfig, causal_model, from_safetensors, to_safetensors,
-};
+use warpsmith_model::{CausalModel, Family, Gpt, GptConfig, causal_model, from_safetensors, to_safetensors};
 use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::Tokenizer;
 
 use crate::atomic::write_atomic;
 use crate::{Error, Result};
 
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-const TOKENIZER: &str = "tokenizer.json";
+/// The tokenizer of a folder.
+pub const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";
 
 /// What a model folder holds.
@@ -27,6 +26,8 @@ pub struct ModelFolder {
     pub model: Box<dyn CausalModel>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
+    /// The tokens that end a text, see [`ends`].
+    pub ends: Vec<u32>,
 }
 
 /// The bytes of `model.safetensors`.
@@ -53,8 +54,61 @@ pub fn write_weights(dir: &Path, model: &dyn CausalModel) -> Result<()> {
     write_atomic(&dir.join(WEIGHTS), |out| out.write_all(&bytes))
 }
 
+/// Writes a model of any family with its tokenizer; `ends` are the tokens that end a text.
+///
+/// # Errors
+/// If a file cannot be written.
+pub fn write_folder(dir: &Path, model: &dyn CausalModel, tokenizer: &Tokenizer, ends: &[u32]) -> Result<()> {
+    write_model(dir, model)?;
+    let json = tokenizer.to_json()?;
+    write_atomic(&dir.join(TOKENIZER), |out| out.write_all(json.as_bytes()))?;
+    let generation =
+        format!("{:#}\n", serde_json::json!({ "bos_token_id": tokenizer.bos(), "eos_token_id": ends }));
+    write_atomic(&dir.join(GENERATION), |out| out.write_all(generation.as_bytes()))
+}
+
+/// The tokens that end a text: those that a folder's `generation_config.json` names, else its `config.json`, else the
+/// tokenizer's.
+///
+/// # Errors
+/// If one of these files is damaged.
+pub fn ends(dir: &Path, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
+    for name in [GENERATION, CONFIG] {
+        if let Some(ends) = ends_in(&dir.join(name))? {
+            return Ok(ends);
+        }
+    }
+    Ok(tokenizer.eos().into_iter().collect())
+}
+
+/// The `eos_token_id` of a file, if the file is there and says one: a number or a list.
+fn ends_in(path: &Path) -> Result<Option<Vec<u32>>> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Ids {
+        One(u32),
+        Several(Vec<u32>),
+    }
+    #[derive(serde::Deserialize)]
+    struct Ended {
+        eos_token_id: Option<Ids>,
+    }
+    if !path.exists() {
+        return Ok(None);
+    }
+    let parsed: serde_json::Result<Ended> = serde_json::from_slice(&read(path)?);
+    let parsed = parsed.map_err(|e| Error::Run(format!("{}: {e}", path.display())))?;
+    Ok(parsed.eos_token_id.map(|ids| match ids {
+        Ids::One(id) => vec![id],
+        Ids::Several(ids) => ids,
+    }))
+}
+
 /// Reads a file whole.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+///
+/// # Errors
+/// If it cannot be opened or read.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(Error::io("open", path))?;
     file.read_to_end(&mut bytes).map_err(Error::io("read", path))?;
@@ -109,16 +163,24 @@ fn tensors_of(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> 
     from_safetensors(&read(path)?, device).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
 }
 
+/// The text of a folder's `config.json`.
+///
+/// # Errors
+/// If the folder or the file is missing.
+pub fn read_config(dir: &Path) -> Result<String> {
+    if !dir.is_dir() {
+        let problem = format!("{} is not a folder; give the folder that holds {CONFIG}", dir.display());
+        return Err(Error::Run(problem));
+    }
+    Ok(String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned())
+}
+
 /// Reads the decoder of a model folder, of any family.
 ///
 /// # Errors
 /// If the folder or a file is missing, a file is damaged, or config and weights do not belong together.
 pub fn read_model(dir: &Path, device: &Device) -> Result<Box<dyn CausalModel>> {
-    if !dir.is_dir() {
-        let problem = format!("{} is not a folder; give the folder that holds {CONFIG}", dir.display());
-        return Err(Error::Run(problem));
-    }
-    let config = String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned();
+    let config = read_config(dir)?;
     // A config of no use says so before the weights are read.
     let family = Family::of(&config).and_then(Family::check_causal);
     family.map_err(|e| Error::Run(format!("{}: {e}", dir.join(CONFIG).display())))?;
@@ -153,7 +215,8 @@ impl ModelFolder {
             );
             return Err(Error::Run(problem));
         }
-        Ok(Self { model, tokenizer })
+        let ends = ends(dir, &tokenizer)?;
+        Ok(Self { model, tokenizer, ends })
     }
 }
 
@@ -245,5 +308,23 @@ mod tests {
         let ids = Tensor::from_slice(&[1u32, 2, 3], &[1, 3], &Device::Cpu).unwrap();
         let logits = |m: &dyn CausalModel| m.forward(&ids).unwrap().to_vec::<f32>().unwrap();
         assert_eq!(logits(&*again), logits(&model));
+    }
+
+    #[test]
+    fn a_text_ends_with_the_tokens_that_the_folder_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = Llama::new(LlamaConfig::default(), &Device::Cpu, Seed(1)).unwrap();
+        write_folder(dir.path(), &model, &Tokenizer::byte_level(), &[1, 2]).unwrap();
+        let ends = || ModelFolder::open(dir.path(), &Device::Cpu).map(|folder| folder.ends);
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        assert_eq!(ends().unwrap(), [1, 2]);
+        write(GENERATION, r#"{"eos_token_id": 7}"#);
+        assert_eq!(ends().unwrap(), [7]);
+        write(GENERATION, r#"{"eos_token_id": null}"#);
+        assert_eq!(ends().unwrap(), [0; 0], "bytes have no token for it");
+        write(CONFIG, &model.config_json().replacen('{', r#"{"eos_token_id": [3, 4],"#, 1));
+        assert_eq!(ends().unwrap(), [3, 4]);
+        write(GENERATION, r#"{"eos_token_id": "#);
+        assert!(ends().unwrap_err().to_string().contains(GENERATION));
     }
 }

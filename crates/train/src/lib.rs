@@ -14,6 +14,7 @@ pub mod optimizer;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod sentence;
 mod step;
 pub mod trainer;
 
@@ -24,4 +25,5 @@ pub use evaluate::{Evaluation, evaluate_text};
 pub use folder::ModelFolder;
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig, clip_gradients};
 pub use run::{Ending, Event, Outcome, Run};
+pub use sentence::{Embedding, SentenceEncoder};
 pub use trainer::{StepReport, Trainer};

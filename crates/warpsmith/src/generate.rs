@@ -1,6 +1,6 @@
 //! From text to text: a model and its tokenizer together.
 
-use warpsmith_model::{CausalModel, Decoder, Sampling};
+use warpsmith_model::{CausalModel, Decoder, Sampling, Stop};
 use warpsmith_text::Tokenizer;
 use warpsmith_train::Result;
 
@@ -53,19 +53,46 @@ impl Generate for dyn CausalModel + '_ {
         sampling: &Sampling,
         piece: &mut dyn FnMut(&str) -> bool,
     ) -> Result<()> {
-        let prompt = tokenizer.encode(prompt)?;
-        let mut decoder = Decoder::new(self, &prompt, sampling, tokenizer.eos())?;
-        let mut stream = tokenizer.stream();
-        while let Ok(token) = decoder.next_token()? {
-            if let Some(text) = stream.push(token)?
-                && !piece(&text)
-            {
-                return Ok(());
+        let ids = tokenizer.encode_with_special_tokens(prompt)?;
+        let decoder = Decoder::new(self, &ids, sampling, tokenizer.eos().as_slice())?;
+        write(decoder, tokenizer, &tokenizer.encode(prompt)?, piece).map(drop)
+    }
+}
+
+/// What a decoder wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its tokens, without the prompt.
+    pub tokens: Vec<u32>,
+    /// Why it stopped; `None` if nobody wanted more.
+    pub stop: Option<Stop>,
+}
+
+/// Lets a decoder write to its end behind the text of `shown` (its prompt, without special tokens), handing out each piece of text as soon as it is certain; stops early if `piece` returns
+/// false. A piece never ends in mid-character.
+///
+/// # Errors
+/// If the model or the tokenizer fails.
+pub fn write(
+    mut decoder: Decoder<'_>,
+    tokenizer: &Tokenizer,
+    shown: &[u32],
+    piece: &mut dyn FnMut(&str) -> bool,
+) -> Result<Written> {
+    let mut stream = tokenizer.stream_after(shown);
+    let mut tokens = Vec::new();
+    loop {
+        match decoder.next_token()? {
+            Ok(token) => {
+                tokens.push(token);
+                if stream.push(token)?.is_some_and(|text| !piece(&text)) {
+                    return Ok(Written { tokens, stop: None });
+                }
+            }
+            Err(stop) => {
+                let is_wanted = stream.finish()?.is_none_or(|text| piece(&text));
+                return Ok(Written { tokens, stop: is_wanted.then_some(stop) });
             }
         }
-        if let Some(text) = stream.finish()? {
-            piece(&text);
-        }
-        Ok(())
     }
 }

@@ -24,7 +24,7 @@
 #![warn(missing_docs)]
 
 pub mod corpus;
-mod generate;
+pub mod generate;
 
 pub use generate::Generate;
 pub use {

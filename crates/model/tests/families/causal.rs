@@ -48,7 +48,7 @@ fn greedy_text_is_that_of_transformers() {
     for (name, case) in &cases() {
         let (model, ids, greedy) = (model(case), ids(&case["ids"]), ids(&case["greedy"]));
         let sampling = Sampling::greedy().max_new_tokens(greedy.len());
-        let mut decoder = Decoder::new(&*model, &ids[..5], &sampling, None).unwrap();
+        let mut decoder = Decoder::new(&*model, &ids[..5], &sampling, &[]).unwrap();
         while decoder.next_token().unwrap().is_ok() {}
         assert_eq!(decoder.tokens()[5..], greedy, "{name}");
     }

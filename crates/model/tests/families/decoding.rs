@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 use warpsmith_autograd::no_grad;
-use warpsmith_model::{BeamSearch, CausalModel, EarlyStopping, Llama, LlamaConfig, Penalties, causal_model};
+use warpsmith_model::{
+    BeamSearch, CausalModel, Decoder, EarlyStopping, Llama, LlamaConfig, Penalties, Sampling, causal_model,
+};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Seed, Tensor};
 
@@ -59,6 +61,42 @@ fn beams_are_those_of_transformers() {
         }
     }
     assert_eq!(compared, 28);
+}
+
+#[test]
+fn greedy_text_under_penalties_is_that_of_transformers() {
+    let (decoding, models) = (json("decoding.json"), json("causal.json"));
+    let mut compared = 0;
+    for (name, case) in decoding["cases"].as_object().unwrap() {
+        let golden = &models["cases"][name];
+        let model =
+            causal_model(&golden["config"].to_string(), weights(&golden["shapes"]), &Device::Cpu).unwrap();
+        let prompt = ids(&case["prompt"]);
+        for text in case["texts"].as_array().unwrap().iter().filter(|text| text["scores"].is_null()) {
+            let (ends, mut truth) = (ids(&text["ends"]), ids(&text["tokens"][0]));
+            // A text of ours does not hold the token that ended it.
+            truth.pop_if(|token| ends.contains(token));
+            let sampling = Sampling { penalties: penalties(&text["how"]), ..Sampling::greedy() };
+            let mut decoder = Decoder::new(&*model, &prompt, &sampling.max_new_tokens(9), &ends).unwrap();
+            while decoder.next_token().unwrap().is_ok() {}
+            assert_eq!(decoder.tokens()[prompt.len()..], truth, "{name}: {text}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 12);
+}
+
+/// A search with one beam has no choice but the likeliest token.
+#[test]
+fn one_beam_is_greedy() {
+    let model =
+        Llama::new(LlamaConfig { initializer_range: 0.3, ..LlamaConfig::default() }, &Device::Cpu, Seed(4));
+    let model = model.unwrap();
+    let how = BeamSearch { num_beams: 1, max_new_tokens: 12, ..BeamSearch::default() };
+    let sampling = Sampling::greedy().max_new_tokens(12);
+    let mut decoder = Decoder::new(&model, &[5, 6], &sampling, &[]).unwrap();
+    while decoder.next_token().unwrap().is_ok() {}
+    assert_eq!(how.run(&model, &[5, 6], &[]).unwrap()[0].tokens, decoder.tokens()[2..]);
 }
 
 /// Enough beams to hold every text of two tokens lose none of three.

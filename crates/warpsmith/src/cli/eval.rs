@@ -62,8 +62,12 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     println!("perplexity     {:.4} per token", result.perplexity);
     println!("bits per byte  {:.6}", result.bits_per_byte);
     println!(
-        "normaliser     {} scored tokens ({} bytes); context {}, stride {}",
-        result.tokens, result.bytes, result.context, result.stride
+        "normaliser     {} scored tokens ({} bytes) behind {}; context {}, stride {}",
+        result.tokens,
+        result.bytes,
+        if result.bos { "a start token" } else { "the first" },
+        result.context,
+        result.stride
     );
     Ok(())
 }

@@ -1,90 +1,78 @@
-//! `warpsmith generate`: writes on from a prompt, as it goes.
+//! `warpsmith generate`: writes on from a prompt, as it goes, or finds the likeliest texts.
+
+mod flags;
 
 use std::io::Write;
 use std::path::Path;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
-use warpsmith::model::Sampling;
+use clap::ArgMatches;
+use serde::Serialize;
+use warpsmith::generate::write;
+use warpsmith::model::{BeamSearch, Decoder, Sampling, Stop};
 use warpsmith::tensor::Seed;
+use warpsmith::text::{StopStrings, Tokenizer};
 use warpsmith::train::ModelFolder;
-use warpsmith::{Generate, train};
 
 use super::{Failure, device};
+pub use flags::command;
+use flags::{Way, way};
 
-/// The flags, named as Hugging Face's `generate` names them.
-pub fn command() -> Command {
-    let number = |name: &'static str, help: String| {
-        Arg::new(name).long(name).alias(name.replace('_', "-")).value_name("N").help(help)
-    };
-    let default = Sampling::default();
-    Command::new("generate")
-        .about("Writes on from a prompt")
-        .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
-        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
-        .arg(device::arg())
-        .arg(
-            Arg::new("prompt")
-                .long("prompt")
-                .value_name("TEXT|FILE:PATH")
-                .default_value("\n")
-                .hide_default_value(true)
-                .help("What to write on from; FILE:PATH reads it from a file."),
-        )
-        .arg(
-            number(
-                "max_new_tokens",
-                format!("Tokens to write at most [default: {}].", default.max_new_tokens),
-            )
-            .value_parser(value_parser!(usize)),
-        )
-        .arg(
-            number("temperature", format!("0 takes the likeliest token [default: {}].", default.temperature))
-                .value_parser(value_parser!(f64)),
-        )
-        .arg(
-            number("top_k", "Only the K likeliest tokens; 0: all.".into()).value_parser(value_parser!(usize)),
-        )
-        .arg(
-            number("top_p", "Only the likeliest tokens that together reach this probability.".into())
-                .value_parser(value_parser!(f64)),
-        )
-        .arg(
-            number("min_p", "Only tokens with this share of the likeliest one's probability.".into())
-                .value_parser(value_parser!(f64)),
-        )
-        .arg(
-            number("repetition_penalty", "Above 1: avoids tokens seen.".into())
-                .value_parser(value_parser!(f64)),
-        )
-        .arg(
-            number("seed", format!("The same seed writes the same text [default: {}].", default.seed.0))
-                .value_parser(value_parser!(u64)),
-        )
-        .arg(
-            number("num_samples", "How many texts; text i uses seed + i.".into())
-                .value_parser(value_parser!(u64)),
-        )
+/// A text as `--json` tells of it.
+#[derive(Serialize)]
+struct Told<'a> {
+    prompt: &'a str,
+    text: &'a str,
+    /// Its tokens; one that ended the text is not among them.
+    tokens: &'a [u32],
+    /// `length`, `eos` (a token ended it) or `stop` (a string did).
+    finish_reason: &'a str,
+    /// What it was drawn from, if it was.
+    seed: Option<u64>,
+    /// Its log-probability over its length to the length penalty, if it was searched for.
+    score: Option<f32>,
 }
 
-fn sampling(args: &ArgMatches) -> Sampling {
-    let default = Sampling::default();
-    let real = |name: &str, default: f64| args.get_one(name).copied().unwrap_or(default);
-    let count = |name: &str, default: usize| args.get_one(name).copied().unwrap_or(default);
-    Sampling {
-        max_new_tokens: count("max_new_tokens", default.max_new_tokens),
-        temperature: real("temperature", default.temperature),
-        top_k: count("top_k", default.top_k),
-        top_p: real("top_p", default.top_p),
-        min_p: real("min_p", default.min_p),
-        repetition_penalty: real("repetition_penalty", default.repetition_penalty),
-        seed: Seed(args.get_one("seed").copied().unwrap_or(default.seed.0)),
+/// What is written, and to whom.
+struct Output<'a> {
+    out: std::io::StdoutLock<'a>,
+    prompt: &'a str,
+    json: bool,
+    count: usize,
+}
+
+impl Output<'_> {
+    /// Begins a text: the prompt, behind a line if there was another.
+    fn begin(&mut self) -> bool {
+        let is_first = self.count == 0;
+        self.count += 1;
+        let line = if is_first { String::new() } else { format!("\n{}\n", "-".repeat(72)) };
+        self.piece(&line) && self.piece(self.prompt)
     }
+
+    /// Writes a piece of a text. A reader that went away (`| head`) is no error: it has what it wanted.
+    fn piece(&mut self, text: &str) -> bool {
+        self.json || self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).is_ok()
+    }
+
+    /// Ends a text.
+    fn end(&mut self, told: &Told<'_>) -> Result<(), Failure> {
+        if self.json {
+            let line = serde_json::to_string(told).map_err(|e| Failure::Failed(e.to_string()))?;
+            writeln!(self.out, "{line}").or_else(ignore_closed)?;
+        }
+        Ok(())
+    }
+}
+
+fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
 
 /// `warpsmith generate`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let sampling = sampling(args);
-    sampling.validate().map_err(|e| Failure::Usage(e.to_string()))?;
+    let way = way(args)?;
+    let stops = args.get_many::<String>("stop").into_iter().flatten();
+    let stops = StopStrings::new(stops).map_err(|e| Failure::Usage(e.to_string()))?;
     let folder = open(args)?;
     let prompt = args.get_one::<String>("prompt").map_or("\n", String::as_str);
     let prompt = match prompt.strip_prefix("FILE:") {
@@ -93,32 +81,96 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         }
         None => prompt.to_string(),
     };
-    let samples = args.get_one("num_samples").copied().unwrap_or(1u64);
-    let mut out = std::io::stdout().lock();
-    for i in 0..samples {
-        if i > 0 {
-            writeln!(out, "\n{}", "-".repeat(72)).or_else(ignore_closed)?;
+    let out = std::io::stdout().lock();
+    let mut out = Output { out, prompt: &prompt, json: args.get_flag("json"), count: 0 };
+    match way {
+        Way::Draw(sampling) => {
+            eprintln!("sampler: {}", sampling.steps());
+            let count = args.get_one("num_return_sequences").copied().unwrap_or(1usize);
+            for i in 0..count as u64 {
+                let seed = Seed(sampling.seed.0.wrapping_add(i));
+                draw(&folder, &Sampling { seed, ..sampling.clone() }, stops.clone(), &mut out)?;
+            }
         }
-        let seed = Seed(sampling.seed.0.wrapping_add(i));
-        let one = Sampling { seed, ..sampling.clone() };
-        // A reader that went away (`| head`) is no error: it has what it wanted.
-        let mut write = |text: &str| out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok();
-        if !write(&prompt) {
-            return Ok(());
+        Way::Search(how) => {
+            eprintln!("search: {}", how.steps());
+            search(&folder, &how, &mut out)?;
         }
-        folder.model.generate_stream(&folder.tokenizer, &prompt, &one, &mut write)?;
     }
-    writeln!(out).or_else(ignore_closed)?;
+    if !out.json {
+        writeln!(out.out).or_else(ignore_closed)?;
+    }
     Ok(())
 }
 
-fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+/// Writes one text, token by token.
+fn draw(
+    folder: &ModelFolder,
+    sampling: &Sampling,
+    mut stops: StopStrings,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let ids = folder.tokenizer.encode_with_special_tokens(out.prompt)?;
+    let decoder = Decoder::new(&*folder.model, &ids, sampling, &folder.ends)?;
+    if !out.begin() {
+        return Ok(());
+    }
+    let (mut text, mut is_stopped) = (String::new(), false);
+    let shown = folder.tokenizer.encode(out.prompt)?;
+    let written = write(decoder, &folder.tokenizer, &shown, &mut |piece| {
+        let checked = stops.push(piece);
+        text.push_str(&checked.text);
+        is_stopped = checked.is_stopped;
+        out.piece(&checked.text) && !is_stopped
+    })?;
+    if written.stop.is_some() {
+        let rest = stops.finish();
+        out.piece(&rest);
+        text.push_str(&rest);
+    }
+    let finish_reason = match written.stop {
+        _ if is_stopped => "stop",
+        Some(Stop::EndOfSequence) => "eos",
+        Some(Stop::Length) => "length",
+        // The reader went away.
+        None => return Ok(()),
+    };
+    let (prompt, seed) = (out.prompt, Some(sampling.seed.0));
+    out.end(&Told { prompt, text: &text, tokens: &written.tokens, finish_reason, seed, score: None })
+}
+
+/// Finds the likeliest texts.
+fn search(folder: &ModelFolder, how: &BeamSearch, out: &mut Output<'_>) -> Result<(), Failure> {
+    let ids = folder.tokenizer.encode_with_special_tokens(out.prompt)?;
+    let shown = folder.tokenizer.encode(out.prompt)?;
+    for found in how.run(&*folder.model, &ids, &folder.ends)? {
+        let (tokens, finish_reason) = match found.tokens.split_last() {
+            Some((last, rest)) if folder.ends.contains(last) => (rest, "eos"),
+            _ => (&found.tokens[..], "length"),
+        };
+        let text = text_after(&folder.tokenizer, &shown, tokens)?;
+        if !(out.begin() && out.piece(&text)) {
+            return Ok(());
+        }
+        let prompt = out.prompt;
+        out.end(&Told { prompt, text: &text, tokens, finish_reason, seed: None, score: Some(found.score) })?;
+    }
+    Ok(())
+}
+
+/// The text of tokens that go on from others.
+fn text_after(tokenizer: &Tokenizer, shown: &[u32], tokens: &[u32]) -> Result<String, Failure> {
+    let mut stream = tokenizer.stream_after(shown);
+    let mut text = String::new();
+    for &token in tokens {
+        text.extend(stream.push(token)?);
+    }
+    text.extend(stream.finish()?);
+    Ok(text)
 }
 
 /// The model folder that `--model` names.
 pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
     let dir = args.get_one::<String>("model").map_or("", String::as_str);
-    let opened: train::Result<ModelFolder> = ModelFolder::open(Path::new(dir), &device::of(args)?);
-    Ok(opened?)
+    Ok(ModelFolder::open(Path::new(dir), &device::of(args)?)?)
 }

@@ -1,11 +1,14 @@
 //! The command line: what can be asked, and how errors are told. Exit codes: 0, 1 (failed), 2 (usage).
 
 mod bench;
+mod convert;
 mod device;
 mod doctor;
+mod embed;
 mod eval;
 mod failure;
 mod generate;
+mod inspect;
 #[cfg(feature = "emulator")]
 mod kernel;
 mod logits;
@@ -36,6 +39,9 @@ fn run() -> Result<(), Failure> {
         Some(("train", args)) => train::run(args),
         Some(("generate", args)) => generate::run(args),
         Some(("eval", args)) => eval::run(args),
+        Some(("embed", args)) => embed::run(args),
+        Some(("inspect", args)) => inspect::run(args),
+        Some(("convert", args)) => convert::run(args),
         Some(("logits", args)) => logits::run(args),
         Some(("ops", args)) => ops::run(args),
         Some(("bench", args)) => bench::run(args),
@@ -61,7 +67,10 @@ fn command() -> Command {
             train::command(),
             generate::command(),
             eval::command(),
+            embed::command(),
             logits::command(),
+            inspect::command(),
+            convert::command(),
             ops::command(),
             bench::command(),
             doctor::command(),

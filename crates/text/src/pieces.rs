@@ -1,0 +1,219 @@
+//! SentencePiece vocabularies of the BPE kind: pieces with scores, as llama2.c and GGUF files list them.
+//!
+//! A text is cut into characters (those that the vocabulary lacks, into bytes), and the neighbours whose joint piece has the
+//! highest score are joined first. Ordered by score, the joints are the merges of a `tokenizer.json`.
+//!
+//! Source: Kudo & Richardson, *SentencePiece*, 2018, arXiv 1808.06226; the `tokenizer.bin` of llama2.c.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::{Error, Result, Tokenizer};
+
+/// SentencePiece's sign for a space.
+const SPACE: &str = "\u{2581}";
+
+/// Pieces in the order of their ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pieces {
+    /// Text, with spaces as `▁`, and score of each piece.
+    pub scored: Vec<(String, f32)>,
+    /// The piece for what is not known.
+    pub unknown: u32,
+    /// The piece that begins every text.
+    pub bos: u32,
+    /// The piece that ends a text.
+    pub eos: u32,
+}
+
+impl Pieces {
+    /// The `tokenizer.bin` of llama2.c, with as many pieces as the model has ids: the length of the longest piece (i32), then
+    /// for each piece its score (f32), its length in bytes (i32) and its text; little-endian.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTokenizer`] if the bytes are cut off or go on, or a piece is no UTF-8.
+    pub fn from_llama2c(bytes: &[u8], vocab_size: usize) -> Result<Self> {
+        let invalid = |reason: String| Error::InvalidTokenizer { path: "tokenizer.bin".into(), reason };
+        let cut = |id: usize| invalid(format!("it ends within piece {id} of {vocab_size}"));
+        let mut rest = bytes.get(4..).ok_or_else(|| cut(0))?;
+        // A piece has 8 bytes at least: no more room than the file can fill.
+        let mut scored = Vec::with_capacity(vocab_size.min(rest.len() / 8));
+        for id in 0..vocab_size {
+            let (head, tail) = rest.split_first_chunk::<8>().ok_or_else(|| cut(id))?;
+            let [a, b, c, d, length @ ..] = *head;
+            let length = usize::try_from(i32::from_le_bytes(length)).unwrap_or(usize::MAX);
+            let (text, tail) = tail.split_at_checked(length).ok_or_else(|| cut(id))?;
+            let text = std::str::from_utf8(text).map_err(|_| invalid(format!("piece {id} is no UTF-8")))?;
+            scored.push((text.replace(' ', SPACE), f32::from_le_bytes([a, b, c, d])));
+            rest = tail;
+        }
+        if !rest.is_empty() {
+            return Err(invalid(format!("{} bytes stand behind its {vocab_size} pieces", rest.len())));
+        }
+        // Its signs for the begin and the end of a text are written with line ends around them.
+        for (text, _) in scored.iter_mut().take(3) {
+            *text = text.trim_matches('\n').to_string();
+        }
+        Ok(Self { scored, unknown: 0, bos: 1, eos: 2 })
+    }
+
+    /// The tokenizer of these pieces.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTokenizer`] if a piece comes twice, a score is NaN, or a special piece does not exist.
+    pub fn tokenizer(&self) -> Result<Tokenizer> {
+        let invalid = |reason: String| Error::InvalidTokenizer { path: "<pieces>".into(), reason };
+        let mut vocab = Map::with_capacity(self.scored.len());
+        for (id, (text, score)) in self.scored.iter().enumerate() {
+            if score.is_nan() {
+                return Err(invalid(format!("the score of piece {id} is NaN")));
+            }
+            if vocab.insert(text.clone(), json!(id)).is_some() {
+                return Err(invalid(format!("the piece {text:?} comes twice")));
+            }
+        }
+        let special = |id: u32| {
+            let found = self.scored.get(id as usize).map(|(text, _)| text.as_str());
+            found.ok_or_else(|| invalid(format!("there is no piece {id}")))
+        };
+        let (unknown, bos, eos) = (special(self.unknown)?, special(self.bos)?, special(self.eos)?);
+        let added = |id: u32, text: &str| {
+            json!({
+                "id": id, "content": text, "special": true,
+                "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+            })
+        };
+        let space = json!({ "String": SPACE });
+        let sequence = |name: &str| json!({ "Sequence": { "id": name, "type_id": 0 } });
+        let begin = json!({ "SpecialToken": { "id": bos, "type_id": 0 } });
+        let json = json!({
+            "version": "1.0",
+            "truncation": null,
+            "padding": null,
+            "added_tokens": [added(self.unknown, unknown), added(self.bos, bos), added(self.eos, eos)],
+            "normalizer": { "type": "Sequence", "normalizers": [
+                { "type": "Prepend", "prepend": SPACE },
+                { "type": "Replace", "pattern": { "String": " " }, "content": SPACE },
+            ]},
+            "pre_tokenizer": null,
+            "post_processor": {
+                "type": "TemplateProcessing",
+                "single": [begin, sequence("A")],
+                "pair": [begin, sequence("A"), begin, sequence("B")],
+                "special_tokens": { bos: { "id": bos, "ids": [self.bos], "tokens": [bos] } },
+            },
+            "decoder": { "type": "Sequence", "decoders": [
+                { "type": "Replace", "pattern": space, "content": " " },
+                { "type": "ByteFallback" },
+                { "type": "Fuse" },
+                { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
+            ]},
+            "model": {
+                "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
+                "vocab": vocab, "merges": self.merges(),
+            },
+        });
+        Tokenizer::from_json(json.to_string().as_bytes())
+    }
+
+    /// Each way to make a piece of two others, those of high scores first.
+    fn merges(&self) -> Vec<Value> {
+        let ids: HashMap<&str, usize> =
+            self.scored.iter().enumerate().map(|(id, (text, _))| (text.as_str(), id)).collect();
+        let ids = &ids;
+        let mut order: Vec<usize> = (0..self.scored.len()).collect();
+        order.sort_by(|&a, &b| self.scored[b].1.total_cmp(&self.scored[a].1));
+        let halves = |id: usize| {
+            let text = self.scored[id].0.as_str();
+            let cuts = text.char_indices().skip(1).map(move |(at, _)| text.split_at(at));
+            cuts.filter(move |(left, right)| ids.contains_key(left) && ids.contains_key(right))
+        };
+        order.into_iter().flat_map(halves).map(|(left, right)| json!([left, right])).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes by their names behind the three special pieces, then `texts` with falling scores.
+    fn pieces(texts: &[&str]) -> Pieces {
+        let special = ["<unk>", "<s>", "</s>"].map(|text| (text.to_string(), 0.0));
+        let bytes = (0..256).map(|byte| (format!("<0x{byte:02X}>"), 0.0));
+        let texts = texts.iter().enumerate().map(|(i, text)| (text.to_string(), -(i as f32)));
+        Pieces { scored: special.into_iter().chain(bytes).chain(texts).collect(), unknown: 0, bos: 1, eos: 2 }
+    }
+
+    /// The file of llama2.c with these pieces.
+    fn file(pieces: &Pieces) -> Vec<u8> {
+        let mut bytes = 9i32.to_le_bytes().to_vec();
+        for (id, (text, score)) in pieces.scored.iter().enumerate() {
+            let text = if (1..3).contains(&id) { format!("\n{text}\n") } else { text.replace(SPACE, " ") };
+            bytes.extend(score.to_le_bytes());
+            bytes.extend((text.len() as i32).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_highest_score_is_joined_first() {
+        // "abc" could be a + bc or ab + c: bc has the higher score. The space before the text is a piece of its own.
+        let tokenizer = pieces(&["bc", "ab", "a", "b", "c", "▁"]).tokenizer().unwrap();
+        let spelled = |text: &str| {
+            let ids = tokenizer.encode(text).unwrap();
+            ids.into_iter().map(|id| tokenizer.id_to_token(id).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(spelled("abc"), ["▁", "a", "bc"]);
+        assert_eq!(spelled("ab b"), ["▁", "ab", "▁", "b"]);
+        assert_eq!(spelled("é"), ["▁", "<0xC3>", "<0xA9>"]);
+        for text in ["abc", "é a", "<s>", "", " b"] {
+            assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
+        }
+        assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn a_text_begins_with_its_token_and_keeps_its_spaces_where_it_goes_on() {
+        let tokenizer = pieces(&["a", "b", "▁"]).tokenizer().unwrap();
+        let [space, a, b] = ["▁", "a", "b"].map(|text| tokenizer.token_to_id(text).unwrap());
+        assert_eq!(tokenizer.encode_with_special_tokens("a").unwrap(), [1, space, a]);
+        assert_eq!(tokenizer.encode_with_special_tokens("").unwrap(), [1]);
+        let text = |mut stream: crate::StreamDecoder| {
+            let pieces: Vec<_> = [space, b].into_iter().filter_map(|id| stream.push(id).unwrap()).collect();
+            pieces.concat() + &stream.finish().unwrap().unwrap_or_default()
+        };
+        assert_eq!(text(tokenizer.stream()), "b");
+        assert_eq!(text(tokenizer.stream_after(&[space, a])), " b");
+        assert_eq!(text(tokenizer.stream_after(&[a; 20])), " b");
+        assert_eq!(text(tokenizer.stream_after(&[])), "b");
+    }
+
+    #[test]
+    fn a_file_of_llama2c_is_read_and_a_cut_one_is_not() {
+        let pieces = pieces(&["▁t", "t", "▁"]);
+        let (bytes, count) = (file(&pieces), pieces.scored.len());
+        assert_eq!(Pieces::from_llama2c(&bytes, count).unwrap(), pieces);
+        for length in 0..bytes.len() {
+            assert!(Pieces::from_llama2c(&bytes[..length], count).is_err(), "{length}");
+        }
+        let more = Pieces::from_llama2c(&bytes, count - 1).unwrap_err().to_string();
+        assert!(more.contains("stand behind"), "{more}");
+        assert!(Pieces::from_llama2c(&bytes, usize::MAX).is_err());
+        let mut negative = bytes.clone();
+        negative[8..12].copy_from_slice(&(-1i32).to_le_bytes());
+        assert!(Pieces::from_llama2c(&negative, count).is_err());
+    }
+
+    #[test]
+    fn pieces_that_make_no_vocabulary_are_refused() {
+        let refused = |pieces: Pieces| pieces.tokenizer().unwrap_err().to_string();
+        assert!(refused(pieces(&["a", "a"])).contains("comes twice"));
+        assert!(refused(Pieces { eos: 999, ..pieces(&[]) }).contains("no piece 999"));
+        let mut broken = pieces(&["a"]);
+        broken.scored[5].1 = f32::NAN;
+        assert!(refused(broken).contains("NaN"));
+    }
+}

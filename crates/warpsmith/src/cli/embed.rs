@@ -1,0 +1,103 @@
+//! `warpsmith embed`: a vector for each text, by an encoder, and how near the texts are to each other.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde::Serialize;
+use warpsmith::model::Pooling;
+use warpsmith::train::{Embedding, SentenceEncoder};
+
+use super::{Failure, device};
+
+/// The flags.
+pub fn command() -> Command {
+    Command::new("embed")
+        .about("Vectors of texts, and the cosine between each two of them")
+        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Folder of a BERT."))
+        .arg(device::arg())
+        .arg(
+            Arg::new("pooling")
+                .long("pooling")
+                .value_name("mean|first")
+                .value_parser(pooling)
+                .help("From which hidden states a vector comes [default: what the folder says, or mean]."),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print one JSON object for each text, with its vector."),
+        )
+        .arg(
+            Arg::new("texts")
+                .value_name("TEXT")
+                .num_args(0..)
+                .help("Texts; without any, the lines of standard input."),
+        )
+}
+
+fn pooling(word: &str) -> Result<Pooling, String> {
+    match word {
+        "mean" => Ok(Pooling::Mean),
+        "first" => Ok(Pooling::First),
+        _ => Err("write mean or first".into()),
+    }
+}
+
+/// A text as `--json` tells of it.
+#[derive(Serialize)]
+struct Told<'a> {
+    text: &'a str,
+    tokens: usize,
+    cut: usize,
+    embedding: &'a [f32],
+}
+
+/// `warpsmith embed`.
+pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    let dir = args.get_one::<String>("model").map_or("", String::as_str);
+    let mut encoder = SentenceEncoder::open(Path::new(dir), &device::of(args)?)?;
+    if let Some(pooling) = args.get_one("pooling") {
+        encoder.pooling = *pooling;
+    }
+    let given: Vec<String> = args.get_many("texts").into_iter().flatten().cloned().collect();
+    let texts =
+        if given.is_empty() { std::io::stdin().lines().collect::<Result<Vec<_>, _>>()? } else { given };
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let found = encoder.embed(&texts)?;
+    for (text, found) in texts.iter().zip(&found).filter(|(_, found)| found.cut > 0) {
+        let start: String = text.chars().take(40).collect();
+        eprintln!("note: {} tokens of `{start}…` were cut off: the model reads {}", found.cut, found.tokens);
+    }
+    let mut out = std::io::stdout().lock();
+    match args.get_flag("json") {
+        true => texts.iter().zip(&found).try_for_each(|(text, found)| {
+            let told = Told { text, tokens: found.tokens, cut: found.cut, embedding: &found.vector };
+            let line = serde_json::to_string(&told).map_err(|e| Failure::Failed(e.to_string()))?;
+            Ok(writeln!(out, "{line}")?)
+        }),
+        false => Ok(table(&mut out, &texts, &found)?),
+    }
+}
+
+/// A row for each text: its number of tokens, its cosines with all texts, and how it begins.
+fn table(out: &mut impl Write, texts: &[&str], found: &[Embedding]) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "tokens  cosines with text {}",
+        (1..=texts.len()).map(|i| format!("{i:<7}")).collect::<String>()
+    )?;
+    for (text, one) in texts.iter().zip(found) {
+        let row: String =
+            found.iter().map(|other| format!("{:8.4}", cosine(&one.vector, &other.vector))).collect();
+        writeln!(out, "{:>6} {row}  {text}", one.tokens)?;
+    }
+    Ok(())
+}
+
+/// a·b / (|a|·|b|)
+fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}

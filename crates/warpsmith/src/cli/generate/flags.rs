@@ -1,0 +1,207 @@
+//! The flags of `warpsmith generate`, named as Hugging Face's `generate` names them, and what they ask for together.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use warpsmith::model::{BeamSearch, EarlyStopping, Penalties, Sampling};
+use warpsmith::tensor::Seed;
+
+use super::Failure;
+use crate::cli::device;
+
+/// What the flags ask for.
+pub enum Way {
+    /// Tokens drawn one by one.
+    Draw(Sampling),
+    /// The likeliest texts.
+    Search(BeamSearch),
+}
+
+/// The flags that a search has no use for.
+const OF_DRAWS: [&str; 7] = ["temperature", "top_k", "top_p", "min_p", "typical_p", "seed", "stop"];
+/// The flags that only a search has a use for.
+const OF_SEARCHES: [&str; 2] = ["length_penalty", "early_stopping"];
+
+/// The command.
+pub fn command() -> Command {
+    Command::new("generate")
+        .about("Writes on from a prompt")
+        .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
+        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(device::arg())
+        .arg(
+            Arg::new("prompt")
+                .long("prompt")
+                .value_name("TEXT|FILE:PATH")
+                .default_value("\n")
+                .hide_default_value(true)
+                .help("What to write on from; FILE:PATH reads it from a file."),
+        )
+        .args(choices())
+        .args(penalties())
+        .args(searches())
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("Print one JSON object for each text."),
+        )
+}
+
+fn flag(name: &'static str, value: &'static str, help: impl Into<String>) -> Arg {
+    Arg::new(name).long(name).alias(name.replace('_', "-")).value_name(value).help(help.into())
+}
+
+fn real(name: &'static str, help: impl Into<String>) -> Arg {
+    flag(name, "X", help).value_parser(value_parser!(f64)).allow_negative_numbers(true)
+}
+
+fn count(name: &'static str, help: impl Into<String>) -> Arg {
+    flag(name, "N", help).value_parser(value_parser!(usize))
+}
+
+fn choices() -> [Arg; 10] {
+    let default = Sampling::default();
+    [
+        count("max_new_tokens", format!("Tokens to write at most [default: {}].", default.max_new_tokens)),
+        flag("do_sample", "true|false", "false: always the likeliest token, as --temperature 0.")
+            .value_parser(value_parser!(bool)),
+        real("temperature", format!("0 takes the likeliest token [default: {}].", default.temperature)),
+        count("top_k", "Only the N likeliest tokens; 0: all."),
+        real("top_p", "Only the likeliest tokens that together reach this probability."),
+        real("min_p", "Only tokens with this share of the likeliest one's probability."),
+        real(
+            "typical_p",
+            "Only tokens of nearly the expected surprise, that together reach this probability.",
+        ),
+        flag("seed", "N", format!("The same seed writes the same text [default: {}].", default.seed.0))
+            .value_parser(value_parser!(u64)),
+        count("num_return_sequences", "How many texts: the i-th uses seed + i; of a search the best.")
+            .alias("num_samples"),
+        flag("stop", "TEXT", "The text ends before this; may be given several times.")
+            .alias("stop_strings")
+            .action(ArgAction::Append),
+    ]
+}
+
+fn penalties() -> [Arg; 5] {
+    [
+        real("repetition_penalty", "Above 1: avoids the tokens of prompt and text."),
+        real("presence_penalty", "Taken from the logits of the text's tokens."),
+        real(
+            "frequency_penalty",
+            "Taken from the logits of the text's tokens, once for each time they came.",
+        ),
+        count("no_repeat_ngram_size", "No run of N tokens comes twice; 0: any may."),
+        flag(
+            "logit_bias",
+            "ID:X",
+            "Added to the logit of a token, -inf forbids it; may be given several times.",
+        )
+        .value_parser(bias)
+        .action(ArgAction::Append),
+    ]
+}
+
+fn searches() -> [Arg; 3] {
+    let default = BeamSearch::default();
+    [
+        count("num_beams", "Above 1: the likeliest texts, following so many at a time [default: 1]."),
+        real(
+            "length_penalty",
+            format!("A text's score is its log-probability over its length to this power [default: {}].", default.length_penalty),
+        ),
+        flag(
+            "early_stopping",
+            "true|false|never",
+            "true: ends once as many texts as beams are found; never: once no better can come [default: false].",
+        )
+        .value_parser(early_stopping),
+    ]
+}
+
+fn bias(word: &str) -> Result<(u32, f32), String> {
+    let parts = word.split_once(':').and_then(|(id, bias)| Some((id.parse().ok()?, bias.parse().ok()?)));
+    parts.ok_or_else(|| "write ID:X, a token's id and a number".into())
+}
+
+fn early_stopping(word: &str) -> Result<EarlyStopping, String> {
+    match word {
+        "true" => Ok(EarlyStopping::AsSoonAsFull),
+        "false" => Ok(EarlyStopping::Heuristic),
+        "never" => Ok(EarlyStopping::Never),
+        _ => Err("write true, false or never".into()),
+    }
+}
+
+/// What the flags ask for.
+pub fn way(args: &ArgMatches) -> Result<Way, Failure> {
+    let number = |name: &str, default: f64| args.get_one(name).copied().unwrap_or(default);
+    let count = |name: &str, default: usize| args.get_one(name).copied().unwrap_or(default);
+    let num_beams = count("num_beams", 1);
+    let is_search = num_beams != 1;
+    let given = |names: &[&'static str]| names.iter().copied().find(|name| args.contains_id(name));
+    if let Some(name) = given(if is_search { &OF_DRAWS } else { &OF_SEARCHES }) {
+        return Err(Failure::Usage(match is_search {
+            true => format!("--{name} is for texts drawn token by token: leave it out, or --num_beams"),
+            false => format!("--{name} is for a search: give --num_beams above 1 with it"),
+        }));
+    }
+    let penalties = penalties_of(args);
+    let max_new_tokens = count("max_new_tokens", Sampling::default().max_new_tokens);
+    let do_sample: Option<bool> = args.get_one("do_sample").copied();
+    let way = match is_search {
+        true => Way::Search(BeamSearch {
+            num_beams,
+            max_new_tokens,
+            length_penalty: number("length_penalty", 1.0),
+            early_stopping: args.get_one("early_stopping").copied().unwrap_or_default(),
+            num_return_sequences: count("num_return_sequences", 1),
+            penalties,
+        }),
+        false => {
+            let default = Sampling::default();
+            let temperature = if do_sample == Some(false) { 0.0 } else { default.temperature };
+            Way::Draw(Sampling {
+                max_new_tokens,
+                temperature: number("temperature", temperature),
+                top_k: count("top_k", default.top_k),
+                top_p: number("top_p", default.top_p),
+                min_p: number("min_p", default.min_p),
+                typical_p: number("typical_p", default.typical_p),
+                penalties,
+                seed: Seed(args.get_one("seed").copied().unwrap_or(default.seed.0)),
+            })
+        }
+    };
+    let valid = match &way {
+        Way::Draw(sampling) => {
+            if do_sample.is_some_and(|drawn| drawn != (sampling.temperature > 0.0)) {
+                let told =
+                    format!("--do_sample and --temperature {} contradict each other", sampling.temperature);
+                return Err(Failure::Usage(told));
+            }
+            sampling.validate()
+        }
+        Way::Search(_) if do_sample == Some(true) => {
+            return Err(Failure::Usage(
+                "--num_beams searches and does not draw: leave out --do_sample".into(),
+            ));
+        }
+        Way::Search(search) => search.validate(),
+    };
+    valid.map(|()| way).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+fn penalties_of(args: &ArgMatches) -> Penalties {
+    let default = Penalties::default();
+    let number = |name: &str, default: f64| args.get_one(name).copied().unwrap_or(default);
+    let biases = args.get_many::<(u32, f32)>("logit_bias").into_iter().flatten();
+    Penalties {
+        logit_bias: biases.copied().collect::<BTreeMap<_, _>>(),
+        repetition_penalty: number("repetition_penalty", default.repetition_penalty),
+        presence_penalty: number("presence_penalty", default.presence_penalty),
+        frequency_penalty: number("frequency_penalty", default.frequency_penalty),
+        no_repeat_ngram_size: args.get_one("no_repeat_ngram_size").copied().unwrap_or(0),
+    }
+}

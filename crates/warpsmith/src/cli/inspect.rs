@@ -1,0 +1,207 @@
+//! `warpsmith inspect`: what a model folder holds, and what memory it needs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde::Serialize;
+use warpsmith::model::{BertTask, Family, T5, causal_model};
+use warpsmith::tensor::{Device, Tensor};
+use warpsmith::text::Tokenizer;
+use warpsmith::train::folder::{TOKENIZER, ends, read_config, read_tensors};
+
+use super::Failure;
+
+/// The flags.
+pub fn command() -> Command {
+    Command::new("inspect")
+        .about("What a model folder holds: parameters, memory, tokenizer")
+        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object."))
+}
+
+/// What there is to say of a folder.
+#[derive(Serialize)]
+struct Inspection {
+    family: String,
+    /// Ids that the model knows.
+    vocab_size: usize,
+    /// The longest sequence, if there is a limit.
+    context: Option<usize>,
+    parameters: Vec<Row>,
+    memory: Memory,
+    /// If the folder has one.
+    tokenizer: Option<Vocabulary>,
+}
+
+/// A parameter; tied ones are named once.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    shape: Vec<usize>,
+    numbers: usize,
+    /// As the model holds it.
+    dtype: String,
+    /// As the file holds it.
+    stored: String,
+}
+
+/// Bytes.
+#[derive(Serialize)]
+struct Memory {
+    weights: usize,
+    /// Keys and values of a decoder, for each position of a sequence.
+    cache_per_position: Option<usize>,
+    /// The same for a whole context.
+    cache_of_context: Option<usize>,
+    /// Weights, gradients and AdamW's two moments; activations come on top.
+    training: usize,
+}
+
+#[derive(Serialize)]
+struct Vocabulary {
+    name: String,
+    vocab_size: usize,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    /// The tokens that end a text.
+    ends: Vec<u32>,
+    /// What is put around a text: the ids of an empty one.
+    frame: Vec<u32>,
+}
+
+/// A model of any family, as far as it is looked at here.
+struct Model {
+    vocab_size: usize,
+    context: Option<usize>,
+    state: BTreeMap<String, Tensor>,
+    cache_per_position: Option<usize>,
+}
+
+/// `warpsmith inspect`.
+pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    let dir = Path::new(args.get_one::<String>("model").map_or("", String::as_str));
+    let found = inspect(dir)?;
+    match args.get_flag("json") {
+        true => println!("{}", serde_json::to_string(&found).map_err(|e| Failure::Failed(e.to_string()))?),
+        false => print(&found),
+    }
+    Ok(())
+}
+
+fn inspect(dir: &Path) -> Result<Inspection, Failure> {
+    let in_folder = |e: warpsmith::tensor::Error| Failure::Failed(format!("{}: {e}", dir.display()));
+    let config = read_config(dir)?;
+    let family = Family::of(&config).map_err(in_folder)?;
+    let tensors = read_tensors(dir, &Device::Cpu)?;
+    let stored: BTreeMap<String, String> =
+        tensors.iter().map(|(name, t)| (name.clone(), t.dtype().to_string())).collect();
+    let model = build(family, &config, tensors).map_err(in_folder)?;
+    let row = |(name, tensor): (&String, &Tensor)| Row {
+        name: name.clone(),
+        shape: tensor.dims().to_vec(),
+        numbers: tensor.shape().numel(),
+        dtype: tensor.dtype().to_string(),
+        stored: stored_as(&stored, name),
+    };
+    let weights = model.state.values().map(|t| t.shape().numel() * t.dtype().size()).sum();
+    Ok(Inspection {
+        family: family.to_string(),
+        vocab_size: model.vocab_size,
+        context: model.context,
+        memory: Memory {
+            weights,
+            cache_per_position: model.cache_per_position,
+            cache_of_context: model.cache_per_position.zip(model.context).map(|(b, t)| b.saturating_mul(t)),
+            training: 4 * weights,
+        },
+        parameters: model.state.iter().map(row).collect(),
+        tokenizer: vocabulary(dir)?,
+    })
+}
+
+/// Files may leave out the first part of a name, or hold a tied weight under its other name.
+fn stored_as(stored: &BTreeMap<String, String>, name: &str) -> String {
+    let short = name.split_once('.').map_or(name, |(_, rest)| rest);
+    let found = stored.get(name).or_else(|| stored.get(short));
+    found.cloned().unwrap_or_else(|| "under another name".into())
+}
+
+fn build(
+    family: Family,
+    config: &str,
+    tensors: BTreeMap<String, Tensor>,
+) -> warpsmith::tensor::Result<Model> {
+    match family {
+        Family::Gpt | Family::Llama => {
+            let model = causal_model(config, tensors, &Device::Cpu)?;
+            let cache_per_position = Some(model.cache(1, 1)?.bytes());
+            let (vocab_size, context) = (model.vocab_size(), Some(model.context()));
+            Ok(Model { vocab_size, context, state: model.state(), cache_per_position })
+        }
+        Family::Bert => {
+            let model = BertTask::from_state(config, tensors, &Device::Cpu)?;
+            let shape = model.encoder().config();
+            let (vocab_size, context) = (shape.vocab_size, Some(shape.max_position_embeddings));
+            Ok(Model { vocab_size, context, state: model.state(), cache_per_position: None })
+        }
+        Family::T5 => {
+            let model = T5::from_state(config, tensors, &Device::Cpu)?;
+            let state = model.parameters().iter().map(|p| (p.name().to_string(), p.get())).collect();
+            // Positions are relative: no length is too long.
+            let (vocab_size, context) = (model.config().vocab_size, None);
+            Ok(Model { vocab_size, context, state, cache_per_position: None })
+        }
+    }
+}
+
+fn vocabulary(dir: &Path) -> Result<Option<Vocabulary>, Failure> {
+    if !dir.join(TOKENIZER).exists() {
+        return Ok(None);
+    }
+    let tokenizer = Tokenizer::from_file(dir.join(TOKENIZER))?;
+    Ok(Some(Vocabulary {
+        name: tokenizer.name(),
+        vocab_size: tokenizer.vocab_size(),
+        bos: tokenizer.bos(),
+        eos: tokenizer.eos(),
+        ends: ends(dir, &tokenizer)?,
+        frame: tokenizer.encode_with_special_tokens("")?,
+    }))
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} B"),
+        10_240..10_485_760 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+fn print(found: &Inspection) {
+    let width = found.parameters.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    println!("{:<width$}  {:>16} {:>12}  as     stored", "parameter", "shape", "numbers");
+    for row in &found.parameters {
+        let Row { name, shape, numbers, dtype, stored } = row;
+        println!("{name:<width$}  {:>16} {numbers:>12}  {dtype:<6} {stored}", format!("{shape:?}"));
+    }
+    let total: usize = found.parameters.iter().map(|row| row.numbers).sum();
+    let context = found.context.map_or("any length".into(), |t| format!("context {t}"));
+    println!("\nmodel      {}: {total} parameters, {} ids, {context}", found.family, found.vocab_size);
+    let memory = &found.memory;
+    println!("memory     weights {}", size(memory.weights));
+    if let (Some(one), Some(all)) = (memory.cache_per_position, memory.cache_of_context) {
+        println!("           keys and values {} a position, {} for the whole context", size(one), size(all));
+    }
+    println!("           training with AdamW {}, and the activations", size(memory.training));
+    match &found.tokenizer {
+        None => println!("tokenizer  none in the folder"),
+        Some(t) => {
+            let id = |id: Option<u32>| id.map_or("none".into(), |id| id.to_string());
+            let (bos, eos) = (id(t.bos), id(t.eos));
+            println!("tokenizer  {}: {} tokens, start {bos}, end {eos}", t.name, t.vocab_size);
+            println!("           an empty text is {:?}; a text ends with one of {:?}", t.frame, t.ends);
+        }
+    }
+}

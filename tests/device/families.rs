@@ -1,0 +1,83 @@
+//! Each family on a GPU: the texts and the numbers that the CPU has.
+
+use warpsmith::model::{
+    BertConfig, BertTask, Decoder, EncoderBatch, HiddenActivation, LlamaKind, T5, T5Config, Task,
+};
+use warpsmith::prelude::*;
+
+use super::gpu;
+use crate::Checked;
+
+/// Both compute in f32, and a GPU adds in another order: some thousand roundings of 2⁻²⁴, as a share of the largest number.
+const BOUND: f32 = 1e-4;
+
+fn assert_close(here: &Tensor, there: &Tensor) -> Checked {
+    let (here, there) = (here.to_vec::<f32>()?, there.to_vec::<f32>()?);
+    let largest = here.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    assert_eq!(here.len(), there.len());
+    assert!(largest > 0.0 && here.iter().zip(&there).all(|(a, b)| (a - b).abs() <= BOUND * largest));
+    Ok(())
+}
+
+/// A window, shared keys and values, biases; norms of queries and keys.
+#[test]
+fn llamas_write_what_they_write_on_the_cpu() -> Checked {
+    let (_alone, device) = gpu();
+    for kind in [LlamaKind::Qwen2, LlamaKind::Qwen3] {
+        let config = LlamaConfig {
+            kind,
+            vocab_size: 40,
+            hidden_size: 16,
+            intermediate_size: 24,
+            num_hidden_layers: 2,
+            head_dim: 8,
+            max_position_embeddings: 8,
+            attention_bias: kind == LlamaKind::Qwen2,
+            windows: vec![None, (kind == LlamaKind::Qwen2).then_some(3)],
+            initializer_range: 0.5,
+            ..LlamaConfig::default()
+        };
+        let write = |device: &Device| -> Result<Vec<u32>, Box<dyn std::error::Error>> {
+            let model = Llama::new(config.clone(), device, Seed(5))?;
+            let mut decoder = Decoder::new(&model, &[3, 1, 4], &Sampling::greedy().max_new_tokens(7), &[])?;
+            while decoder.next_token()?.is_ok() {}
+            Ok(decoder.tokens().to_vec())
+        };
+        assert_eq!(write(&device)?, write(&Device::Cpu)?, "{}", kind.name());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_bert_and_a_t5_have_the_numbers_of_the_cpu() -> Checked {
+    let (_alone, device) = gpu();
+    let bert = BertConfig {
+        vocab_size: 20,
+        hidden_size: 16,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        intermediate_size: 24,
+        max_position_embeddings: 8,
+        type_vocab_size: 2,
+        layer_norm_eps: 1e-12,
+        hidden_act: HiddenActivation::Relu,
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        initializer_range: 0.3,
+        labels: vec!["no".into(), "yes".into()],
+    };
+    let t5 = r#"{"model_type": "t5", "vocab_size": 20, "d_model": 16, "d_kv": 4, "d_ff": 24, "num_layers": 1,
+        "num_heads": 2, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16,
+        "feed_forward_proj": "gated-gelu"}"#;
+    let run = |device: &Device| -> Result<[Tensor; 2], Box<dyn std::error::Error>> {
+        let batch = EncoderBatch::new(&[&[3, 1, 4, 1, 5], &[9, 2]], None, device)?;
+        let bert = BertTask::new(bert.clone(), Task::SequenceClassification, device, Seed(5))?;
+        let t5 = T5::new(T5Config::from_json(t5)?, device, Seed(6))?;
+        let answers = Tensor::from_slice(&[0u32, 7, 8, 0, 9, 10], &[2, 3], device)?;
+        let [bert, t5] = no_grad(|| [bert.forward(&batch, None), t5.forward(&batch, &answers, None)]);
+        Ok([bert?, t5?])
+    };
+    let ([bert, t5], [bert_there, t5_there]) = (run(&Device::Cpu)?, run(&device)?);
+    assert_close(&bert, &bert_there)?;
+    assert_close(&t5, &t5_there)
+}
