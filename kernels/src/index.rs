@@ -1,4 +1,4 @@
-//! Elements by number: index_select (and embedding), gather, scatter_add. See `index.cu`.
+//! Elements by number: index_select (and embedding), index_copy, gather, scatter_add. See `index.cu`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -34,6 +34,11 @@ float_entries! {
         | "index_select_fwd_b32"
         | "index_select_fwd_b64"
         | "index_select_fwd_b128";
+    INDEX_COPY: SelectArgs = "index_copy_fwd_b8"
+        | "index_copy_fwd_b16"
+        | "index_copy_fwd_b32"
+        | "index_copy_fwd_b64"
+        | "index_copy_fwd_b128";
     CHECK: SelectArgs = "index_check_u64";
     GATHER: SelectArgs = "gather_fwd_b8" | "gather_fwd_b16" | "gather_fwd_b32" | "gather_fwd_b64";
 }
@@ -89,13 +94,24 @@ pub fn check(index: u64, kind: IndexKind, count: u64, size: u64, bad: u64) -> La
 /// The launch of y (outer, places, inner) = x (outer, size, inner) at `index` (places). A table (V, C) of an embedding
 /// has outer 1 and inner C.
 pub fn index_select(dtype: Dtype, y: u64, x: u64, p: &Places) -> Launch {
+    let (which, inner) = pieces(dtype, y | x, p);
+    INDEX_SELECT[which].launch(blocks(p.outer * p.places * inner), THREADS, &p.args(y, x, inner))
+}
+
+/// The launch of y (outer, size, inner) at `index` (places) = v (outer, places, inner), where the last of equal indices
+/// stays.
+pub fn index_copy(dtype: Dtype, y: u64, v: u64, p: &Places) -> Launch {
+    let (which, inner) = pieces(dtype, y | v, p);
+    INDEX_COPY[which].launch(blocks(p.outer * inner), THREADS, &p.args(y, v, inner))
+}
+
+/// Which kernel moves rows, and how many pieces each has: of 16 bytes if rows and `addresses` allow it, or elements.
+fn pieces(dtype: Dtype, addresses: u64, p: &Places) -> (usize, u64) {
     let row = p.inner * dtype.size() as u64;
-    // Rows of 16-byte pieces move by those.
-    let (entry, inner) = match row.is_multiple_of(16) && (y | x).is_multiple_of(16) {
-        true => (&INDEX_SELECT[4], row / 16),
-        false => (&INDEX_SELECT[dtype.by_size()], p.inner),
-    };
-    entry.launch(blocks(p.outer * p.places * inner), THREADS, &p.args(y, x, inner))
+    match row.is_multiple_of(16) && addresses.is_multiple_of(16) {
+        true => (4, row / 16),
+        false => (dtype.by_size(), p.inner),
+    }
 }
 
 /// The launch of y (outer, places, inner) = x (outer, size, inner) at `index` (outer, places, inner).

@@ -7,6 +7,7 @@ mod sampling;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use warpsmith::model::Decoder;
 use warpsmith::model::Penalties;
 use warpsmith::prelude::*;
 use warpsmith::train::TrainData;
@@ -195,6 +196,38 @@ fn a_gpu_writes_what_the_cpu_writes() -> Checked {
     let error =
         there.generate_ids(&[3], &Sampling::default(), None).map(drop).err().ok_or("NaN is an error")?;
     assert!(error.to_string().contains("is NaN"), "{error}");
+    Ok(())
+}
+
+/// The context is passed several times, so that the recorded step stands behind refilled caches too.
+#[test]
+fn a_recorded_token_is_the_eager_one_and_takes_no_memory() -> Checked {
+    let (_alone, device) = gpu();
+    let config = GptConfig {
+        vocab_size: 65,
+        block_size: 12,
+        n_layer: 2,
+        n_head: 2,
+        n_embd: 16,
+        ..GptConfig::default()
+    };
+    let model = Gpt::new(config, &device, Seed(5))?;
+    let plain = Sampling { temperature: 1.5, ..Sampling::default() };
+    for how in [Sampling::greedy(), plain.clone(), Sampling { top_k: 20, top_p: 0.9, ..plain }] {
+        let how = how.max_new_tokens(30);
+        let mut eager = Decoder::new(&model, &[3, 1, 4], &how, &[])?.eager();
+        while eager.next_token()?.is_ok() {}
+        let mut recorded = Decoder::new(&model, &[3, 1, 4], &how, &[])?;
+        // The prompt, a step that loads the kernels, the one that is recorded, and a refill of the cache.
+        for _ in 0..15 {
+            recorded.next_token()?.map_err(|stop| format!("{stop:?}"))?;
+        }
+        let before = usage(&device);
+        while recorded.next_token()?.is_ok() {}
+        let after = usage(&device);
+        assert_eq!(recorded.tokens(), eager.tokens(), "{how:?}");
+        assert_eq!((after.requests, after.reserved), (before.requests, before.reserved), "{how:?}");
+    }
     Ok(())
 }
 

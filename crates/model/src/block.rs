@@ -63,14 +63,16 @@ impl Block {
         let qkv = self.c_attn.forward(x)?.split(-1, &[c, c, c])?; // 3 × (B, T, C)
         let head = |i: usize| qkv[i].reshape(&heads); // (B, T, H, D)
         let (q, mut k, mut v) = (head(0)?, head(1)?, head(2)?);
+        let mut key_lengths = None;
         if let Some(cache) = cache {
             (k, v) = cache.append(&k, &v)?; // (B, past + T, H, D)
+            key_lengths = cache.key_lengths();
         }
         let drawn = rng.filter(|_| self.dropout > 0.0);
         let dropout =
             drawn.map(|rng| Dropout { p: self.dropout as f32, seed: rng.seed(), stream: rng.stream() });
-        let y =
-            q.attention(&k, &v, &AttentionOptions { mask: Mask::Causal, dropout, ..Default::default() })?;
+        let options = AttentionOptions { mask: Mask::Causal, dropout, key_lengths, scale: None };
+        let y = q.attention(&k, &v, &options)?;
         let y = y.reshape(&[b, t, c])?; // (B, T, C)
         self.drop(self.attn_c_proj.forward(&y)?, rng)
     }

@@ -3,6 +3,7 @@
 mod reorder;
 
 use warpsmith_autograd::apply_owned;
+use warpsmith_ops::index_copy::IndexCopy;
 use warpsmith_ops::prelude::*;
 use warpsmith_ops::slice_assign::SliceAssign;
 use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor};
@@ -12,13 +13,26 @@ pub struct KvCache {
     layers: Vec<LayerCache>,
     len: usize,
     capacity: usize,
+    place: Option<Place>,
 }
 
 /// Keys and values of one layer: (B, capacity, H, D) each, of which the first positions are filled.
 pub struct LayerCache {
     keys: Option<Tensor>,
     values: Option<Tensor>,
+    /// How many positions were filled when the layer was asked for.
     len: usize,
+    place: Option<Place>,
+}
+
+/// Where a single new position of one sequence stands, as numbers on the device: recorded work reads them anew at each
+/// launch.
+#[derive(Clone)]
+pub(crate) struct Place {
+    /// How many positions stand before it: (1,) i64.
+    pub position: Tensor,
+    /// How many there are with it: (1,) i64.
+    pub filled: Tensor,
 }
 
 impl KvCache {
@@ -26,8 +40,13 @@ impl KvCache {
     pub fn new(layers: usize, dims: [usize; 4], dtype: DType, device: &Device) -> Result<Self> {
         let shape = Shape::new(&dims)?;
         let zeros = || Tensor::zeros(shape, dtype, device).map(Some);
-        let layer = |_| Ok(LayerCache { keys: zeros()?, values: zeros()?, len: 0 });
-        Ok(Self { layers: (0..layers).map(layer).collect::<Result<_>>()?, len: 0, capacity: dims[1] })
+        let layer = |_| Ok(LayerCache { keys: zeros()?, values: zeros()?, len: 0, place: None });
+        Ok(Self {
+            layers: (0..layers).map(layer).collect::<Result<_>>()?,
+            len: 0,
+            capacity: dims[1],
+            place: None,
+        })
     }
 
     /// How many positions are filled.
@@ -54,35 +73,72 @@ impl KvCache {
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
         self.len = 0;
-        self.layers.iter_mut().for_each(|layer| layer.len = 0);
+    }
+
+    /// From now on the new position stands where `place` says, and nothing is counted: the numbers on the device will be
+    /// others when the work is done. `None`: behind what is there, as usual.
+    pub(crate) fn stand_at(&mut self, place: Option<Place>) {
+        self.layers.iter_mut().for_each(|layer| layer.place.clone_from(&place));
+        self.place = place;
+    }
+
+    /// Where the new position stands, if the device says it.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// Where keys and values lie: recorded work writes there, wherever they have moved since.
+    pub(crate) fn addresses(&self) -> Result<Vec<u64>> {
+        let cells = self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]).flatten();
+        cells.map(Tensor::device_address).collect()
     }
 
     pub(crate) fn layer(&mut self, i: usize) -> Result<&mut LayerCache> {
-        self.layers.get_mut(i).ok_or_else(|| {
+        let layer = self.layers.get_mut(i).ok_or_else(|| {
             Error::value("cache", format!("has no layer {i}")).hint("make it with the model's new_cache")
-        })
+        })?;
+        layer.len = self.len;
+        Ok(layer)
     }
 
     pub(crate) fn advance(&mut self, t: usize) {
-        self.len += t;
+        if self.place.is_none() {
+            self.len += t;
+        }
     }
 }
 
 impl LayerCache {
-    /// Writes k and v (B, T, H, D) behind what is there, in place; returns all that is filled.
+    /// Writes k and v (B, T, H, D) behind what is there, in place; returns all that is filled, or everything if only the
+    /// device knows how much that is: then [`LayerCache::key_lengths`] bounds it.
     pub(crate) fn append(&mut self, k: &Tensor, v: &Tensor) -> Result<(Tensor, Tensor)> {
         let (start, t) = (self.len, k.dims()[1]);
-        let keys = write(&mut self.keys, k, start)?.slice(1, 0, start + t, 1)?;
-        let values = write(&mut self.values, v, start)?.slice(1, 0, start + t, 1)?;
-        self.len += t;
-        Ok((keys, values))
+        if let Some(place) = &self.place {
+            let write = |cell: &mut Option<Tensor>, new: &Tensor| {
+                change(cell, |old| {
+                    apply_owned(IndexCopy { axis: 1 }, vec![old, place.position.clone(), new.clone()])
+                })
+            };
+            return Ok((write(&mut self.keys, k)?, write(&mut self.values, v)?));
+        }
+        let write =
+            |cell: &mut Option<Tensor>, new: &Tensor| {
+                change(cell, |old| apply_owned(SliceAssign { axis: 1, start }, vec![old, new.clone()]))?
+                    .slice(1, 0, start + t, 1)
+            };
+        Ok((write(&mut self.keys, k)?, write(&mut self.values, v)?))
+    }
+
+    /// How many of the positions that [`LayerCache::append`] returned are filled, if not all: (B,) i64.
+    pub(crate) fn key_lengths(&self) -> Option<Tensor> {
+        self.place.as_ref().map(|place| place.filled.clone())
     }
 }
 
 /// Gives the cell's tensor to the op and puts the result back: in place, since nobody else holds it.
-fn write(cell: &mut Option<Tensor>, new: &Tensor, start: usize) -> Result<Tensor> {
+fn change(cell: &mut Option<Tensor>, write: impl FnOnce(Tensor) -> Result<Vec<Tensor>>) -> Result<Tensor> {
     let old = cell.take().ok_or_else(|| Error::internal("cache", "an earlier write failed"))?;
-    let written = apply_owned(SliceAssign { axis: 1, start }, vec![old, new.clone()])?.swap_remove(0);
+    let written = write(old)?.swap_remove(0);
     *cell = Some(written.clone());
     Ok(written)
 }

@@ -41,6 +41,12 @@ pub trait CausalModel {
     /// If the sequence would pass the capacity of the cache.
     fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor>;
 
+    /// Whether [`CausalModel::forward_cached`] can take the position of a single token from the device, so that a step of
+    /// writing is recorded once and launched for each token. The family must ask the cache where it stands.
+    fn can_be_recorded(&self) -> bool {
+        false
+    }
+
     /// A cache for `batch` sequences of at most `capacity` positions.
     ///
     /// # Errors
@@ -83,6 +89,10 @@ impl CausalModel for Gpt {
 
     fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
         self.forward_cached(ids, cache)
+    }
+
+    fn can_be_recorded(&self) -> bool {
+        true
     }
 
     fn cache(&self, batch: usize, capacity: usize) -> Result<KvCache> {

@@ -3,6 +3,7 @@
 use warpsmith_autograd::no_grad;
 use warpsmith_tensor::{Error, Result, Tensor};
 
+use crate::step::Step;
 use crate::{CausalModel, Gpt, KvCache, Sampler, Sampling};
 
 /// Why a decoder stopped.
@@ -22,6 +23,8 @@ pub struct Decoder<'a> {
     model: &'a dyn CausalModel,
     cache: KvCache,
     sampler: Sampler,
+    /// Steps of one token, where the device can record them.
+    step: Option<Step>,
     tokens: Vec<u32>,
     /// How many of `tokens`, from the end, are not in the cache yet.
     waiting: usize,
@@ -55,11 +58,14 @@ impl<'a> Decoder<'a> {
             .hint("use the tokenizer that the model was trained with"));
         }
         let longest = prompt.len().saturating_add(sampling.max_new_tokens);
+        let sampler = Sampler::new(sampling.clone())?.after_prompt(prompt.len());
+        let is_recorded = !model.device().is_cpu() && model.can_be_recorded() && sampler.is_plain();
         Ok(Self {
             model,
             // No longer than the text can get: a context may be far longer than any text.
             cache: model.cache(1, longest.min(model.context()))?,
-            sampler: Sampler::new(sampling.clone())?.after_prompt(prompt.len()),
+            sampler,
+            step: is_recorded.then(|| Step::new(model.device())).transpose()?,
             tokens: prompt.to_vec(),
             waiting: prompt.len(),
             written: 0,
@@ -73,8 +79,7 @@ impl<'a> Decoder<'a> {
         if self.written >= self.limit {
             return Ok(Err(Stop::Length));
         }
-        let logits = self.logits()?;
-        let token = self.sampler.next_of(&logits, &self.tokens)?;
+        let token = self.draw()?;
         if self.ends.contains(&token) {
             return Ok(Err(Stop::EndOfSequence));
         }
@@ -87,6 +92,26 @@ impl<'a> Decoder<'a> {
     /// Prompt and continuation so far.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
+    }
+
+    /// The same decoder, which records nothing: each step is told to the device anew.
+    pub fn eager(self) -> Self {
+        Self { step: None, ..self }
+    }
+
+    /// The token after all tokens so far.
+    fn draw(&mut self) -> Result<u32> {
+        let is_single = self.waiting == 1 && self.cache.len() < self.cache.capacity();
+        match (&mut self.step, self.tokens.last()) {
+            (Some(step), Some(&token)) if is_single => {
+                let drawn = step.queue(self.model, &mut self.cache, token, self.sampler.draw())?;
+                self.sampler.take(&drawn)
+            }
+            _ => {
+                let logits = self.logits()?;
+                self.sampler.next_of(&logits, &self.tokens)
+            }
+        }
     }
 
     /// The logits (1, 1, V) of the token after all tokens so far.

@@ -78,23 +78,31 @@ impl Gpt {
     pub fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
         let limit = self.config.block_size.min(cache.capacity());
         let t = check_ids("gpt", ids, cache.len(), limit)?;
-        let x = self.embed(ids, cache.len())?; // (B, T, C)
+        let positions = match cache.place() {
+            Some(place) => self.wpe.forward(&place.position)?,
+            None => self.positions(cache.len(), t)?,
+        }; // (T, C)
+        let x = self.embed(ids, &positions)?; // (B, T, C)
         let x =
             stack::run_cached(&self.blocks, x, cache, |block, x, layer| block.forward(x, None, Some(layer)))?;
         self.head(&x.slice(1, t - 1, 1, 1)?)
     }
 
     fn trunk(&self, ids: &Tensor, rng: Option<&Rng>, again: bool) -> Result<Tensor> {
-        check_ids("gpt", ids, 0, self.config.block_size)?;
-        let x = drop_out(self.embed(ids, 0)?, self.config.dropout, rng)?; // (B, T, C)
+        let t = check_ids("gpt", ids, 0, self.config.block_size)?;
+        let x = drop_out(self.embed(ids, &self.positions(0, t)?)?, self.config.dropout, rng)?; // (B, T, C)
         stack::run(&self.blocks, x, rng, again, |block: &Block, x, rng| block.forward(x, rng, None))
     }
 
-    /// Token plus position: ids (B, T) → (B, T, C); the first id stands at position `past`.
-    fn embed(&self, ids: &Tensor, past: usize) -> Result<Tensor> {
+    /// The vectors (T, C) of the T positions behind `past` others.
+    fn positions(&self, past: usize, t: usize) -> Result<Tensor> {
+        self.wpe.weight().get().slice(0, past, t, 1)
+    }
+
+    /// Token plus position: ids (B, T), positions (T, C) → (B, T, C)
+    fn embed(&self, ids: &Tensor, positions: &Tensor) -> Result<Tensor> {
         let _scope = Scope::enter("embed");
-        let positions = self.wpe.weight().get().slice(0, past, ids.dims()[1], 1)?; // (T, C)
-        self.wte.forward(ids)?.add(&positions)
+        self.wte.forward(ids)?.add(positions)
     }
 
     /// x (B, T, C) → logits (B, T, V)

@@ -17,6 +17,7 @@ mod llama;
 mod penalties;
 mod sampling;
 mod stack;
+mod step;
 mod t5;
 mod weights;
 

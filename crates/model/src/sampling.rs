@@ -153,14 +153,20 @@ impl Sampler {
     /// As [`Sampler::next`], and if there is more than one row.
     pub fn next_of(&mut self, logits: &Tensor, seen: &[u32]) -> Result<u32> {
         let how = self.draw();
-        let [tokens, flags] = match self.is_plain() {
+        let drawn = match self.is_plain() {
             true => logits.detach().sample(how)?,
             false => self.changed(logits, seen)?.sample(how)?,
         };
+        self.take(&drawn)
+    }
+
+    /// The token of what [`Sampler::draw`] drew: one of each (tokens, flags).
+    pub(crate) fn take(&mut self, [tokens, flags]: &[Tensor; 2]) -> Result<u32> {
+        let shape = *tokens.shape();
         let (tokens, flags) = (tokens.to_vec::<u32>()?, flags.to_vec::<u32>()?);
         let (&[token], &[flag]) = (tokens.as_slice(), flags.as_slice()) else {
             let message = format!("one row of logits gives one token, here are {}", tokens.len());
-            return Err(Error::shape("sampling", &[*logits.shape()], message));
+            return Err(Error::shape("sampling", &[shape], message));
         };
         match flag {
             FINE => {
@@ -174,7 +180,7 @@ impl Sampler {
     }
 
     /// Whether the logits are drawn from as they are.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.sampling.penalties.is_none() && !self.is_typical()
     }
 
@@ -184,7 +190,7 @@ impl Sampler {
     }
 
     /// The next draw.
-    fn draw(&self) -> Sample {
+    pub(crate) fn draw(&self) -> Sample {
         let Sampling { temperature, top_k, top_p, min_p, seed, .. } = self.sampling;
         Sample { temperature, top_k, top_p, min_p, seed, stream: 0, draw: self.draws }
     }

@@ -133,6 +133,20 @@ pub(crate) fn take_on_device(
     Ok(vec![out])
 }
 
+/// `y` with whole slices replaced by the source's where the index says, on a GPU.
+pub(crate) fn copy_on_device(
+    op: &'static str,
+    mut y: Tensor,
+    [index, source]: [&Tensor; 2],
+    axis: usize,
+) -> Result<Vec<Tensor>> {
+    let index = OnDevice::new(op, Unit::Slice, index, (y.shape(), axis))?;
+    let source = source.contiguous()?;
+    let (dtype, to, from) = (y.dtype().on_device(op)?, y.device_address_mut()?, source.device_address()?);
+    y.device().launch(&index::index_copy(dtype, to, from, &index.places))?;
+    Ok(vec![y])
+}
+
 /// `y` with the source added where the index says, in the order of the index, on a GPU.
 pub(crate) fn add_on_device(
     op: &'static str,

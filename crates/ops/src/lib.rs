@@ -111,6 +111,7 @@ registry! {
     matmul,
     linear,
     // Caches.
+    index_copy,
     slice_assign,
     // Updates of many tensors.
     adamw,

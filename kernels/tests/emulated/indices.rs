@@ -42,6 +42,36 @@ fn selections_by_index_are_exact_and_report_what_is_out_of_range() {
 }
 
 #[test]
+fn copies_by_index_leave_the_last_of_equals_and_report_what_is_out_of_range() {
+    // Rows of 32 bytes move 16 at a time, rows of 28 do not.
+    for inner in [8usize, 7] {
+        let (outer, size, index) = (3usize, 6usize, [4u32, 1, 6, 4, 9]);
+        let mut gpu = Gpu::new();
+        let mut expected: Vec<f32> = (0..outer * size * inner).map(|i| -(i as f32)).collect();
+        let v: Vec<f32> = (0..outer * index.len() * inner).map(|i| i as f32 + 1.0).collect();
+        let p = Places {
+            index: gpu.pod(&index),
+            kind: IndexKind::U32,
+            bad: gpu.pod(&[u64::MAX]),
+            outer: outer as u64,
+            places: index.len() as u64,
+            size: size as u64,
+            inner: inner as u64,
+        };
+        let (y, from) = (gpu.pod(&expected), gpu.pod(&v));
+        gpu.run(&index::index_copy(Dtype::F32, y, from, &p));
+        for (row, values) in v.chunks(inner).enumerate() {
+            let (o, place) = (row / index.len(), index[row % index.len()] as usize);
+            if place < size {
+                expected[(o * size + place) * inner..][..inner].copy_from_slice(values);
+            }
+        }
+        assert_eq!(gpu.read::<f32>(y, expected.len()), expected);
+        assert_eq!(gpu.read::<u64>(p.bad, 1), [2]);
+    }
+}
+
+#[test]
 fn a_check_reports_the_first_index_out_of_range_and_nothing_else() {
     for (index, found) in [([3u32, 0, 4, 7], u64::MAX), ([7, 8, 9, 0], 1)] {
         let mut gpu = Gpu::new();

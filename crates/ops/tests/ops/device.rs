@@ -112,6 +112,15 @@ fn one_query_reads_a_long_cache_in_parts_and_keeps_its_bits_in_a_batch() {
                 row(&q, b).attention(&row(&k, b), &row(&v, b), &options).unwrap().to_f64_vec().unwrap();
             assert_eq!(alone, found[b * 4 * 80..][..4 * 80], "row {b}");
         }
+        // A recorded step sees the whole cache and is told on the device how much of it counts.
+        for filled in [1, 255, 256, 257, 600] {
+            let lengths = Tensor::from_slice(&[filled as i64; 3], &[3], &device).unwrap();
+            let told = AttentionOptions { key_lengths: Some(lengths), ..options.clone() };
+            let told = q.attention(&k, &v, &told).unwrap().to_f64_vec().unwrap();
+            let part = |t: &Tensor| t.slice(1, 0, filled, 1).unwrap();
+            let cut = q.attention(&part(&k), &part(&v), &options).unwrap().to_f64_vec().unwrap();
+            assert_eq!(told, cut, "{filled} keys in {dtype}");
+        }
     }
 }
 
