@@ -117,3 +117,26 @@ fn cuda_source_without_nvrtc_says_how_to_get_it() {
     let told = refused(&output.expect("it starts"), 1);
     assert!(told.contains("pip install nvidia-cuda-nvrtc-cu12") && told.contains(".ptx"), "{told}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_emulated_device_counts_and_does_not_time() -> Checked {
+    let place = Place::new();
+    let told = succeeded(&bench(&place, &["softmax", "--device", "emulated", "-o", "json"]));
+    let record = json(&told)?;
+    assert_eq!(
+        (&record["machine"]["device"], &record["method"]["cache"]),
+        (&"emulated".into(), &"counted".into())
+    );
+    let row = &record["rows"][0];
+    assert!(row["time"].is_null() && row["status"] == "ok", "{told}");
+    // Softmax reads each number at least once, and writes it once.
+    assert_eq!(row["counts"]["global_write_bytes"], 4 * 5 * 70);
+    assert!(row["counts"]["global_read_bytes"].as_u64() >= Some(4 * 5 * 70), "{told}");
+    let told = succeeded(&bench(
+        &place,
+        &["softmax", "--device", "emulated", "--impl", "ladder", "--shapes", "9x128"],
+    ));
+    assert!(told.contains("| ladder 2 online | 1.50 × fewer bytes read |"), "{told}");
+    Ok(())
+}

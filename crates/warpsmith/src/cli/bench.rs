@@ -1,12 +1,13 @@
 //! `warpsmith bench`: how fast a kernel is here, how far from the limit, beside whom, and whether it is right.
 
+mod meter;
+
 use std::io::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::tensor::{DType, Device};
 use warpsmith_bench::clock::Cache;
 use warpsmith_bench::contender::Contender;
-use warpsmith_bench::counts::NoMeter;
 use warpsmith_bench::difference::{compare, doubts};
 use warpsmith_bench::engine::Engine;
 use warpsmith_bench::kernel::{UserKernel, argument_struct, compile, starter};
@@ -19,6 +20,7 @@ use warpsmith_bench::tasks::{Case, PRESETS, Pass, TASKS, parse, preset};
 use warpsmith_bench::torch::Torch;
 use warpsmith_bench::{self as bench, Error};
 
+use self::meter::Emulator;
 use super::{Failure, device};
 
 impl From<Error> for Failure {
@@ -128,7 +130,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     let asked = Asked::of(args)?;
     let device = device::of(args)?;
+    let meter = Emulator::of(&device);
     let mut options = Options::usual(&device);
+    options.timed = !meter.is_there();
     if let Some(cache) = args.get_one::<String>("cache") {
         options.cache = if cache == "cold" { Cache::Cold } else { Cache::Warm };
     }
@@ -138,11 +142,11 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if !(options.seconds > 0.0 && options.seconds.is_finite()) {
         return Err(Failure::Usage(format!("--seconds takes a number above 0, got {}", options.seconds)));
     }
-    let called = device.to_string();
+    let called = if meter.is_there() { "emulated".to_owned() } else { device.to_string() };
     let machine = Machine::here(&device, &called);
-    let torch = peer(args, &device);
-    let mut session = Session::new(&device, options, &NoMeter)?;
-    let ceilings = if args.get_flag("no-ceilings") {
+    let torch = peer(args, &device, options.timed);
+    let mut session = Session::new(&device, options, &meter)?;
+    let ceilings = if args.get_flag("no-ceilings") || !options.timed {
         bench::record::Ceilings::default()
     } else {
         let mut products: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
@@ -216,8 +220,12 @@ fn task_of(args: &ArgMatches) -> &str {
 }
 
 /// PyTorch, if it is wanted and there; one line if it is not there.
-fn peer(args: &ArgMatches, device: &Device) -> Option<Torch> {
+fn peer(args: &ArgMatches, device: &Device, timed: bool) -> Option<Torch> {
     args.get_one::<String>("vs")?;
+    if !timed {
+        eprintln!("bench: an emulated device is only counted: PyTorch takes no part");
+        return None;
+    }
     Torch::start(device).inspect_err(|error| eprintln!("bench: without PyTorch: {error}")).ok()
 }
 
