@@ -1,0 +1,231 @@
+//! Files cut off and changed at random: an error or a file as good as before, and never more memory than is fair.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use warpsmith_gguf::{Error, Gguf, Kind, TensorInfo, Writer};
+
+use super::golden;
+
+/// Counts what this thread has asked for and not given back, and the most that it ever was.
+struct Counting;
+
+thread_local! {
+    static NOW: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
+
+fn count(change: isize) {
+    // A thread that is ending has no counters any more, and nobody who asks.
+    let _ = NOW.try_with(|now| {
+        now.set(now.get() + change);
+        let _ = MOST.try_with(|most| most.set(most.get().max(now.get())));
+    });
+}
+
+// SAFETY: both calls are the system allocator's, with the arguments as they came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller keeps the promises of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller keeps the promises of `dealloc`, and `pointer` came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Parses and holds the memory that it took against the size of the file.
+fn parse(bytes: &[u8]) -> Result<Gguf<'_>, Error> {
+    let before = NOW.get();
+    MOST.set(before);
+    let file = Gguf::parse(bytes);
+    let taken = MOST.get() - before;
+    assert!(taken <= 4 * bytes.len() as isize + (1 << 20), "{taken} bytes for a file of {}", bytes.len());
+    file
+}
+
+/// Reads all that a file has.
+fn read_all(file: &Gguf<'_>) {
+    for (_, value) in file.metadata() {
+        if let Some(array) = value.as_array() {
+            assert_eq!(array.iter().count(), array.len());
+        }
+    }
+    for info in file.tensors() {
+        assert_eq!(info.numbers().unwrap().len(), info.shape().iter().product::<usize>());
+    }
+}
+
+/// All numbers of a file, whatever the tensors are called.
+fn numbers(file: &Gguf<'_>) -> Vec<(Vec<usize>, Vec<u32>)> {
+    let bits = |info: &TensorInfo<'_>| info.numbers().unwrap().into_iter().map(f32::to_bits).collect();
+    let mut all: Vec<_> = file.tensors().iter().map(|info| (info.shape(), bits(info))).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let bytes = golden("blocks.gguf");
+    let file = parse(&bytes).unwrap();
+    read_all(&file);
+    // The last tensor ends where the file does, but for its padding.
+    let end = file.tensors().iter().map(|t| t.data().as_ptr_range().end).max().unwrap();
+    let end = end as usize - bytes.as_ptr() as usize;
+    assert!(bytes.len() - end < 32);
+    for length in 0..end {
+        parse(&bytes[..length]).unwrap_err();
+    }
+    let longer = [&bytes[..], &[0; 32]].concat();
+    assert!(parse(&longer).unwrap_err().to_string().contains("behind the last tensor"));
+}
+
+/// Where a flipped bit may pass: what is neither a length, a count, a type, an extent, a kind, an offset nor padding. No
+/// program can tell such a change of a value or a name from what was meant, since the format has no checksum.
+fn is_free(file: &Gguf<'_>, whole: &[u8], bit: usize) -> bool {
+    let (at, flip) = (bit / 8, bit % 8);
+    let within = |text: &str| {
+        let start = text.as_ptr() as usize - whole.as_ptr() as usize;
+        (start..start + text.len()).contains(&at)
+    };
+    let metadata = 24..whole.windows(3).position(|bytes| bytes == b"F16").unwrap() - 8;
+    // Version 3 becomes 2, which has the same layout; the first byte of the version is byte 4.
+    (at == 4 && flip == 0) || metadata.contains(&at) || file.tensors().iter().any(|info| within(info.name()))
+}
+
+#[test]
+fn every_flipped_bit_of_the_head_is_an_error_or_the_same_numbers() {
+    let mut bytes = golden("blocks.gguf");
+    let whole = bytes.clone();
+    let file = Gguf::parse(&whole).unwrap();
+    let truth = numbers(&file);
+    let start = file.tensors().iter().map(|t| t.data().as_ptr()).min().unwrap();
+    let head = start as usize - whole.as_ptr() as usize;
+    let mut survived = 0;
+    for bit in 0..8 * head {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(changed) = parse(&bytes) {
+            let place = format!("bit {} of byte {}", bit % 8, bit / 8);
+            assert_eq!(numbers(&changed), truth, "{place}");
+            assert!(is_free(&file, &whole, bit), "{place}");
+            survived += 1;
+        }
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    assert!(survived > 0, "a name may change");
+}
+
+/// What a tensor's number of bytes does not show: kinds and extents that need as many bytes, or more within the padding.
+/// Who loads a model holds shapes against its config, and finds them.
+#[test]
+fn a_change_within_the_padding_is_a_change_of_shape() {
+    let mut writer = Writer::new();
+    writer.tensor("t", &[3], Kind::F32, &[1.0, 2.0, 3.0]).unwrap();
+    writer.tensor("u", &[1], Kind::F32, &[1.0]).unwrap();
+    let mut bytes = writer.finish();
+    let extent = bytes.windows(8).position(|w| w == 3u64.to_le_bytes()).unwrap();
+    let mut shape = |extent_is: u8| {
+        bytes[extent] = extent_is;
+        parse(&bytes).map(|file| file.tensors()[0].shape())
+    };
+    assert_eq!(shape(3), Ok(vec![3]));
+    assert_eq!(shape(4), Ok(vec![4]));
+    // Fewer numbers leave some that are not zero, more than eight do not fit.
+    for wrong in [0, 1, 2, 9] {
+        shape(wrong).unwrap_err();
+    }
+}
+
+/// The next of a series of numbers without order (Marsaglia, *Xorshift RNGs*, 2003).
+fn next(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state as usize
+}
+
+#[test]
+fn twenty_thousand_random_edits_are_errors_or_readable_files() {
+    let whole = golden("blocks.gguf");
+    let (mut state, mut readable) = (7, 0);
+    let mut bytes = whole.clone();
+    for round in 0..20_000 {
+        // Every other file is changed in its head alone, which is a tenth of it.
+        let limit = if round % 2 == 0 { whole.len() / 10 } else { whole.len() };
+        let places: Vec<usize> = (0..=next(&mut state) % 4).map(|_| next(&mut state) % limit).collect();
+        places.iter().for_each(|&at| bytes[at] = next(&mut state) as u8);
+        if let Ok(file) = parse(&bytes) {
+            readable += 1;
+            // All kinds in turn.
+            for info in file.tensors().iter().skip(round % 10).take(1) {
+                assert_eq!(info.numbers().unwrap().len(), info.shape().iter().product::<usize>());
+            }
+        }
+        places.iter().for_each(|&at| bytes[at] = whole[at]);
+    }
+    assert!((1000..19_000).contains(&readable), "{readable} of 20,000 files can be read");
+}
+
+/// A file of `count` entries and tensors as small as they can be.
+fn crowd(count: u32) -> Vec<u8> {
+    let mut writer = Writer::new();
+    for i in 0..count {
+        let name: String =
+            char::from_u32(0x4E00 + i % 20_000).into_iter().chain(char::from_u32(33 + i / 20_000)).collect();
+        writer.texts(&name, [].into_iter());
+        writer.tensor(&name, &[0], Kind::F32, &[]).unwrap();
+    }
+    writer.finish()
+}
+
+#[test]
+fn a_crowd_of_small_things_takes_no_more_memory_than_is_fair() {
+    let bytes = crowd(60_000);
+    let file = parse(&bytes).unwrap();
+    assert_eq!((file.metadata().len(), file.tensors().len()), (60_000, 60_000));
+}
+
+#[test]
+fn lies_about_sizes_are_found_before_memory_is_taken() {
+    let good = crowd(3);
+    for at in [8, 16] {
+        let mut bytes = good.clone();
+        bytes[at..at + 8].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+        assert!(matches!(parse(&bytes), Err(Error::Short { .. })));
+    }
+    assert!(matches!(parse(b"GGML\x03\0\0\0"), Err(Error::Magic(_))));
+    assert!(matches!(parse(b"GGUF\x01\0\0\0"), Err(Error::Version(1))));
+}
+
+#[test]
+fn what_comes_twice_or_overlaps_is_refused() {
+    let twice = |of_key: bool| {
+        let mut writer = Writer::new();
+        for _ in 0..2 {
+            match of_key {
+                true => writer.unsigned("k", 1),
+                false => writer.tensor("t", &[1], Kind::F32, &[1.0]).unwrap(),
+            }
+        }
+        parse(&writer.finish()).unwrap_err().to_string()
+    };
+    assert!(twice(true).contains("comes twice") && twice(false).contains("comes twice"));
+    let mut writer = Writer::new();
+    writer.tensor("a", &[1], Kind::F32, &[1.0]).unwrap();
+    writer.tensor("b", &[1], Kind::F32, &[1.0]).unwrap();
+    let mut bytes = writer.finish();
+    let offset = bytes.windows(8).rposition(|w| w == 32u64.to_le_bytes()).unwrap();
+    for (byte, wrong) in [(0, 0), (0, 1), (0, 64), (3, 1)] {
+        let right = std::mem::replace(&mut bytes[offset + byte], wrong);
+        assert!(parse(&bytes).unwrap_err().to_string().contains("the tensor before ends at 32"));
+        bytes[offset + byte] = right;
+    }
+    parse(&bytes).unwrap();
+}
