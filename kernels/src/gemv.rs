@@ -47,27 +47,16 @@ pub fn gemv(p: &Matmul) -> Option<Launch> {
 mod tests {
     use super::*;
     use crate::Float;
-    use crate::matmul::{Activation, Matrix};
+    use crate::matmul::Matrix;
 
     fn product() -> Matmul {
-        Matmul {
-            dtype: Float::Bf16,
-            out: Float::Bf16,
-            m: 1,
-            n: 768,
-            k: 512,
-            batch: [1; 3],
-            a: Matrix { pointer: 0x1000, row: 512, col: 1, batch: [0; 3] },
-            b: Matrix { pointer: 0x2000, row: 768, col: 1, batch: [0; 3] },
-            c: 0x3000,
-            c_row: 768,
-            c_batch: 0,
-            bias: 0,
-            pre: 0,
-            residual: 0,
-            activation: Activation::Identity,
-            accumulate: false,
-        }
+        Matmul::plain(
+            Float::Bf16,
+            [1, 768, 512],
+            Matrix { pointer: 0x1000, row: 512, col: 1, batch: [0; 3] },
+            Matrix { pointer: 0x2000, row: 768, col: 1, batch: [0; 3] },
+            0x3000,
+        )
     }
 
     #[test]

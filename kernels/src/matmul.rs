@@ -99,6 +99,30 @@ pub struct Matmul {
     pub accumulate: bool,
 }
 
+impl Matmul {
+    /// One product C (M, N) = A (M, K)·B (K, N) of gapless rows, all of one dtype, and nothing done to it; C lies at `c`.
+    pub fn plain(dtype: Float, [m, n, k]: [u32; 3], a: Matrix, b: Matrix, c: u64) -> Self {
+        Self {
+            dtype,
+            out: dtype,
+            m,
+            n,
+            k,
+            batch: [1; BATCH_DIMS],
+            a,
+            b,
+            c,
+            c_row: n.into(),
+            c_batch: i64::from(m) * i64::from(n),
+            bias: 0,
+            pre: 0,
+            residual: 0,
+            activation: Activation::Identity,
+            accumulate: false,
+        }
+    }
+}
+
 /// An operand of 16-bit floats has stride 1 along neither axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnsupportedStrides {

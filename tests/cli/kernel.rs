@@ -137,27 +137,67 @@ fn a_stop_at_a_shared_access_shows_the_banks() -> Checked {
     Ok(())
 }
 
+/// Layer norm's PTX without one of its barriers, counted from 1.
+fn without_barrier(place: &Place, dropped: usize) {
+    let ptx = succeeded(&place.run(&["kernel", "ptx", "layer_norm_fwd_f32"]));
+    let mut seen = 0;
+    let kept = ptx.lines().filter(|line| {
+        seen += usize::from(line.contains("bar.sync"));
+        !(line.contains("bar.sync") && seen == dropped)
+    });
+    place.write("dropped.ptx", kept.collect::<Vec<_>>().join("\n").as_bytes());
+}
+
+const DROPPED: [&str; 7] =
+    ["kernel", "run", "layer_norm_fwd_f32", "--shape", "2,1024", "--ptx", "dropped.ptx"];
+
 /// The lesson of the emulator's README: one of four barriers is not needed, and each of the others is missed.
 #[test]
-fn a_dropped_barrier_is_a_sentence() -> Checked {
+fn a_dropped_barrier_is_a_sentence() {
     let place = Place::new();
-    let ptx = succeeded(&place.run(&["kernel", "ptx", "layer_norm_fwd_f32"]));
     for (dropped, told) in [(1, None), (2, Some("Uninitialised")), (3, Some("Race")), (4, Some("Race"))] {
-        let mut seen = 0;
-        let kept = ptx.lines().filter(|line| {
-            seen += usize::from(line.contains("bar.sync"));
-            !(line.contains("bar.sync") && seen == dropped)
-        });
-        place.write("dropped.ptx", kept.collect::<Vec<_>>().join("\n").as_bytes());
-        let words = ["kernel", "run", "layer_norm_fwd_f32", "--shape", "2,1024", "--ptx", "dropped.ptx"];
-        let output = place.run(&words);
+        without_barrier(&place, dropped);
+        let output = place.run(&DROPPED);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         match told {
             None => assert!(output.status.success(), "{said}"),
             Some(kind) => assert!(said.contains(kind) && said.contains("kernels/tile/row.cuh:"), "{said}"),
         }
     }
-    Ok(())
+}
+
+/// The race is the same; who comes too early depends on whose turn it is.
+#[test]
+fn a_schedule_turns_the_order_of_blocks_and_warps() {
+    let place = Place::new();
+    without_barrier(&place, 3);
+    for (order, told) in
+        [("forward", "block (0,0,0) thread (32,0,0)"), ("reverse", "block (1,0,0) thread (96,0,0)")]
+    {
+        let said = refused(&place.run(&[&DROPPED[..], &["--schedule", order]].concat()), 1);
+        assert!(said.contains("Race") && said.contains(told), "{order}: {said}");
+    }
+}
+
+/// 4 rows of 256 f32 are 4096 bytes, each read and written once, 32 bytes a sector.
+#[test]
+fn counts_are_printed_when_asked_for() {
+    let place = Place::new();
+    let run = |words: &[&str]| {
+        let words = [&["kernel", "run", "softmax", "--shape", "4,256"], words].concat();
+        let text = succeeded(&place.run(&words));
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let text = run(&["--counts"]);
+    for told in [
+        "global read 4096 B in 128 sectors of 32 B: 100 % used",
+        "global written 4096 B in 128 sectors of 32 B: 100 % used",
+        "bytes read 4096 4096",
+        "0 bank conflicts",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(!run(&[]).contains("sectors"));
 }
 
 #[test]

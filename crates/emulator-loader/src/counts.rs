@@ -1,7 +1,9 @@
 //! What the emulator counted, in place of the times that an emulated device cannot give.
 
-/// Work of all launches since it was last asked for. An instruction is counted once per warp.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Work of all launches since it was last asked for, in the order in which the emulator's `tally.rs` gives it. An
+/// instruction is counted once per warp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub struct Counts {
     /// Kernels launched.
     pub launches: u64,
@@ -29,50 +31,14 @@ pub struct Counts {
     pub barriers: u64,
 }
 
-/// How many numbers that is.
-const NUMBERS: usize = 12;
-
-impl Counts {
-    /// From the numbers, in the order in which the emulator's `tally.rs` gives them.
-    fn of(numbers: [u64; NUMBERS]) -> Self {
-        let [
-            launches,
-            instructions,
-            memory_instructions,
-            global_read_bytes,
-            global_write_bytes,
-            global_read_sectors,
-            global_write_sectors,
-            shared_read_bytes,
-            shared_write_bytes,
-            shared_bank_conflicts,
-            matrix_flops,
-            barriers,
-        ] = numbers;
-        Self {
-            launches,
-            instructions,
-            memory_instructions,
-            global_read_bytes,
-            global_write_bytes,
-            global_read_sectors,
-            global_write_sectors,
-            shared_read_bytes,
-            shared_write_bytes,
-            shared_bank_conflicts,
-            matrix_flops,
-            barriers,
-        }
-    }
-}
-
 /// What all launches of the process did since the last call of this; `None` if the emulator is not installed.
 pub fn counts() -> Option<Counts> {
     #[cfg(target_os = "linux")]
     {
-        let mut numbers = [0; NUMBERS];
+        let mut counts = Counts::default();
+        let numbers = bytemuck::cast_slice_mut(std::slice::from_mut(&mut counts));
         // An emulator that has more or fewer is of another version: what its numbers mean is not known here.
-        (crate::linux::counts(&mut numbers)? == NUMBERS).then(|| Counts::of(numbers))
+        (crate::linux::counts(numbers)? == numbers.len()).then_some(counts)
     }
     #[cfg(not(target_os = "linux"))]
     None

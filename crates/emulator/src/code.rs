@@ -4,7 +4,7 @@ use crate::convert::Conversion;
 use crate::exec::block::{Block, Trouble};
 use crate::exec::registers::{File, FileSizes, Registers};
 use crate::exec::warp::Warp;
-use crate::tensor_core::Mma;
+use crate::tensor_core::{Matrix, Mma, Wmma};
 
 /// No guard before an instruction, or no register in a place that may hold one.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -115,6 +115,9 @@ pub(crate) enum Extra {
     None,
     Convert(Conversion),
     Multiply(Mma),
+    /// What `wmma` loads or stores.
+    Matrix(Matrix),
+    Wmma(Wmma),
 }
 
 /// A decoded instruction.

@@ -1,9 +1,10 @@
 //! What shape a GPT has: nanoGPT's names, written to and read from a Hugging Face `config.json`.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use warpsmith_ops::gelu::Form;
 use warpsmith_ops::linear::Precision;
-use warpsmith_tensor::{Error, Result};
+use warpsmith_tensor::{Error, Kind, Result};
 
 /// The shape of a GPT-2-family decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,9 +73,7 @@ impl GptConfig {
             ("n_head", self.n_head),
             ("n_embd", self.n_embd),
         ];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return Err(Error::value("config", format!("{name} is 0")).hint("it must be at least 1"));
-        }
+        check_sizes(&sizes)?;
         if !self.n_embd.is_multiple_of(self.n_head) {
             let message = format!("n_embd = {} is not divisible by n_head = {}", self.n_embd, self.n_head);
             let nearest = self.n_embd.div_ceil(self.n_head) * self.n_head;
@@ -123,8 +122,7 @@ impl GptConfig {
     /// # Errors
     /// If it is not the config of a GPT-2-family model, or makes no model.
     pub fn from_json(text: &str) -> Result<Self> {
-        let json: ConfigJson = serde_json::from_str(text)
-            .map_err(|e| Error::new(warpsmith_tensor::Kind::File, "config.json", e.to_string()))?;
+        let json: ConfigJson = parse(text)?;
         if json.model_type != "gpt2" {
             return Err(Error::value(
                 "config.json",
@@ -239,6 +237,22 @@ fn tenth() -> f64 {
 
 fn yes() -> bool {
     true
+}
+
+/// What a `config.json` says, as a family reads it.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))
+}
+
+/// An error that names the first size of which no model can be made.
+pub(crate) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
+    if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
+        return Err(Error::value("config", format!("{name} is 0")).hint("it must be at least 1"));
+    }
+    match sizes.iter().find(|(_, size)| *size > 1 << 40) {
+        Some((name, size)) => Err(Error::value("config", format!("{name} = {size} is beyond any memory"))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

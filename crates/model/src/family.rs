@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
+use warpsmith_tensor::{Device, Error, Result, Tensor};
 
 use crate::causal::CausalModel;
+use crate::config::parse;
 use crate::llama::{Llama, LlamaConfig, LlamaKind};
 use crate::weights::Weights;
 use crate::{Gpt, GptConfig};
@@ -90,8 +91,7 @@ pub fn model_type(config: &str) -> Result<String> {
     struct Typed {
         model_type: String,
     }
-    let typed: Typed =
-        serde_json::from_str(config).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))?;
+    let typed: Typed = parse(config)?;
     Ok(typed.model_type)
 }
 

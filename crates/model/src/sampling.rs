@@ -98,20 +98,18 @@ impl Sampling {
 
     /// An error that names the first parameter outside its range.
     pub fn validate(&self) -> Result<()> {
-        let error = |message: String| Err(Error::value("sampling", message));
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return error(format!("temperature = {} must be 0 or more", self.temperature));
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return error(format!("top_p = {} must be above 0 and at most 1", self.top_p));
-        }
-        if !(0.0..=1.0).contains(&self.min_p) {
-            return error(format!("min_p = {} must be in [0, 1]", self.min_p));
-        }
+        self.draw(0).validate("sampling")?;
         if !(self.typical_p > 0.0 && self.typical_p <= 1.0) {
-            return error(format!("typical_p = {} must be above 0 and at most 1", self.typical_p));
+            let message = format!("typical_p = {} must be above 0 and at most 1", self.typical_p);
+            return Err(Error::value("sampling", message));
         }
         self.penalties.validate()
+    }
+
+    /// Draw number `draw`.
+    fn draw(&self, draw: u64) -> Sample {
+        let Self { temperature, top_k, top_p, min_p, seed, .. } = *self;
+        Sample { temperature, top_k, top_p, min_p, seed, stream: 0, draw }
     }
 }
 
@@ -191,8 +189,7 @@ impl Sampler {
 
     /// The next draw.
     pub(crate) fn draw(&self) -> Sample {
-        let Sampling { temperature, top_k, top_p, min_p, seed, .. } = self.sampling;
-        Sample { temperature, top_k, top_p, min_p, seed, stream: 0, draw: self.draws }
+        self.sampling.draw(self.draws)
     }
 
     /// The logits on the host, after what depends on the tokens seen and on all logits together.

@@ -4,7 +4,7 @@
 use warpsmith_autograd::no_grad;
 use warpsmith_ops::prelude::*;
 use warpsmith_ops::sample::Sample;
-use warpsmith_tensor::{Device, Recording, Result, Tensor};
+use warpsmith_tensor::{Device, Replay, Result, Tensor};
 
 use crate::cache::Place;
 use crate::{CausalModel, KvCache};
@@ -13,26 +13,14 @@ use crate::{CausalModel, KvCache};
 pub(crate) struct Step {
     /// The token that is read, how many positions stand before it, and how many there are with it: (3,) i64.
     numbers: Tensor,
-    recorded: Option<Recorded>,
-    /// Whether a step was made eagerly, so that all kernels are loaded.
-    is_warm: bool,
-}
-
-/// A recorded step.
-struct Recorded {
-    recording: Recording,
-    /// The token that was drawn, and its flag.
-    drawn: [Tensor; 2],
-    /// The number of the draw that was recorded.
-    draw: u64,
-    /// Where the cache lay: once moved, the recording is of no use.
-    addresses: Vec<u64>,
+    /// What was drawn: the token and its flag.
+    replay: Replay<[Tensor; 2]>,
 }
 
 impl Step {
     /// Before the first step.
     pub fn new(device: &Device) -> Result<Self> {
-        Ok(Self { numbers: Tensor::from_slice(&[0i64; 3], &[3], device)?, recorded: None, is_warm: false })
+        Ok(Self { numbers: Tensor::from_slice(&[0i64; 3], &[3], device)?, replay: Replay::default() })
     }
 
     /// Queues the step that puts `token` behind what is in the cache and draws the next: its id and flag, (1, 1) each, as
@@ -49,27 +37,11 @@ impl Step {
     ) -> Result<[Tensor; 2]> {
         let past = cache.len() as i64;
         self.numbers.overwrite(&[i64::from(token), past, past + 1])?;
-        let drawn = match self.is_warm {
-            false => forward(&self.numbers, model, cache, how)?,
-            true => self.launch(model, cache, how)?,
-        };
-        self.is_warm = true;
+        let (numbers, addresses) = (&self.numbers, cache.addresses()?);
+        let work = || forward(numbers, model, cache, how);
+        let drawn = self.replay.queue(model.device(), how.draw, addresses, work)?;
         cache.advance(1);
         Ok(drawn)
-    }
-
-    fn launch(&mut self, model: &dyn CausalModel, cache: &mut KvCache, how: Sample) -> Result<[Tensor; 2]> {
-        let addresses = cache.addresses()?;
-        let recorded = match self.recorded.take() {
-            Some(recorded) if recorded.addresses == addresses => recorded,
-            _ => {
-                let numbers = &self.numbers;
-                let (recording, drawn) = model.device().record(|| forward(numbers, model, cache, how))?;
-                Recorded { recording, drawn, draw: how.draw, addresses }
-            }
-        };
-        recorded.recording.launch_as(how.draw - recorded.draw)?;
-        Ok(self.recorded.insert(recorded).drawn.clone())
     }
 }
 

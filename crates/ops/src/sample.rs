@@ -72,6 +72,24 @@ fn weight(x: f64) -> u64 {
 }
 
 impl Sample {
+    /// Checks the parameters in the name of `op`.
+    ///
+    /// # Errors
+    /// Names the first parameter outside its range.
+    pub fn validate(&self, op: &'static str) -> Result<()> {
+        let error = |message: String| Err(Error::value(op, message));
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return error(format!("temperature = {} must be 0 or more", self.temperature));
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return error(format!("top_p = {} must be above 0 and at most 1", self.top_p));
+        }
+        if !(0.0..=1.0).contains(&self.min_p) {
+            return error(format!("min_p = {} must be in [0, 1]", self.min_p));
+        }
+        Ok(())
+    }
+
     /// The least weight that stays.
     fn least(&self) -> u64 {
         (self.min_p * LARGEST_WEIGHT as f64).ceil() as u64
@@ -138,16 +156,7 @@ impl Op for Sample {
     }
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        let error = |message: String| Err(Error::value(self.name(), message));
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return error(format!("temperature = {} must be 0 or more", self.temperature));
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return error(format!("top_p = {} must be above 0 and at most 1", self.top_p));
-        }
-        if !(0.0..=1.0).contains(&self.min_p) {
-            return error(format!("min_p = {} must be in [0, 1]", self.min_p));
-        }
+        self.validate(self.name())?;
         let logits = x[0];
         let tokens = logits.shape.last();
         if logits.shape.rank() == 0

@@ -38,11 +38,11 @@ pub(crate) fn weight_bytes(model: &dyn CausalModel) -> Result<Vec<u8>> {
 /// Writes everything but the weights.
 pub fn write_description(dir: &Path, config: &GptConfig, tokenizer: &Tokenizer) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    let write = |name: &str, text: &str| write_atomic(&dir.join(name), |out| out.write_all(text.as_bytes()));
-    write(CONFIG, &config.to_json())?;
-    write(TOKENIZER, &tokenizer.to_json()?)?;
+    write_text(dir, CONFIG, &config.to_json())?;
+    write_text(dir, TOKENIZER, &tokenizer.to_json()?)?;
     let eos = tokenizer.eos().map_or("null".into(), |id| id.to_string());
-    write(
+    write_text(
+        dir,
         GENERATION,
         &format!("{{\n  \"do_sample\": true,\n  \"eos_token_id\": {eos},\n  \"max_new_tokens\": 100\n}}\n"),
     )
@@ -60,11 +60,13 @@ pub fn write_weights(dir: &Path, model: &dyn CausalModel) -> Result<()> {
 /// If a file cannot be written.
 pub fn write_folder(dir: &Path, model: &dyn CausalModel, tokenizer: &Tokenizer, ends: &[u32]) -> Result<()> {
     write_model(dir, model)?;
-    let json = tokenizer.to_json()?;
-    write_atomic(&dir.join(TOKENIZER), |out| out.write_all(json.as_bytes()))?;
-    let generation =
-        format!("{:#}\n", serde_json::json!({ "bos_token_id": tokenizer.bos(), "eos_token_id": ends }));
-    write_atomic(&dir.join(GENERATION), |out| out.write_all(generation.as_bytes()))
+    write_text(dir, TOKENIZER, &tokenizer.to_json()?)?;
+    let generation = serde_json::json!({ "bos_token_id": tokenizer.bos(), "eos_token_id": ends });
+    write_text(dir, GENERATION, &format!("{generation:#}\n"))
+}
+
+fn write_text(dir: &Path, name: &str, text: &str) -> Result<()> {
+    write_atomic(&dir.join(name), |out| out.write_all(text.as_bytes()))
 }
 
 /// The tokens that end a text: those that a folder's `generation_config.json` names, else its `config.json`, else the
@@ -194,7 +196,7 @@ pub fn read_model(dir: &Path, device: &Device) -> Result<Box<dyn CausalModel>> {
 /// If a file cannot be written.
 pub fn write_model(dir: &Path, model: &dyn CausalModel) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    write_atomic(&dir.join(CONFIG), |out| out.write_all(model.config_json().as_bytes()))?;
+    write_text(dir, CONFIG, &model.config_json())?;
     write_weights(dir, model)
 }
 

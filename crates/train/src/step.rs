@@ -5,7 +5,7 @@ use warpsmith_autograd::{Gradients, TensorExt};
 use warpsmith_model::Gpt;
 use warpsmith_ops::cross_entropy::CrossEntropy;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Device, Error, Recording, Rng, Shape, Tensor};
+use warpsmith_tensor::{self as tensor, DType, Device, Error, Replay, Rng, Shape, Tensor};
 use warpsmith_text::Batch;
 
 use crate::data::TensorBatch;
@@ -53,17 +53,6 @@ pub(crate) struct Outcome {
     pub norm: Option<Tensor>,
 }
 
-/// A recorded step.
-struct Recorded {
-    recording: Recording,
-    outcome: Outcome,
-    /// The step that was recorded, and how many batches a step has.
-    step: usize,
-    micro: u64,
-    /// Where everything lay that it writes: once moved, the recording is of no use.
-    addresses: Vec<u64>,
-}
-
 /// Makes steps: eagerly at first, then by a recording where the device can and the configuration allows it.
 #[derive(Default)]
 pub(crate) struct Stepper {
@@ -71,9 +60,7 @@ pub(crate) struct Stepper {
     /// 0, or NaN from the first step on whose loss or gradients were not finite: every later update then leaves all as
     /// it is, so that nothing is lost until somebody looks. ()
     health: Option<Tensor>,
-    recorded: Option<Recorded>,
-    /// Whether a step was made eagerly, so that all kernels are loaded.
-    is_warm: bool,
+    replay: Replay<Outcome>,
 }
 
 impl Stepper {
@@ -98,33 +85,13 @@ impl Stepper {
     fn eager_or_recorded(&mut self, work: Work<'_>, step: usize, health: &mut Tensor) -> Result<Outcome> {
         let Some(inputs) = &self.inputs else { return Err(Error::internal("step", "no inputs").into()) };
         let device = work.model.device().clone();
-        if device.is_cpu() || !work.config.compile || !self.is_warm {
-            let outcome = work.queue(inputs, step, health)?;
-            self.is_warm = true;
-            return Ok(outcome);
+        if device.is_cpu() || !work.config.compile {
+            return Ok(work.queue(inputs, step, health)?);
         }
         // A copy made while recording would be made again at each launch.
         work.optimizer.own_memory()?;
-        let stays =
-            |recorded: &Recorded| -> Result<bool> { Ok(recorded.addresses == work.addresses(health)?) };
-        let fits = self.recorded.as_ref().map_or(Ok(false), stays)?;
-        if !fits {
-            // Its memory first: the new recording needs as much.
-            self.recorded = None;
-            let (addresses, micro) = (work.addresses(health)?, inputs.batches.len() as u64);
-            let (recording, outcome) = device.record(|| {
-                work.queue(inputs, step, health).map_err(|error| match error {
-                    crate::Error::Tensor(error) => error,
-                    other => Error::internal("step", other.to_string()),
-                })
-            })?;
-            self.recorded = Some(Recorded { recording, outcome, step, micro, addresses });
-        }
-        let Some(recorded) = &self.recorded else {
-            return Err(Error::internal("step", "no recording").into());
-        };
-        recorded.recording.launch_as((step - recorded.step) as u64 * recorded.micro)?;
-        Ok(recorded.outcome.clone())
+        let (addresses, draws) = (work.addresses(health)?, step * inputs.batches.len());
+        Ok(self.replay.queue(&device, draws as u64, addresses, || work.queue(inputs, step, health))?)
     }
 
     /// Whether every step so far was finite; waits for the device.
@@ -134,7 +101,8 @@ impl Stepper {
 
     /// Starts anew after a step that was not finite, or when the step goes back.
     pub fn reset(&mut self) {
-        (self.health, self.recorded) = (None, None);
+        self.health = None;
+        self.replay.forget();
     }
 }
 
@@ -149,7 +117,7 @@ pub(crate) struct Work<'a> {
 
 impl Work<'_> {
     /// Queues the step, whose number is that of its random numbers.
-    fn queue(self, inputs: &Inputs, step: usize, health: &mut Tensor) -> Result<Outcome> {
+    fn queue(self, inputs: &Inputs, step: usize, health: &mut Tensor) -> tensor::Result<Outcome> {
         let (mut losses, mut gradients) = (Vec::new(), Gradients::default());
         for (i, batch) in inputs.batches.iter().enumerate() {
             let rng = self.rng.round((step * inputs.batches.len() + i) as u64);
@@ -170,8 +138,8 @@ impl Work<'_> {
     }
 
     /// Where everything lies that the step writes.
-    fn addresses(&self, health: &Tensor) -> Result<Vec<u64>> {
+    fn addresses(&self, health: &Tensor) -> tensor::Result<Vec<u64>> {
         let written = self.optimizer.written().chain([health.clone()]);
-        Ok(written.map(|tensor| tensor.device_address()).collect::<Result<_, _>>()?)
+        written.map(|tensor| tensor.device_address()).collect()
     }
 }

@@ -30,32 +30,25 @@ pub trait Generate {
         prompt: &str,
         sampling: &Sampling,
         piece: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        let ids = tokenizer.encode_with_special_tokens(prompt)?;
+        let decoder = Decoder::new(self.causal(), &ids, sampling, tokenizer.eos().as_slice())?;
+        write(decoder, tokenizer, &tokenizer.encode(prompt)?, piece).map(drop)
+    }
+
+    /// The model that writes.
+    fn causal(&self) -> &dyn CausalModel;
 }
 
 impl<M: CausalModel> Generate for M {
-    fn generate_stream(
-        &self,
-        tokenizer: &Tokenizer,
-        prompt: &str,
-        sampling: &Sampling,
-        piece: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<()> {
-        (self as &dyn CausalModel).generate_stream(tokenizer, prompt, sampling, piece)
+    fn causal(&self) -> &dyn CausalModel {
+        self
     }
 }
 
 impl Generate for dyn CausalModel + '_ {
-    fn generate_stream(
-        &self,
-        tokenizer: &Tokenizer,
-        prompt: &str,
-        sampling: &Sampling,
-        piece: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<()> {
-        let ids = tokenizer.encode_with_special_tokens(prompt)?;
-        let decoder = Decoder::new(self, &ids, sampling, tokenizer.eos().as_slice())?;
-        write(decoder, tokenizer, &tokenizer.encode(prompt)?, piece).map(drop)
+    fn causal(&self) -> &dyn CausalModel {
+        self
     }
 }
 
@@ -68,8 +61,8 @@ pub struct Written {
     pub stop: Option<Stop>,
 }
 
-/// Lets a decoder write to its end behind the text of `shown` (its prompt, without special tokens), handing out each piece of text as soon as it is certain; stops early if `piece` returns
-/// false. A piece never ends in mid-character.
+/// Lets a decoder write to its end behind the text of `shown` (its prompt, without special tokens), handing out each piece
+/// of text as soon as it is certain; stops early if `piece` returns false. A piece never ends in mid-character.
 ///
 /// # Errors
 /// If the model or the tokenizer fails.

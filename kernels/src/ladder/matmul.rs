@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{Count, Rung, claim, no_room, rung};
-use crate::matmul::{Activation, Matmul, Matrix, matmul};
+use crate::matmul::{Matmul, Matrix, matmul};
 use crate::{Entry, Float, Launch};
 
 /// C (M, N) = A (M, K)·B (K, N) in bf16, all gapless.
@@ -126,22 +126,5 @@ fn whole_runs(p: &Product) -> Result<&Product, &'static str> {
 
 fn shipping(p: &Product) -> Matmul {
     let matrix = |pointer, row: u32| Matrix { pointer, row: row.into(), col: 1, batch: [0; 3] };
-    Matmul {
-        dtype: Float::Bf16,
-        out: Float::Bf16,
-        m: p.m,
-        n: p.n,
-        k: p.k,
-        batch: [1; 3],
-        a: matrix(p.a, p.k),
-        b: matrix(p.b, p.n),
-        c: p.c,
-        c_row: p.n.into(),
-        c_batch: 0,
-        bias: 0,
-        pre: 0,
-        residual: 0,
-        activation: Activation::Identity,
-        accumulate: false,
-    }
+    Matmul::plain(Float::Bf16, [p.m, p.n, p.k], matrix(p.a, p.k), matrix(p.b, p.n), p.c)
 }

@@ -3,24 +3,13 @@ use super::*;
 /// C (M, N) = A (M, K)·B (K, N), A transposed or not.
 fn product(dtype: Float, [m, n, k]: [u32; 3], a_transposed: bool) -> Matmul {
     let (a_row, a_col) = if a_transposed { (1, i64::from(m)) } else { (i64::from(k), 1) };
-    Matmul {
+    Matmul::plain(
         dtype,
-        out: dtype,
-        m,
-        n,
-        k,
-        batch: [1; 3],
-        a: Matrix { pointer: 0x1000, row: a_row, col: a_col, batch: [0; 3] },
-        b: Matrix { pointer: 0x2000, row: i64::from(n), col: 1, batch: [0; 3] },
-        c: 0x3000,
-        c_row: i64::from(n),
-        c_batch: i64::from(m) * i64::from(n),
-        bias: 0,
-        pre: 0,
-        residual: 0,
-        activation: Activation::Identity,
-        accumulate: false,
-    }
+        [m, n, k],
+        Matrix { pointer: 0x1000, row: a_row, col: a_col, batch: [0; 3] },
+        Matrix { pointer: 0x2000, row: i64::from(n), col: 1, batch: [0; 3] },
+        0x3000,
+    )
 }
 
 #[test]

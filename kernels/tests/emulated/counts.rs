@@ -8,7 +8,7 @@ use warpsmith_emulator::Counts;
 use warpsmith_kernels::attention::{self, Attention, Gradients, Heads, Mask};
 use warpsmith_kernels::cross_entropy::{self, CrossEntropy, Targets};
 use warpsmith_kernels::index::IndexKind;
-use warpsmith_kernels::matmul::{self, Activation, Matmul, Matrix, Plan};
+use warpsmith_kernels::matmul::{self, Matmul, Matrix, Plan};
 use warpsmith_kernels::normalise::{self, Norm, Normalise, NormaliseBackward};
 use warpsmith_kernels::softmax::{self, Form, Softmax, SoftmaxBackward};
 use warpsmith_kernels::{Float, Launch};
@@ -187,24 +187,13 @@ fn product(gpu: &mut Gpu, dtype: Float, [m, n, k]: [u64; 3], [a_lies, b_lies]: [
         Matrix { pointer, row, col, batch: [0; 3] }
     };
     let (a, b) = (floats(gpu, dtype, m * k), floats(gpu, dtype, k * n));
-    Matmul {
+    Matmul::plain(
         dtype,
-        out: dtype,
-        m: m as u32,
-        n: n as u32,
-        k: k as u32,
-        batch: [1; 3],
-        a: matrix(a, m, k, a_lies),
-        b: matrix(b, k, n, b_lies),
-        c: gpu.room(m * n * dtype.size() as u64),
-        c_row: n as i64,
-        c_batch: 0,
-        bias: 0,
-        pre: 0,
-        residual: 0,
-        activation: Activation::Identity,
-        accumulate: false,
-    }
+        [m as u32, n as u32, k as u32],
+        matrix(a, m, k, a_lies),
+        matrix(b, k, n, b_lies),
+        gpu.room(m * n * dtype.size() as u64),
+    )
 }
 
 #[test]

@@ -7,7 +7,7 @@ use warpsmith_kernels::cast::{self, Cast};
 use warpsmith_kernels::compare::{self, Operands, Relation};
 use warpsmith_kernels::dropout::{self, Dropout};
 use warpsmith_kernels::index::{self, IndexKind, Places};
-use warpsmith_kernels::matmul::{Activation, Matmul, Matrix};
+use warpsmith_kernels::matmul::{Matmul, Matrix};
 use warpsmith_kernels::optimise::{self, Numbers, Parameter};
 use warpsmith_kernels::reduce::{self, Extreme, SumRows};
 use warpsmith_kernels::rope::{self, Rope};
@@ -169,24 +169,13 @@ fn gemv_reads_b_once() {
         let (mut gpu, [n, k]) = (Gpu::new(), [128u64, 512]);
         let (a, b) = (floats(&mut gpu, Float::Bf16, k), floats(&mut gpu, Float::Bf16, k * n));
         let (row, col) = if b_lies { (1, k as i64) } else { (n as i64, 1) };
-        let p = Matmul {
-            dtype: Float::Bf16,
-            out: Float::Bf16,
-            m: 1,
-            n: n as u32,
-            k: k as u32,
-            batch: [1; 3],
-            a: Matrix { pointer: a, row: k as i64, col: 1, batch: [0; 3] },
-            b: Matrix { pointer: b, row, col, batch: [0; 3] },
-            c: gpu.room(n * 2),
-            c_row: n as i64,
-            c_batch: 0,
-            bias: 0,
-            pre: 0,
-            residual: 0,
-            activation: Activation::Identity,
-            accumulate: false,
-        };
+        let p = Matmul::plain(
+            Float::Bf16,
+            [1, n as u32, k as u32],
+            Matrix { pointer: a, row: k as i64, col: 1, batch: [0; 3] },
+            Matrix { pointer: b, row, col, batch: [0; 3] },
+            gpu.room(n * 2),
+        );
         let counts = gpu.run(&gemv::gemv(&p).unwrap());
         // A: whole by each warp with its two columns, or one element for all lanes of a warp and 64 columns.
         let of_a = if b_lies { n / 2 * k * 2 } else { n / 64 * k * 32 * 2 };

@@ -69,22 +69,8 @@ impl Case {
         let residual = numbers(out, m * n, 4, -1.0, 1.0);
         let c = numbers(out, m * n, 5, -1.0, 1.0);
         let product = Matmul {
-            dtype,
             out,
-            m: m as u32,
-            n: n as u32,
-            k: k as u32,
-            batch: [1; 3],
-            a: a_matrix,
-            b: b_matrix,
-            c: gpu.floats(out, &c),
-            c_row: n as i64,
-            c_batch: (m * n) as i64,
-            bias: 0,
-            pre: 0,
-            residual: 0,
-            activation: Activation::Identity,
-            accumulate: false,
+            ..Matmul::plain(dtype, [m as u32, n as u32, k as u32], a_matrix, b_matrix, gpu.floats(out, &c))
         };
         Self { gpu, product, a, b, bias, residual, c }
     }

@@ -2,7 +2,7 @@
 
 use warpsmith_kernels::Float;
 use warpsmith_kernels::attention::{self, Attention, Gradients, Heads, Mask};
-use warpsmith_kernels::matmul::{Activation, Matmul, Matrix, Plan, planned};
+use warpsmith_kernels::matmul::{Matmul, Matrix, Plan, planned};
 use warpsmith_kernels::softmax::{self, Form, Softmax};
 
 use crate::device::Device;
@@ -55,24 +55,7 @@ fn product(dtype: Float, n: usize) -> Device {
         || Matrix { pointer: floats(&mut device, dtype, n * n), row: n as i64, col: 1, batch: [0; 3] };
     let (a, b) = (matrix(), matrix());
     let c = device.room(n * n * dtype.size());
-    let product = Matmul {
-        dtype,
-        out: dtype,
-        m: n as u32,
-        n: n as u32,
-        k: n as u32,
-        batch: [1; 3],
-        a,
-        b,
-        c,
-        c_row: n as i64,
-        c_batch: (n * n) as i64,
-        bias: 0,
-        pre: 0,
-        residual: 0,
-        activation: Activation::Identity,
-        accumulate: false,
-    };
+    let product = Matmul::plain(dtype, [n as u32; 3], a, b, c);
     let plan = Plan::new(&product, 64, 1);
     let workspace = device.room(plan.workspace_bytes().max(1) as usize);
     let launches = planned(&product, &plan, workspace).expect("gapless rows");

@@ -14,6 +14,9 @@
 //! | `shfl`, `vote`, `match`, `redux`, `mma`, being in one warp | nothing |
 //! | an atomic by itself | nothing; but two atomics do not race if their scopes hold both threads |
 //!
+//! **One instruction.** Lanes of a warp that store the same value to the same place by one instruction do not race: CUDA promises
+//! that one of the stores is made, and all are alike. Two warps, or two values, race.
+//!
 //! **Copies.** `cp.async` writes as if by another agent: its bytes may be touched by nobody until the issuing thread has
 //! waited for its group, and by other threads only after a barrier behind that. Its read of global memory counts when it
 //! is issued.

@@ -66,8 +66,26 @@ pub struct WarpAccess<'a> {
     pub bytes: u32,
     /// What is done.
     pub effect: Effect,
+    /// What an ordinary store writes: rows of one element per lane, one after another in memory; empty for all else.
+    pub values: &'a [[u64; 32]],
     /// The line of the PTX text.
     pub line: u32,
+}
+
+impl WarpAccess<'_> {
+    /// Whether the earlier access is of this same instruction, by a lane that wrote the same values to the same place:
+    /// CUDA promises that one of such writes is made (CUDA C++ Programming Guide, "SIMT Architecture"), whichever.
+    fn repeats(&self, lane: u32, prior: Prior, me: Stamp) -> bool {
+        let (lane, other) = (lane as usize, prior.stamp.thread().wrapping_sub(self.warp * 32) as usize);
+        // A lane below has just written, so what the cell tells of it is of this instruction.
+        prior.stamp.is_block_of(me)
+            && prior.action == Action::Write
+            && other < lane
+            && self.mask >> other & 1 == 1
+            && self.addresses[other] == self.addresses[lane]
+            && !self.values.is_empty()
+            && self.values.iter().all(|row| row[other] == row[lane])
+    }
 }
 
 /// A location that threads synchronise by: (place, address, block if the scope is one block).
@@ -183,7 +201,9 @@ impl BlockRaces {
         for lane in lanes(access.mask) {
             let (view, address) = (first.further(lane), access.addresses[lane as usize]);
             for cell in shadow.cells(address, access.bytes, &mut races.lists) {
-                if let Err(prior) = cell.touch(&view, touch, &mut races.lists) {
+                if let Err(prior) = cell.touch(&view, touch, &mut races.lists)
+                    && !access.repeats(lane, prior, view.me)
+                {
                     let me = view.me;
                     return Err(report(races, access, address, prior, me, touch));
                 }

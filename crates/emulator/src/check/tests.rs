@@ -28,7 +28,8 @@ impl Machine {
         line: u32,
     ) -> Result<(), Box<Conflict>> {
         let addresses = std::array::from_fn(|lane| address(lane as u64));
-        let access = WarpAccess { place, warp, mask, addresses: &addresses, bytes, effect, line };
+        let access =
+            WarpAccess { place, warp, mask, addresses: &addresses, bytes, effect, values: &[], line };
         self.blocks[block].access(&mut self.races, &access)
     }
 
@@ -53,6 +54,7 @@ impl Machine {
             addresses: &[address; 32],
             bytes: 16,
             effect: Effect::WRITE,
+            values: &[],
             line,
         };
         self.blocks[block].copy(&mut self.races, &access)

@@ -57,6 +57,35 @@ impl Block<'_> {
         effect: Effect,
         instr: &Instr,
     ) -> Result<(), Trouble> {
+        self.judge(space, |place| {
+            let (warp, bytes, line) = (warp.index, bytes as u32, instr.line);
+            WarpAccess { place, warp, mask, addresses, bytes, effect, values: &[], line }
+        })
+    }
+
+    /// As [`Block::watch`], for a store of these values.
+    pub(crate) fn watch_store(
+        &mut self,
+        warp: &Warp,
+        space: AccessSpace,
+        addresses: &Row<u64>,
+        mask: u32,
+        bytes: u64,
+        values: &[Row<u64>],
+        instr: &Instr,
+    ) -> Result<(), Trouble> {
+        self.judge(space, |place| {
+            let (warp, bytes, effect, line) = (warp.index, bytes as u32, instr.effect, instr.line);
+            WarpAccess { place, warp, mask, addresses, bytes, effect, values, line }
+        })
+    }
+
+    #[inline]
+    fn judge<'a>(
+        &mut self,
+        space: AccessSpace,
+        access: impl FnOnce(Place) -> WarpAccess<'a>,
+    ) -> Result<(), Trouble> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let place = match space {
             AccessSpace::Global | AccessSpace::Generic => Place::Global,
@@ -64,9 +93,7 @@ impl Block<'_> {
             // Nobody else can reach these.
             AccessSpace::Local | AccessSpace::Param => return Ok(()),
         };
-        let (warp, bytes, line) = (warp.index, bytes as u32, instr.line);
-        let access = WarpAccess { place, warp, mask, addresses, bytes, effect, line };
-        watch.block.access(&mut watch.races, &access).map_err(|conflict| trouble(&conflict))
+        watch.block.access(&mut watch.races, &access(place)).map_err(|conflict| trouble(&conflict))
     }
 
     /// Judges the writes of `cp.async`, which are in flight from now on.
@@ -80,7 +107,8 @@ impl Block<'_> {
     ) -> Result<(), Trouble> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let (place, warp, bytes, line) = (Place::Shared, warp.index, bytes as u32, instr.line);
-        let access = WarpAccess { place, warp, mask, addresses, bytes, effect: Effect::WRITE, line };
+        let access =
+            WarpAccess { place, warp, mask, addresses, bytes, effect: Effect::WRITE, values: &[], line };
         watch.block.copy(&mut watch.races, &access).map_err(|conflict| trouble(&conflict))
     }
 

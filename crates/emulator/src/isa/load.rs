@@ -7,8 +7,8 @@ use crate::decode::decoder::Decoder;
 use crate::exec::access::{check_alignment, parts};
 use crate::exec::address::addresses;
 use crate::exec::block::{Block, Trouble};
-use crate::exec::registers::LANES;
-use crate::exec::rows::Shape;
+use crate::exec::registers::{LANES, Row};
+use crate::exec::rows::{Elements, Shape};
 use crate::exec::traffic::record;
 use crate::exec::warp::Warp;
 use crate::ptx::Mistake;
@@ -125,14 +125,8 @@ fn shape(access: &Access) -> Shape {
 
 fn load(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Result<(), Trouble> {
     let (access, shape) = (&instr.access, shape(&instr.access));
-    let mut at = addresses(&warp.registers, instr.args.a, access);
-    check_alignment(&at, mask, shape.bytes())?;
-    let mut rows = [[0u64; LANES]; 4];
-    for (space, part) in parts(access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
-        record(&mut block.counts, space, &at, part, shape.bytes(), false);
-        block.read_rows(warp, space, &at, part, shape, &mut rows)?;
-        block.watch(warp, space, &at, part, shape.bytes(), instr.effect, instr)?;
-    }
+    let at = addresses(&warp.registers, instr.args.a, access);
+    let mut rows = read_lanes(block, warp, instr, at, mask, shape)?;
     let above = 64 - 8 * shape.width;
     for (row, &target) in rows.iter_mut().zip(&instr.list) {
         if access.is_signed {
@@ -143,18 +137,52 @@ fn load(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Res
     Ok(())
 }
 
+/// What lies at the addresses of the lanes, counted and judged.
+#[inline]
+pub(super) fn read_lanes(
+    block: &mut Block<'_>,
+    warp: &Warp,
+    instr: &Instr,
+    mut at: Row<u64>,
+    mask: u32,
+    shape: Shape,
+) -> Result<Elements, Trouble> {
+    check_alignment(&at, mask, shape.bytes())?;
+    let mut rows = [[0u64; LANES]; 4];
+    for (space, part) in parts(instr.access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
+        record(&mut block.counts, space, &at, part, shape.bytes(), false);
+        block.read_rows(warp, space, &at, part, shape, &mut rows)?;
+        block.watch(warp, space, &at, part, shape.bytes(), instr.effect, instr)?;
+    }
+    Ok(rows)
+}
+
 fn store(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Result<(), Trouble> {
     let (access, shape) = (&instr.access, shape(&instr.access));
-    let mut at = addresses(&warp.registers, instr.args.a, access);
-    check_alignment(&at, mask, shape.bytes())?;
+    let at = addresses(&warp.registers, instr.args.a, access);
     let mut rows = [[0u64; LANES]; 4];
     for (row, &source) in rows.iter_mut().zip(&instr.list) {
         *row = warp.registers.wide(instr.file, source);
     }
-    for (space, part) in parts(access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
+    write_lanes(block, warp, instr, at, mask, shape, &rows)
+}
+
+/// Puts rows to the addresses of the lanes, counted and judged.
+#[inline]
+pub(super) fn write_lanes(
+    block: &mut Block<'_>,
+    warp: &mut Warp,
+    instr: &Instr,
+    mut at: Row<u64>,
+    mask: u32,
+    shape: Shape,
+    rows: &Elements,
+) -> Result<(), Trouble> {
+    check_alignment(&at, mask, shape.bytes())?;
+    for (space, part) in parts(instr.access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
         record(&mut block.counts, space, &at, part, shape.bytes(), true);
-        block.write_rows(warp, space, &at, part, shape, &rows)?;
-        block.watch(warp, space, &at, part, shape.bytes(), instr.effect, instr)?;
+        block.write_rows(warp, space, &at, part, shape, rows)?;
+        block.watch_store(warp, space, &at, part, shape.bytes(), &rows[..shape.count], instr)?;
     }
     Ok(())
 }

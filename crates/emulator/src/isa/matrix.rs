@@ -80,7 +80,7 @@ fn multiply(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) ->
 }
 
 /// `.aligned` forms belong to the whole warp.
-fn whole_warp(mask: u32) -> Result<(), Trouble> {
+pub(super) fn whole_warp(mask: u32) -> Result<(), Trouble> {
     if mask == u32::MAX {
         return Ok(());
     }

@@ -18,6 +18,7 @@ mod moves;
 mod rounding;
 mod special;
 mod warp;
+mod wmma;
 
 use crate::code::Action;
 use crate::decode::decoder::Decoder;
@@ -49,6 +50,7 @@ pub(crate) fn decode(decoder: &mut Decoder<'_, '_, '_>) -> Result<Action, Mistak
         "atom" | "red" => atomic::decode,
         "shfl" | "vote" | "match" | "redux" | "activemask" | "elect" => warp::decode,
         "mma" | "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode,
+        "wmma" => wmma::decode,
         "bra" | "brx" | "call" | "ret" | "exit" | "trap" | "brkpt" | "bar" | "barrier" | "membar"
         | "fence" | "nanosleep" | "pmevent" | "griddepcontrol" => control::decode,
         _ => return decoder.unsupported(),

@@ -15,6 +15,7 @@ mod fragment;
 mod instruction;
 mod matrix;
 mod multiply;
+mod wmma;
 
 pub use fragment::{Fragment, M8N8K4_F64, M16N8K4_TF32, M16N8K8, M16N8K8_TF32, M16N8K16, SHAPES, Shape};
 pub use instruction::Mma;
@@ -23,6 +24,7 @@ pub use multiply::{
     Half, Lanes, mma_m8n8k4_f64, mma_m16n8k4_tf32, mma_m16n8k8, mma_m16n8k8_f16, mma_m16n8k8_tf32,
     mma_m16n8k16, mma_m16n8k16_f16,
 };
+pub use wmma::{Element, Matrix, Wmma};
 
 #[cfg(test)]
 mod tests;

@@ -25,14 +25,14 @@ pub fn mma_m16n8k16(
     scatter_f32(&multiply(
         &halves::<16, 16, 4>(a, kind, a16x16),
         &halves::<16, 8, 2>(b, kind, b16x8),
-        &gather_f32(c),
+        gather_f32(c),
     ))
 }
 
 /// `m16n8k16` with f16 operands and f16 accumulators, two in a register.
 pub fn mma_m16n8k16_f16(a: &[Lanes<u32>; 4], b: &[Lanes<u32>; 2], c: &[Lanes<u32>; 2]) -> [Lanes<u32>; 2] {
     let (a, b) = (halves::<16, 16, 4>(a, Half::F16, a16x16), halves::<16, 8, 2>(b, Half::F16, b16x8));
-    scatter_f16(&multiply(&a, &b, &halves::<16, 8, 2>(c, Half::F16, c16x8)))
+    scatter_f16(&multiply(&a, &b, halves::<16, 8, 2>(c, Half::F16, c16x8)))
 }
 
 /// `m16n8k8` of f16 or bf16 with f32 accumulators.
@@ -45,26 +45,26 @@ pub fn mma_m16n8k8(
     scatter_f32(&multiply(
         &halves::<16, 8, 2>(a, kind, c16x8),
         &halves::<8, 8, 1>(b, kind, b16x8),
-        &gather_f32(c),
+        gather_f32(c),
     ))
 }
 
 /// `m16n8k8` with f16 operands and f16 accumulators.
 pub fn mma_m16n8k8_f16(a: &[Lanes<u32>; 2], b: &[Lanes<u32>; 1], c: &[Lanes<u32>; 2]) -> [Lanes<u32>; 2] {
     let (a, b) = (halves::<16, 8, 2>(a, Half::F16, c16x8), halves::<8, 8, 1>(b, Half::F16, b16x8));
-    scatter_f16(&multiply(&a, &b, &halves::<16, 8, 2>(c, Half::F16, c16x8)))
+    scatter_f16(&multiply(&a, &b, halves::<16, 8, 2>(c, Half::F16, c16x8)))
 }
 
 /// `m16n8k8` of tf32, with f32 accumulators. The low 13 bits of each operand are ignored.
 pub fn mma_m16n8k8_tf32(a: &[Lanes<u32>; 4], b: &[Lanes<u32>; 2], c: &[Lanes<f32>; 4]) -> [Lanes<f32>; 4] {
     let (a, b) = (gather_tf32::<16, 8, 4>(a, a16x8_tf32), gather_tf32::<8, 8, 2>(b, b8x8_tf32));
-    scatter_f32(&multiply(&a, &b, &gather_f32(c)))
+    scatter_f32(&multiply(&a, &b, gather_f32(c)))
 }
 
 /// `m16n8k4` of tf32, with f32 accumulators.
 pub fn mma_m16n8k4_tf32(a: &[Lanes<u32>; 2], b: &[Lanes<u32>; 1], c: &[Lanes<f32>; 4]) -> [Lanes<f32>; 4] {
     let (a, b) = (gather_tf32::<16, 4, 2>(a, a16x8_tf32), gather_tf32::<4, 8, 1>(b, b8x8_tf32));
-    scatter_f32(&multiply(&a, &b, &gather_f32(c)))
+    scatter_f32(&multiply(&a, &b, gather_f32(c)))
 }
 
 /// `m8n8k4` of f64: a chain of fused multiply-adds over k, each rounded to nearest.
@@ -85,8 +85,8 @@ pub fn mma_m8n8k4_f64(a: &Lanes<f64>, b: &Lanes<f64>, c: &[Lanes<f64>; 2]) -> [L
 
 /// A·B + C, the sum in f64, starting from C and going up in k. Products of the types here are exact in f64.
 #[inline]
-fn multiply<const K: usize>(a: &[[f64; K]; 16], b: &[[f64; 8]; K], c: &[[f64; 8]; 16]) -> [[f64; 8]; 16] {
-    let mut d = *c;
+fn multiply<const K: usize>(a: &[[f64; K]; 16], b: &[[f64; 8]; K], c: [[f64; 8]; 16]) -> [[f64; 8]; 16] {
+    let mut d = c;
     for (row, sums) in a.iter().zip(&mut d) {
         for (x, y) in row.iter().zip(b) {
             for n in 0..8 {
@@ -104,10 +104,19 @@ fn halves<const ROWS: usize, const COLUMNS: usize, const R: usize>(
     kind: Half,
     place: impl Fn(usize, usize) -> (usize, usize),
 ) -> [[f64; COLUMNS]; ROWS] {
-    let widen = match kind {
-        Half::F16 => f16_to_f32,
-        Half::Bf16 => bf16_to_f32,
-    };
+    match kind {
+        Half::F16 => widened(registers, f16_to_f32, place),
+        Half::Bf16 => widened(registers, bf16_to_f32, place),
+    }
+}
+
+/// As [`halves`], one copy for each way to widen: a call through a pointer would cost more than the widening.
+#[inline]
+fn widened<const ROWS: usize, const COLUMNS: usize, const R: usize>(
+    registers: &[Lanes<u32>; R],
+    widen: impl Fn(u16) -> f32,
+    place: impl Fn(usize, usize) -> (usize, usize),
+) -> [[f64; COLUMNS]; ROWS] {
     let mut matrix = [[0.0; COLUMNS]; ROWS];
     for (r, lanes) in registers.iter().enumerate() {
         for (lane, bits) in lanes.iter().enumerate() {
@@ -170,7 +179,7 @@ fn scatter_f16(matrix: &[[f64; 8]; 16]) -> [Lanes<u32>; 2] {
 }
 
 /// Rounded once: by way of f32 it would be twice.
-fn f64_to_f16(value: f64) -> u32 {
+pub(super) fn f64_to_f16(value: f64) -> u32 {
     let exact: Exact = match crate::convert::F64.decode(value.to_bits()) {
         Value::Finite(exact) => exact,
         Value::Infinite { negative } => return F16.signed(F16.infinity(), negative) as u32,

@@ -15,3 +15,4 @@ mod mutations;
 mod together;
 mod vectors;
 mod warps;
+mod wmma;

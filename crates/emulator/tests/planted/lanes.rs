@@ -39,6 +39,35 @@ fn shared_words_of_another_lane_need_a_warp_barrier() {
 }
 
 #[test]
+fn lanes_may_store_one_value_to_one_place_but_not_several() {
+    let mut planted = Planted::new(
+        "mov.u32 %d, 7;
+         xor.b32 %b, %lane, 5;
+         [bug] shr.u32 %b, %b, 4;
+         [twin] shr.u32 %b, %b, 5;
+         st.shared.v2.u32 [%shared], {%d, %b};
+         bar.warp.sync -1;
+         ld.shared.u32 %c, [%shared+4];
+         st.global.u32 [%global], %c;",
+    );
+    planted.threads = 32;
+    planted.check(&[Race], &["st.shared.v2"]);
+}
+
+#[test]
+fn warps_may_not_even_store_the_same_value() {
+    let planted = Planted::new(
+        "[twin] setp.lt.u32 %p, %tid, 32;
+         [twin] @%p st.shared.u32 [%shared], 7;
+         [bug] st.shared.u32 [%shared], 7;
+         bar.sync 0;
+         ld.shared.u32 %c, [%shared];
+         st.global.u32 [%global], %c;",
+    );
+    planted.check(&[Race], &["st.shared"]);
+}
+
+#[test]
 fn shuffles_and_votes_order_no_memory() {
     let mut planted = Planted::new(
         "st.shared.u32 [%mine], %tid;

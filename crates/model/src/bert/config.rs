@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::json;
 use warpsmith_ops::gelu::Form;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Error, Kind, Result, Tensor};
+use warpsmith_tensor::{Error, Result, Tensor};
 
 use super::Task;
+use crate::config::{check_sizes, parse};
 use crate::layers::Linear;
 
 /// The function between the two layers of a block's network.
@@ -120,9 +121,7 @@ impl BertConfig {
             ("type_vocab_size", self.type_vocab_size),
             ("num_labels", self.labels.len()),
         ];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return bad(format!("{name} is 0"));
-        }
+        check_sizes(&sizes)?;
         if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             let (c, h) = (self.hidden_size, self.num_attention_heads);
             return bad(format!("hidden_size = {c} is not divisible by num_attention_heads = {h}"));
@@ -140,8 +139,7 @@ impl BertConfig {
     /// # Errors
     /// If it is not the config of a BERT encoder, asks for what is not supported, or makes no model.
     pub fn from_json(text: &str) -> Result<(Self, Task)> {
-        let json: Json =
-            serde_json::from_str(text).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))?;
+        let json: Json = parse(text)?;
         let refuse =
             |what: String| Err(Error::value("config.json", what).hint("plain BERT encoders are known"));
         if json.model_type != "bert" {

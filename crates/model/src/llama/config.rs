@@ -3,6 +3,7 @@
 use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{Error, Result};
 
+use crate::config::check_sizes;
 use crate::layers::{AttentionShape, Rope, Scaling};
 
 /// Which member of the family a config belongs to: its `model_type`.
@@ -117,12 +118,7 @@ impl LlamaConfig {
             ("max_position_embeddings", self.max_position_embeddings),
         ];
         let bad = |message: String| Err(Error::value("config", message));
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return bad(format!("{name} is 0"));
-        }
-        if let Some((name, size)) = sizes.iter().find(|(_, size)| *size > 1 << 40) {
-            return bad(format!("{name} = {size} is beyond any memory"));
-        }
+        check_sizes(&sizes)?;
         let (h, kv) = (self.num_attention_heads, self.num_key_value_heads);
         if !h.is_multiple_of(kv) {
             return bad(format!("num_attention_heads = {h} is no multiple of num_key_value_heads = {kv}"));

@@ -4,9 +4,10 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use warpsmith_ops::linear::Precision;
-use warpsmith_tensor::{Error, Kind, Result};
+use warpsmith_tensor::{Error, Result};
 
 use super::{LlamaConfig, LlamaKind};
+use crate::config::parse;
 use crate::layers::{Rope, Scaling};
 
 /// No published model has a fiftieth of it.
@@ -170,8 +171,7 @@ impl LlamaConfig {
     /// # Errors
     /// If it is not the config of a Llama-family model, asks for what is not supported, or makes no model.
     pub fn from_json(text: &str) -> Result<Self> {
-        let json: Json =
-            serde_json::from_str(text).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))?;
+        let json: Json = parse(text)?;
         let kind = json.kind()?;
         if json.hidden_act.as_deref().unwrap_or("silu") != "silu" {
             return Err(unsupported("hidden_act is not silu", "the gated network is SwiGLU"));

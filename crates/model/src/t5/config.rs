@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::json;
 use warpsmith_ops::gelu::Form;
-use warpsmith_tensor::{Error, Kind, Result};
+use warpsmith_tensor::{Error, Result};
 
 use crate::bert::HiddenActivation;
+use crate::config::{check_sizes, parse};
 
 /// The shape of a T5.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,12 +84,7 @@ impl T5Config {
             ("num_decoder_layers", self.num_decoder_layers),
             ("num_heads", self.num_heads),
         ];
-        if let Some((name, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return bad(format!("{name} is 0"));
-        }
-        if let Some((name, size)) = sizes.iter().find(|(_, size)| *size > 1 << 40) {
-            return bad(format!("{name} = {size} is beyond any memory"));
-        }
+        check_sizes(&sizes)?;
         let (buckets, distance) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
         if buckets < 4 || distance <= buckets / 2 {
             return bad(format!("{buckets} buckets for distances up to {distance}"));
@@ -104,8 +100,7 @@ impl T5Config {
     /// # Errors
     /// If it is not the config of a T5, asks for what is not supported, or makes no model.
     pub fn from_json(text: &str) -> Result<Self> {
-        let json: Json =
-            serde_json::from_str(text).map_err(|e| Error::new(Kind::File, "config.json", e.to_string()))?;
+        let json: Json = parse(text)?;
         if json.model_type != "t5" {
             let message = format!("model_type `{}` is not t5", json.model_type);
             return Err(Error::value("config.json", message).hint("t5"));

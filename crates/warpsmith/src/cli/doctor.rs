@@ -3,16 +3,16 @@
 
 use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, flags};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("doctor")
         .about("What this machine has, and what works on it")
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object."))
+        .arg(flags::json("Print one JSON object."))
 }
 
 /// What was found. The keys are stable.
@@ -52,7 +52,7 @@ struct Gpu {
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let findings = examine();
     if args.get_flag("json") {
-        let json = serde_json::to_string_pretty(&findings).map_err(|e| Failure::Failed(e.to_string()))?;
+        let json = serde_json::to_string_pretty(&findings)?;
         println!("{json}");
         return Ok(());
     }

@@ -1,20 +1,19 @@
 //! `warpsmith embed`: a vector for each text, by an encoder, and how near the texts are to each other.
 
 use std::io::Write;
-use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::model::Pooling;
 use warpsmith::train::{Embedding, SentenceEncoder};
 
-use super::{Failure, device};
+use super::{Failure, device, flags};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("embed")
         .about("Vectors of texts, and the cosine between each two of them")
-        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Folder of a BERT."))
+        .arg(flags::model("Folder of a BERT."))
         .arg(device::arg())
         .arg(
             Arg::new("pooling")
@@ -23,12 +22,7 @@ pub fn command() -> Command {
                 .value_parser(pooling)
                 .help("From which hidden states a vector comes [default: what the folder says, or mean]."),
         )
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print one JSON object for each text, with its vector."),
-        )
+        .arg(flags::json("Print one JSON object for each text, with its vector."))
         .arg(
             Arg::new("texts")
                 .value_name("TEXT")
@@ -56,8 +50,7 @@ struct Told<'a> {
 
 /// `warpsmith embed`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let dir = args.get_one::<String>("model").map_or("", String::as_str);
-    let mut encoder = SentenceEncoder::open(Path::new(dir), &device::of(args)?)?;
+    let mut encoder = SentenceEncoder::open(flags::model_path(args), &device::of(args)?)?;
     if let Some(pooling) = args.get_one("pooling") {
         encoder.pooling = *pooling;
     }
@@ -74,7 +67,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     match args.get_flag("json") {
         true => texts.iter().zip(&found).try_for_each(|(text, found)| {
             let told = Told { text, tokens: found.tokens, cut: found.cut, embedding: &found.vector };
-            let line = serde_json::to_string(&told).map_err(|e| Failure::Failed(e.to_string()))?;
+            let line = serde_json::to_string(&told)?;
             Ok(writeln!(out, "{line}")?)
         }),
         false => Ok(table(&mut out, &texts, &found)?),

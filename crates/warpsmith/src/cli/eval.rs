@@ -1,16 +1,16 @@
 //! `warpsmith eval`: how well a model predicts a text.
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 use warpsmith::text::Corpus;
 use warpsmith::train::evaluate_text;
 
-use super::{Failure, device, generate};
+use super::{Failure, device, flags};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("eval")
         .about("Loss, perplexity and bits per byte of a text under a model")
-        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(flags::model("Model folder."))
         .arg(device::arg())
         .arg(
             Arg::new("data")
@@ -33,12 +33,12 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(usize))
                 .help("Tokens by which the window moves [default: the window]."),
         )
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object."))
+        .arg(flags::json("Print one JSON object."))
 }
 
 /// `warpsmith eval`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let folder = generate::open(args)?;
+    let folder = flags::open(args)?;
     let data = args.get_one::<String>("data").map_or("", String::as_str);
     let corpus = match data {
         "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
@@ -54,7 +54,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let stride = args.get_one("stride").copied().unwrap_or(context);
     let result = evaluate_text(&*folder.model, &folder.tokenizer, corpus.text(), context, stride)?;
     if args.get_flag("json") {
-        let json = serde_json::to_string(&result).map_err(|e| Failure::Failed(e.to_string()))?;
+        let json = serde_json::to_string(&result)?;
         println!("{json}");
         return Ok(());
     }

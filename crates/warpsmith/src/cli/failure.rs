@@ -73,3 +73,9 @@ impl From<std::io::Error> for Failure {
         Self::Failed(error.to_string())
     }
 }
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

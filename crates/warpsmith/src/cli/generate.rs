@@ -3,7 +3,6 @@
 mod flags;
 
 use std::io::Write;
-use std::path::Path;
 
 use clap::ArgMatches;
 use serde::Serialize;
@@ -13,7 +12,7 @@ use warpsmith::tensor::Seed;
 use warpsmith::text::{StopStrings, Tokenizer};
 use warpsmith::train::ModelFolder;
 
-use super::{Failure, device};
+use super::Failure;
 pub use flags::command;
 use flags::{Way, way};
 
@@ -57,7 +56,7 @@ impl Output<'_> {
     /// Ends a text.
     fn end(&mut self, told: &Told<'_>) -> Result<(), Failure> {
         if self.json {
-            let line = serde_json::to_string(told).map_err(|e| Failure::Failed(e.to_string()))?;
+            let line = serde_json::to_string(told)?;
             writeln!(self.out, "{line}").or_else(ignore_closed)?;
         }
         Ok(())
@@ -73,7 +72,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let way = way(args)?;
     let stops = args.get_many::<String>("stop").into_iter().flatten();
     let stops = StopStrings::new(stops).map_err(|e| Failure::Usage(e.to_string()))?;
-    let folder = open(args)?;
+    let folder = super::flags::open(args)?;
     let prompt = args.get_one::<String>("prompt").map_or("\n", String::as_str);
     let prompt = match prompt.strip_prefix("FILE:") {
         Some(path) => {
@@ -167,10 +166,4 @@ fn text_after(tokenizer: &Tokenizer, shown: &[u32], tokens: &[u32]) -> Result<St
     }
     text.extend(stream.finish()?);
     Ok(text)
-}
-
-/// The model folder that `--model` names.
-pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
-    let dir = args.get_one::<String>("model").map_or("", String::as_str);
-    Ok(ModelFolder::open(Path::new(dir), &device::of(args)?)?)
 }

@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::model::{BertTask, Family, T5, causal_model};
 use warpsmith::tensor::{Device, Tensor};
 use warpsmith::text::Tokenizer;
 use warpsmith::train::folder::{TOKENIZER, ends, read_config, read_tensors};
 
-use super::Failure;
+use super::{Failure, flags};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("inspect")
         .about("What a model folder holds: parameters, memory, tokenizer")
-        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON object."))
+        .arg(flags::model("Model folder."))
+        .arg(flags::json("Print one JSON object."))
 }
 
 /// What there is to say of a folder.
@@ -80,10 +80,10 @@ struct Model {
 
 /// `warpsmith inspect`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let dir = Path::new(args.get_one::<String>("model").map_or("", String::as_str));
+    let dir = flags::model_path(args);
     let found = inspect(dir)?;
     match args.get_flag("json") {
-        true => println!("{}", serde_json::to_string(&found).map_err(|e| Failure::Failed(e.to_string()))?),
+        true => println!("{}", serde_json::to_string(&found)?),
         false => print(&found),
     }
     Ok(())
@@ -147,10 +147,9 @@ fn build(
         }
         Family::T5 => {
             let model = T5::from_state(config, tensors, &Device::Cpu)?;
-            let state = model.parameters().iter().map(|p| (p.name().to_string(), p.get())).collect();
             // Positions are relative: no length is too long.
             let (vocab_size, context) = (model.config().vocab_size, None);
-            Ok(Model { vocab_size, context, state, cache_per_position: None })
+            Ok(Model { vocab_size, context, state: model.state(), cache_per_position: None })
         }
     }
 }

@@ -10,13 +10,13 @@ use warpsmith::tensor::{DType, Layout, Shape, Tensor};
 use warpsmith::train::atomic::write_atomic;
 use warpsmith::train::folder::read_model;
 
-use super::{Failure, device};
+use super::{Failure, device, flags};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("logits")
         .about("Writes the logits of given ids: f32 [T, V] under the key `logits`")
-        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(flags::model("Model folder."))
         .arg(device::arg())
         .arg(Arg::new("ids").long("ids").value_name("1,2,3").required(true).help("Token ids."))
         .arg(
@@ -39,8 +39,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 .map_err(|_| Failure::Usage(format!("--ids: `{id}` is not a token id; write 1,2,3")))
         })
         .collect::<Result<_, _>>()?;
-    let dir = args.get_one::<String>("model").map_or("", String::as_str);
-    let model = read_model(Path::new(dir), &device::of(args)?)?;
+    let model = read_model(flags::model_path(args), &device::of(args)?)?;
     let batch = Tensor::from_slice(&ids, &[1, ids.len()], model.device())?;
     let logits = no_grad(|| model.forward(&batch))?.to_dtype(DType::F32)?; // (1, T, V)
     let rows = Shape::new(&logits.dims()[1..])?;

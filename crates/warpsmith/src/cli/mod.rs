@@ -7,6 +7,7 @@ mod doctor;
 mod embed;
 mod eval;
 mod failure;
+mod flags;
 mod generate;
 mod inspect;
 #[cfg(feature = "emulator")]

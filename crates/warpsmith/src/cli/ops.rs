@@ -1,16 +1,16 @@
 //! `warpsmith ops`: the table of all ops, from the registry.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use serde_json::json;
 use warpsmith::ops::op_table;
 
-use super::Failure;
+use super::{Failure, flags};
 
 /// The flags.
 pub fn command() -> Command {
     Command::new("ops")
         .about("All ops: dtypes, devices, gradient, traffic")
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON array."))
+        .arg(flags::json("Print one JSON array."))
 }
 
 /// `warpsmith ops`.
@@ -31,7 +31,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows).map_err(|e| Failure::Failed(e.to_string()))?);
+        println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     println!("{:<24} {:<9} {:<34} {:<24} backward", "op", "gradient", "bytes read", "bytes written");

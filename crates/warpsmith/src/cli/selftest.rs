@@ -132,7 +132,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     found.seconds = began.elapsed().as_secs_f64();
     if args.get_flag("json") {
-        let json = serde_json::to_string_pretty(&found).map_err(|e| Failure::Failed(e.to_string()))?;
+        let json = serde_json::to_string_pretty(&found)?;
         println!("{json}");
     } else {
         found.print();

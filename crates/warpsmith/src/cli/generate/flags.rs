@@ -7,7 +7,7 @@ use warpsmith::model::{BeamSearch, EarlyStopping, Penalties, Sampling};
 use warpsmith::tensor::Seed;
 
 use super::Failure;
-use crate::cli::device;
+use crate::cli::{device, flags};
 
 /// What the flags ask for.
 pub enum Way {
@@ -27,7 +27,7 @@ pub fn command() -> Command {
     Command::new("generate")
         .about("Writes on from a prompt")
         .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
-        .arg(Arg::new("model").long("model").value_name("DIR").required(true).help("Model folder."))
+        .arg(flags::model("Model folder."))
         .arg(device::arg())
         .arg(
             Arg::new("prompt")
@@ -40,12 +40,7 @@ pub fn command() -> Command {
         .args(choices())
         .args(penalties())
         .args(searches())
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("Print one JSON object for each text."),
-        )
+        .arg(flags::json("Print one JSON object for each text."))
 }
 
 fn flag(name: &'static str, value: &'static str, help: impl Into<String>) -> Arg {

@@ -16,14 +16,14 @@ use warpsmith_kernels::{Float, entries};
 use self::case::{Call, Case, Draw};
 use self::report::{Report, Tally};
 use self::stage::{Look, Ran};
-use super::Failure;
+use super::{Failure, flags};
 
 /// The most elements of one tensor: the emulator runs some ten million lane operations a second.
 const MOST: usize = 1 << 22;
 
 /// The subcommands and their flags.
 pub fn command() -> Command {
-    let json = || Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print one JSON value.");
+    let json = || flags::json("Print one JSON value.");
     let name =
         || Arg::new("name").value_name("NAME").required(true).help("A family or an entry: see `list`.");
     let text = |flag: &'static str, value: &'static str, help: &'static str| {
@@ -96,7 +96,7 @@ fn list(as_json: bool) -> Result<(), Failure> {
                 json!({ "name": name, "letters": letters, "default": default, "dtypes": dtypes, "entries": names })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows).map_err(|e| Failure::Failed(e.to_string()))?);
+        println!("{}", serde_json::to_string_pretty(&rows)?);
         return Ok(());
     }
     println!("{:<24} {:<14} {:<14} entries of the default shape", "family", "--shape", "default");
@@ -202,7 +202,7 @@ fn launch(args: &ArgMatches) -> Result<(), Failure> {
         std::fs::write(path, page::page(&report)).map_err(|e| Failure::Failed(format!("{path}: {e}")))?;
     }
     if args.get_flag("json") {
-        println!("{}", serde_json::to_string_pretty(&report).map_err(|e| Failure::Failed(e.to_string()))?);
+        println!("{}", serde_json::to_string_pretty(&report)?);
     } else {
         print!("{}", text::report(&report, args.get_flag("counts")));
     }

@@ -3,7 +3,7 @@
 use warpsmith::autograd::{Array, Cost, Meta, Op};
 use warpsmith::ops::matmul::Matmul as Product;
 use warpsmith::tensor::{Error, Shape, Tensor};
-use warpsmith_kernels::matmul::{self, Activation, Matmul, Matrix, Plan};
+use warpsmith_kernels::matmul::{self, Matmul, Matrix, Plan};
 
 use super::super::case::{Call, Draw};
 use crate::cli::Failure;
@@ -32,23 +32,14 @@ fn product(d: &Draw<'_>, [a_lies, b_lies]: [bool; 2]) -> Made {
         Matrix { pointer, row, col, batch: [0; 3] }
     };
     let dtype = d.float;
-    let describe = move |a, b, c| Matmul {
-        dtype,
-        out: dtype,
-        m: m as u32,
-        n: n as u32,
-        k: k as u32,
-        batch: [1; 3],
-        a: matrix(a, m, k, a_lies),
-        b: matrix(b, k, n, b_lies),
-        c,
-        c_row: n as i64,
-        c_batch: 0,
-        bias: 0,
-        pre: 0,
-        residual: 0,
-        activation: Activation::Identity,
-        accumulate: false,
+    let describe = move |a, b, c| {
+        Matmul::plain(
+            dtype,
+            [m as u32, n as u32, k as u32],
+            matrix(a, m, k, a_lies),
+            matrix(b, k, n, b_lies),
+            c,
+        )
     };
     let room = Plan::of(&describe(0, 0, 0)).workspace_bytes();
     let call = Call::new(Transposed { a: a_lies, b: b_lies }, vec![a, b], move |at| {

@@ -1,0 +1,28 @@
+//! Flags that several commands have.
+
+use std::path::Path;
+
+use clap::{Arg, ArgAction, ArgMatches};
+use warpsmith::train::ModelFolder;
+
+use super::{Failure, device};
+
+/// `--model`, which a command cannot do without.
+pub fn model(help: &'static str) -> Arg {
+    Arg::new("model").long("model").value_name("DIR").required(true).help(help)
+}
+
+/// The folder that the flag of [`model`] names.
+pub fn model_path(args: &ArgMatches) -> &Path {
+    Path::new(args.get_one::<String>("model").map_or("", String::as_str))
+}
+
+/// A decoder with its tokenizer, from that folder, on the device of `--device`.
+pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
+    Ok(ModelFolder::open(model_path(args), &device::of(args)?)?)
+}
+
+/// `--json`.
+pub fn json(help: &'static str) -> Arg {
+    Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
