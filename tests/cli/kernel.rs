@@ -179,6 +179,37 @@ fn a_schedule_turns_the_order_of_blocks_and_warps() {
     }
 }
 
+/// A call of `vprintf` at the start of a kernel, as nvcc writes one for `printf("row %d: %.2f\n", threadIdx.y, 8.5)`.
+const PRINTING: [&str; 2] = [
+    ".extern .func (.param .b32 status) vprintf (.param .b64 format, .param .b64 arguments);
+     .global .align 1 .b8 words[14] = {114, 111, 119, 32, 37, 100, 58, 32, 37, 46, 50, 102, 10, 0};",
+    "{ .reg .b64 %at<3>; .reg .b32 %row; .local .align 8 .b8 given[16]; .param .b64 format; .param .b64 all;
+     .param .b32 done; mov.u32 %row, %tid.y; mov.u64 %at0, given; st.local.u32 [%at0], %row;
+     st.local.f64 [%at0+8], 0d4021000000000000; cvta.local.u64 %at1, %at0; mov.u64 %at2, words;
+     cvta.global.u64 %at2, %at2; st.param.b64 [format], %at2; st.param.b64 [all], %at1;
+     call.uni (done), vprintf, (format, all); }",
+];
+
+#[test]
+fn what_a_kernel_prints_is_printed_once_and_in_order() {
+    let place = Place::new();
+    let ptx = succeeded(&place.run(&["kernel", "ptx", "softmax_fwd_f32"]));
+    let target = ".address_size 64\n";
+    let ptx = ptx.replacen(target, &format!("{target}{}\n", PRINTING[0]), 1);
+    let (before, entry) = ptx.split_at(ptx.find(".entry softmax_fwd_f32(").expect("the entry"));
+    let first = entry.find("ld.param").expect("the first instruction");
+    let text = format!("{before}{}{}\n{}", &entry[..first], PRINTING[1], &entry[first..]);
+    place.write("printing.ptx", text.as_bytes());
+    let words = ["kernel", "run", "softmax", "--shape", "9,40", "--ptx", "printing.ptx"];
+    let said = succeeded(&place.run(&words));
+    let rows: Vec<&str> = said.lines().filter(|line| line.starts_with("row ")).collect();
+    // Two blocks of eight warps, a row for each warp.
+    let expected: Vec<String> =
+        (0..2 * 8 * 32).map(|thread| format!("row {}: 8.50", thread / 32 % 8)).collect();
+    assert_eq!(rows, expected, "{said}");
+    assert!(said.contains("holds"), "{said}");
+}
+
 /// 4 rows of 256 f32 are 4096 bytes, each read and written once, 32 bytes a sector.
 #[test]
 fn counts_are_printed_when_asked_for() {

@@ -118,6 +118,8 @@ pub(crate) enum Extra {
     /// What `wmma` loads or stores.
     Matrix(Matrix),
     Wmma(Wmma),
+    /// A call of `vprintf`.
+    Print,
 }
 
 /// A decoded instruction.
@@ -189,6 +191,11 @@ pub(crate) struct Code {
 }
 
 impl Code {
+    /// Whether a thread may print.
+    pub(crate) fn prints(&self) -> bool {
+        self.instrs.iter().any(|instr| matches!(instr.extra, Extra::Print))
+    }
+
     /// Whether blocks may meet in global memory, at atomics or other strong accesses, and so be ordered.
     pub(crate) fn blocks_meet(&self) -> bool {
         let is_global = |access: &Access| matches!(access.space, AccessSpace::Global | AccessSpace::Generic);

@@ -18,6 +18,7 @@ mod isa;
 mod launch;
 mod memory;
 pub mod observe;
+mod printf;
 mod program;
 mod ptx;
 pub mod tensor_core;

@@ -21,7 +21,8 @@ pub(crate) fn run_blocks<'m>(
 ) -> Result<Counts, Fault> {
     let grid = Grid { launch, entry, code: &entry.code };
     let order = grid.order();
-    let may_share = launch.options.parallel && observer.is_none();
+    // What is printed comes in the order of the blocks, and once.
+    let may_share = launch.options.parallel && observer.is_none() && !entry.code.prints();
     if may_share && order.len() > 1 && rayon::current_num_threads() > 1 {
         if !launch.options.checks.races {
             return grid.run_together(memory, &order);

@@ -69,7 +69,11 @@ fn decode_call<'a>(d: &mut Decoder<'_, '_, 'a>) -> Found {
     };
     let Some(callee) = d.around.emitted.get(&callee).cloned() else {
         // Declared and not defined: a function of the driver.
-        return Ok(Some(Action::Effect(if name == "__assertfail" { fail_assertion } else { call_unknown })));
+        return match name {
+            "vprintf" => super::print::decode(d, arguments, results),
+            "__assertfail" => Ok(Some(Action::Effect(fail_assertion))),
+            _ => Ok(Some(Action::Effect(call_unknown))),
+        };
     };
     let mut copies_in = Vec::new();
     for (argument, &(to, bytes)) in
@@ -101,7 +105,7 @@ fn decode_call<'a>(d: &mut Decoder<'_, '_, 'a>) -> Found {
 }
 
 /// Where the caller's `.param` variables lie.
-fn slots<'a>(
+pub(super) fn slots<'a>(
     d: &mut Decoder<'_, '_, 'a>,
     operands: &[Operand<'a>],
     count: usize,

@@ -15,6 +15,7 @@ mod integer;
 mod load;
 mod matrix;
 mod moves;
+mod print;
 mod rounding;
 mod special;
 mod warp;
