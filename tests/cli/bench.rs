@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Place, refused, stderr, succeeded};
+use super::{Place, refused, stderr, stdout, succeeded};
 use crate::Checked;
 
 /// The flags that make a run short.
@@ -118,6 +118,11 @@ fn cuda_source_without_nvrtc_says_how_to_get_it() {
     assert!(told.contains("pip install nvidia-cuda-nvrtc-cu12") && told.contains(".ptx"), "{told}");
 }
 
+/// The planted kernels as PTX, which needs no compiler.
+fn planted(place: &Place) {
+    place.write("planted.ptx", include_bytes!("../../crates/bench/tests/kernels/planted.ptx"));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_emulated_device_counts_and_does_not_time() -> Checked {
@@ -139,4 +144,24 @@ fn an_emulated_device_counts_and_does_not_time() -> Checked {
     ));
     assert!(told.contains("| ladder 2 online | 1.50 × fewer bytes read |"), "{told}");
     Ok(())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_check_refuses_what_only_the_emulator_sees() {
+    let place = Place::new();
+    planted(&place);
+    for (entry, launch, told) in [
+        ("past_the_end", "softmax fwd f32; grid R; block 32", "allocation"),
+        ("race", "softmax fwd f32; grid R; block 64", "race"),
+        ("zeros", "softmax fwd f32; grid R; block 32", "all zeros"),
+    ] {
+        let kernel = format!("planted.ptx:{entry}");
+        let words = ["softmax", "--device", "cpu", "--check", "--kernel", &kernel, "--launch", launch];
+        let output = bench(&place, &words);
+        let line = refused(&output, 1);
+        assert!(line.contains(&format!("{entry} was refused")) && line.contains(told), "{line}");
+        assert!(stdout(&output).contains("REFUSED, not timed"), "{}", stdout(&output));
+        assert!(stdout(&output).contains("| warpsmith |"), "the others are measured");
+    }
 }

@@ -52,8 +52,10 @@ impl Arena {
         if bytes == 0 {
             return Ok(0);
         }
-        let size = bytes.next_multiple_of(ALIGNMENT);
         let books = &mut *self.books();
+        // Room behind a block would hide an access past its end; but what a graph takes is cut and handed out again.
+        let is_exact = self.is_separate && books.pool == SHARED;
+        let size = if is_exact { bytes } else { bytes.next_multiple_of(ALIGNMENT) };
         let address = match books.blocks.take(size, books.pool) {
             Some(address) => address,
             None => {

@@ -46,7 +46,8 @@ impl Blocks {
         self.index(base);
     }
 
-    /// Takes `bytes` bytes (a multiple of [`ALIGNMENT`]) for `pool`, from the pool's own idle ranges or the shared ones.
+    /// Takes `bytes` bytes for `pool`, from the pool's own idle ranges or the shared ones. They are a multiple of
+    /// [`ALIGNMENT`], unless they are all of a segment.
     pub fn take(&mut self, bytes: u64, pool: u32) -> Option<u64> {
         let fit =
             |from: u32| self.idle.range((from, bytes, 0)..).next().filter(|(p, ..)| *p == from).copied();

@@ -1,5 +1,6 @@
 //! `warpsmith bench`: how fast a kernel is here, how far from the limit, beside whom, and whether it is right.
 
+mod check;
 mod meter;
 
 use std::io::Write;
@@ -20,6 +21,7 @@ use warpsmith_bench::tasks::{Case, PRESETS, Pass, TASKS, parse, preset};
 use warpsmith_bench::torch::Torch;
 use warpsmith_bench::{self as bench, Error};
 
+use self::check::check;
 use self::meter::Emulator;
 use super::{Failure, device};
 
@@ -74,6 +76,8 @@ pub fn command() -> Command {
                 .help("Also a kernel of yours, .cu or .ptx; see `bench starter`."),
         )
         .arg(value("launch", "LINE", "Pieces of the kernel's `bench:` line that go before its own.".into()))
+        .arg(flag("check", "First run the kernel under the emulator: bounds, unwritten memory, races."))
+        .arg(flag("only-kernels", "Only the kernels of --kernel.").hide(true))
         .arg(value("keep-ptx", "FILE", "Write the PTX that the kernel was compiled to.".into()))
         .arg(
             Arg::new("output")
@@ -157,11 +161,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         session.ceilings(&asked.dtypes, &mut products)?
     };
     let mut record = Record { schema: SCHEMA, machine, method: options.method(), ceilings, rows: Vec::new() };
-    let kernels: Vec<&String> = args.get_many("kernel").into_iter().flatten().collect();
     for case in asked.cases() {
         eprintln!("bench: {}", case.name());
-        let mut all = crowd(args, &device, &torch, &case, &kernels)?;
-        record.rows.extend(session.case(&case, &mut all)?);
+        record.rows.extend(rows(args, &device, &torch, &mut session, &case)?);
     }
     measure_against(&mut record.ceilings, &mut record.rows);
     let text = asked.format.write(&record)?;
@@ -237,7 +239,10 @@ fn crowd(
     case: &Case,
     kernels: &[&String],
 ) -> Result<Vec<Box<dyn Contender>>, Failure> {
-    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
+    let mut all: Vec<Box<dyn Contender>> = Vec::new();
+    if !args.get_flag("only-kernels") {
+        all.push(Box::new(Engine));
+    }
     if climbs(args) {
         all.extend(ladder::rungs(case.work.task(), case.pass));
     }
@@ -255,11 +260,34 @@ fn crowd(
     }
     if let Some(names) = args.get_one::<String>("impl").filter(|names| *names != "all") {
         all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
-        if all.is_empty() {
-            return Err(Failure::Usage(format!("--impl {names} leaves nobody")));
-        }
     }
     Ok(all)
+}
+
+/// The rows of a case; of a kernel that the emulator refuses only the reason.
+fn rows(
+    args: &ArgMatches,
+    device: &Device,
+    torch: &Option<Torch>,
+    session: &mut Session<'_>,
+    case: &Case,
+) -> Result<Vec<Row>, Failure> {
+    let kernels: Vec<&String> = args.get_many("kernel").into_iter().flatten().collect();
+    let (mut refused, mut sound) = (Vec::new(), Vec::new());
+    for kernel in kernels {
+        match if args.get_flag("check") { check(args, kernel, case)? } else { None } {
+            Some(row) => refused.push(row),
+            None => sound.push(kernel),
+        }
+    }
+    let mut all = crowd(args, device, torch, case, &sound)?;
+    if all.is_empty() && refused.is_empty() {
+        let names = args.get_one::<String>("impl").map_or("", String::as_str);
+        return Err(Failure::Usage(format!("--impl {names} leaves nobody")));
+    }
+    let mut rows = session.case(case, &mut all)?;
+    rows.extend(refused);
+    Ok(rows)
 }
 
 /// Whether `--impl` asks for rungs of a ladder; without it they stay out, since the naive ones take their time.
