@@ -19,7 +19,7 @@ fn json(text: &str) -> Result<Value, serde_json::Error> {
 #[test]
 fn the_cpu_gives_valid_records_of_every_task() -> Checked {
     let place = Place::new();
-    for task in ["attention", "matmul", "softmax", "norm", "cross-entropy", "adamw"] {
+    for task in ["attention", "matmul", "softmax", "norm", "cross-entropy", "adamw", "step", "decode"] {
         let told = succeeded(&bench(&place, &[task, "--device", "cpu", "--pass", "both", "-o", "json"]));
         let record = json(&told)?;
         assert_eq!(record["schema"], 1);
@@ -64,6 +64,22 @@ fn without_a_python_that_has_torch_one_line_says_so_and_the_rest_runs() {
     }
 }
 
+/// One that finds no torch, whatever is installed: a module of that name that cannot be imported comes first.
+#[test]
+fn a_python_without_torch_says_so_in_one_line() {
+    let place = Place::new();
+    place.write("torch.py", b"raise ImportError('there is none')");
+    let words = [&["bench", "softmax", "--device", "cpu", "--vs", "torch"][..], &SHORT].concat();
+    let output =
+        place.command().args(&words).env("PYTHONPATH", place.dir.path()).output().expect("it starts");
+    assert!(succeeded(&output).contains("| warpsmith |"));
+    let lines: Vec<String> =
+        stderr(&output).lines().filter(|l| l.contains("PyTorch")).map(str::to_owned).collect();
+    // Where there is no Python either, that is what is told.
+    let told = ["torch cannot be imported: there is none", "does not start"];
+    assert!(lines.len() == 1 && told.iter().any(|told| lines[0].contains(told)), "{lines:?}");
+}
+
 #[test]
 fn mistakes_in_the_flags_say_what_was_expected() {
     let place = Place::new();
@@ -72,12 +88,19 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--preset", "huge"], "gpt2, llama"),
         (&["softmax", "--dtype", "f8"], "f32, bf16 or f16"),
         (&["softmax", "--impl", "nobody"], "leaves nobody"),
+        (&["softmax", "--check"], "--kernel"),
+        (&["step", "--preset", "llama"], "gpt2, nanogpt, long, odd, tiny"),
+        (&["step", "--shapes", "2x16x2x3x32x65"], "H a divisor of C"),
+        (&["step", "--pass", "bwd"], "no backward pass"),
+        (&["decode", "--kernel", "k.cu:f"], "--kernel is for attention"),
+        (&["starter", "step"], "invalid value 'step'"),
         (&["softmax", "--kernel", "k.cu"], "FILE.cu:ENTRY"),
         (&["softmax", "--kernel", "k.rs:f"], "k.rs"),
         (&["softmax", "-o", "xml"], "md, csv, json or html"),
         (&["softmax", "--seconds", "0"], "above 0"),
     ] {
-        let output = place.run(&[&["bench"][..], words, &["--device", "cpu"]].concat());
+        let device = if words[0] == "starter" { &[][..] } else { &["--device", "cpu"] };
+        let output = place.run(&[&["bench"][..], words, device].concat());
         assert!(stderr(&output).contains(told), "{words:?}: {}", stderr(&output));
         assert_ne!(output.status.code(), Some(0), "{words:?}");
     }
@@ -164,4 +187,9 @@ fn the_check_refuses_what_only_the_emulator_sees() {
         assert!(stdout(&output).contains("REFUSED, not timed"), "{}", stdout(&output));
         assert!(stdout(&output).contains("| warpsmith |"), "the others are measured");
     }
+    let launch = "softmax fwd f32; grid R; block 32";
+    let words =
+        ["softmax", "--device", "cpu", "--check", "--kernel", "planted.ptx:softmax", "--launch", launch];
+    let told = succeeded(&bench(&place, &words));
+    assert!(told.contains("the emulator's checks found nothing"), "{told}");
 }

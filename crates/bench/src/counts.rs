@@ -34,6 +34,26 @@ pub struct Counts {
     pub barriers: u64,
 }
 
+impl Counts {
+    /// Every number with its name.
+    pub fn named(&self) -> [(&'static str, u64); 12] {
+        [
+            ("launches", self.launches),
+            ("instructions", self.instructions),
+            ("bytes read", self.global_read_bytes),
+            ("bytes written", self.global_write_bytes),
+            ("sectors read", self.global_read_sectors),
+            ("sectors written", self.global_write_sectors),
+            ("shared bytes read", self.shared_read_bytes),
+            ("shared bytes written", self.shared_write_bytes),
+            ("loads and stores", self.memory_instructions),
+            ("bank conflicts", self.shared_bank_conflicts),
+            ("FLOPs of tensor cores", self.matrix_flops),
+            ("barriers", self.barriers),
+        ]
+    }
+}
+
 /// Something that counts what the device did since it was last asked; `None` where nothing counts.
 pub trait Meter {
     /// The counts since the last call, which starts them anew.

@@ -1,5 +1,8 @@
 //! This engine as a contender: the op of the case, applied as every program applies it.
 
+mod decode;
+mod step;
+
 use warpsmith_autograd::{Meta, Op, apply_owned, no_grad};
 use warpsmith_tensor::{DType, Device, Shape, Tensor};
 
@@ -7,6 +10,9 @@ use crate::Result;
 use crate::contender::{Call, Contender};
 use crate::tasks::Case;
 use crate::tensors::{overwrite, poison};
+
+pub use decode::DecodeEngine;
+pub use step::StepEngine;
 
 /// This engine, on whatever device the inputs lie.
 #[derive(Clone, Copy, Debug, Default)]

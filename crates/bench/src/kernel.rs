@@ -166,11 +166,11 @@ pub fn starter(task: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::TASKS;
+    use crate::tasks::KERNEL_TASKS;
 
     #[test]
     fn every_starter_declares_the_struct_of_its_task_and_how_it_is_launched() {
-        for task in TASKS {
+        for task in KERNEL_TASKS {
             let text = starter(task).unwrap();
             assert!(
                 text.contains(&argument_struct(task, Pass::Forward)),

@@ -146,6 +146,16 @@ pub fn judge(case: &Case, inputs: &[Tensor], outputs: &[Tensor], inside: f64) ->
         let (got, want) = (got.join(", "), want.join(", "));
         return Err(Error::Failed(format!("the outputs have the shapes {got}, expected {want}")));
     }
+    case.work.judge(case, inputs, outputs, inside)
+}
+
+/// [`judge`] by the windows of the workload.
+pub(crate) fn judge_windows(
+    case: &Case,
+    inputs: &[Tensor],
+    outputs: &[Tensor],
+    inside: f64,
+) -> Result<Verdict> {
     let all: Vec<Meta> = inputs.iter().map(Meta::from).collect();
     let roundings = case.work.op(case.pass)?.roundings(&all);
     let (mut worst, mut compared) = (0.0f64, 0);
@@ -275,7 +285,7 @@ fn kind_of_mistake(got: &[f64], wrong: &[usize]) -> Option<&'static str> {
 }
 
 /// The place of the `i`-th element of a part in the whole tensor.
-fn place(i: usize, dims: &[usize], region: &Region) -> Vec<usize> {
+pub(crate) fn place(i: usize, dims: &[usize], region: &Region) -> Vec<usize> {
     let mut left = i;
     let mut place = vec![0; dims.len()];
     for (axis, &size) in dims.iter().enumerate().rev() {

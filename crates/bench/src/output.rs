@@ -89,6 +89,7 @@ fn csv(record: &Record) -> String {
         "error",
         "bytes",
         "flops",
+        "tokens",
         "of",
         "n",
         "calls",
@@ -117,18 +118,18 @@ fn csv(record: &Record) -> String {
         let count = |pick: fn(&crate::counts::Counts) -> u64| {
             row.counts.as_ref().map_or(String::new(), |c| pick(c).to_string())
         };
-        let status = format!("{:?}", row.status).to_lowercase();
         let fields = [
             row.task.clone(),
             row.pass.clone(),
             row.dtype.clone(),
             row.shape.clone(),
             row.implementation.clone(),
-            status,
+            row.status.name().to_owned(),
             row.reason.clone().unwrap_or_default(),
             number(row.error),
             row.bytes.to_string(),
             row.flops.to_string(),
+            row.tokens.map_or(String::new(), |tokens| tokens.to_string()),
             time.map_or(String::new(), |t| t.of.clone()),
             of(|t| t.n as f64),
             of(|t| t.calls as f64),

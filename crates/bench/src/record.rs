@@ -64,6 +64,17 @@ pub enum Status {
     Refused,
 }
 
+impl Status {
+    /// As it stands in a record.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Unsupported => "unsupported",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// One contender on one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -87,6 +98,9 @@ pub struct Row {
     pub bytes: u64,
     /// Floating-point operations, by formula; causal attention counts half.
     pub flops: u64,
+    /// Tokens that one call reads or writes, where speed is told in tokens per second.
+    #[serde(default)]
+    pub tokens: Option<u64>,
     /// The times, if there are any.
     pub time: Option<Time>,
     /// The counts, if the device counts.
@@ -141,6 +155,11 @@ pub struct Time {
 }
 
 impl Row {
+    /// Tokens per second at the median, where that is how speed is told.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        Some(self.tokens? as f64 / (self.time.as_ref()?.median_us * 1e-6))
+    }
+
     /// Whether its limit is arithmetic: more operations per byte than the device's ceilings have.
     pub fn is_compute_bound(&self, ceilings: &Ceilings) -> bool {
         let intensity = self.flops as f64 / self.bytes.max(1) as f64;

@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
         contender: &mut dyn Contender,
         sets: [&[Tensor]; 2],
     ) -> Result<(Box<dyn Call>, Timed, Proof)> {
-        if contender.is_guest() {
+        if contender.is_guest() || case.work.wants_proof_on_small() {
             self.examine(case, contender)?;
         }
         let mut call = contender.prepare(case, sets[0])?;
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
         Ok((call, timed, Proof { worst, counts }))
     }
 
-    /// Proves a stranger on the awkward shapes of the task.
+    /// Proves a contender on the awkward shapes of the task.
     fn examine(&self, case: &Case, contender: &mut dyn Contender) -> Result<()> {
         for work in case.work.awkward() {
             let small = Case { work, ..case.clone() };
@@ -334,6 +334,7 @@ fn blank(case: &Case, implementation: String, bytes: u64, flops: u64) -> Row {
         time: None,
         counts: None,
         step: None,
+        tokens: case.work.tokens(),
     }
 }
 

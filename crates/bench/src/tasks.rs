@@ -6,10 +6,13 @@
 mod adamw;
 mod attention;
 mod cross_entropy;
+mod decode;
+mod gpt;
 mod matmul;
 mod norm;
 mod presets;
 mod softmax;
+mod step;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,19 +20,28 @@ use std::sync::Arc;
 use warpsmith_autograd::{Meta, Op};
 use warpsmith_tensor::{DType, Device, Rng, Tensor};
 
-use crate::oracle::Window;
+use crate::contender::Contender;
+use crate::engine::Engine;
+use crate::oracle::{self, Verdict, Window};
 use crate::{Error, Result};
 
 pub use adamw::AdamW;
 pub use attention::Attention;
 pub use cross_entropy::CrossEntropy;
+pub use decode::Decode;
+pub use gpt::GptSizes;
 pub use matmul::Matmul;
 pub use norm::Norm;
 pub use presets::{PRESETS, preset};
 pub use softmax::Softmax;
+pub use step::Step;
 
 /// The names of all tasks.
-pub const TASKS: [&str; 6] = ["attention", "matmul", "softmax", "norm", "cross-entropy", "adamw"];
+pub const TASKS: [&str; 8] =
+    ["attention", "matmul", "softmax", "norm", "cross-entropy", "adamw", "step", "decode"];
+
+/// Those that one kernel can compute: what a user can bring a kernel for.
+pub const KERNEL_TASKS: [&str; 6] = ["attention", "matmul", "softmax", "norm", "cross-entropy", "adamw"];
 
 /// Forward or backward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +78,58 @@ pub trait Workload: fmt::Debug + fmt::Display + Send + Sync {
     /// What its inputs and its visible outputs are called, in order.
     fn names(&self, pass: Pass) -> (&'static [&'static str], &'static [&'static str]);
 
-    /// The op that computes the pass; an error if the task has no such pass.
+    /// The op that computes the pass; an error if the task has no such pass, or is many ops.
     fn op(&self, pass: Pass) -> Result<Arc<dyn Op>>;
+
+    /// Whether the task has this pass.
+    fn has(&self, pass: Pass) -> bool {
+        self.op(pass).is_ok()
+    }
+
+    /// The outputs that every contender gives, and compares: the op's, without the hidden ones.
+    ///
+    /// # Errors
+    /// If the task has no such pass.
+    fn outputs(&self, pass: Pass, inputs: &[Meta]) -> Result<Vec<Meta>> {
+        let op = self.op(pass)?;
+        let mut outputs = op.shape(inputs)?;
+        outputs.truncate(outputs.len() - op.hidden_outputs());
+        Ok(outputs)
+    }
+
+    /// (bytes read and written, FLOPs): the op's formulas.
+    ///
+    /// # Errors
+    /// If the task has no such pass.
+    fn cost(&self, pass: Pass, inputs: &[Meta]) -> Result<(u64, u64)> {
+        let op = self.op(pass)?;
+        let (read, written, flops) = op.cost().values(&*op, inputs)?;
+        Ok((read + written, flops))
+    }
+
+    /// Tokens that one call reads or writes, where speed is told in tokens per second.
+    fn tokens(&self) -> Option<u64> {
+        None
+    }
+
+    /// Compares outputs, which have the right shapes, with the oracle; `inside` as for [`oracle::judge`].
+    ///
+    /// # Errors
+    /// If the oracle cannot be computed.
+    fn judge(&self, case: &Case, inputs: &[Tensor], outputs: &[Tensor], inside: f64) -> Result<Verdict> {
+        oracle::judge_windows(case, inputs, outputs, inside)
+    }
+
+    /// Whether a case of this size is too large for the f64 oracle, so that everybody has to be right on the awkward shapes
+    /// first and is then compared with the CPU's f32.
+    fn wants_proof_on_small(&self) -> bool {
+        false
+    }
+
+    /// How this engine computes it.
+    fn engine(&self) -> Box<dyn Contender> {
+        Box::new(Engine)
+    }
 
     /// Fresh random inputs of the op on `device`, floats in `dtype`. What a forward pass would have saved is computed.
     fn inputs(&self, pass: Pass, dtype: DType, rng: &Rng, device: &Device) -> Result<Vec<Tensor>>;
@@ -78,8 +140,10 @@ pub trait Workload: fmt::Debug + fmt::Display + Send + Sync {
     }
 
     /// The parts of the outputs that are compared with the oracle, and how it computes each from parts of the inputs. A
-    /// small case is compared whole.
-    fn windows(&self, pass: Pass) -> Vec<Window>;
+    /// small case is compared whole. None where [`Workload::judge`] compares in another way.
+    fn windows(&self, _pass: Pass) -> Vec<Window> {
+        Vec::new()
+    }
 
     /// How often a kernel in 16-bit floats may round what passes between its products (the probabilities of attention, as
     /// FlashAttention does), beyond what the op's own bound allows.
@@ -114,20 +178,14 @@ impl Case {
         self.work.inputs(self.pass, self.dtype, &rng, device)
     }
 
-    /// The outputs that every contender gives, and compares: the op's, without the hidden ones.
+    /// The outputs that every contender gives, and compares.
     pub fn outputs(&self, inputs: &[Tensor]) -> Result<Vec<Meta>> {
-        let op = self.work.op(self.pass)?;
-        let mut outputs = op.shape(&inputs.iter().map(Meta::from).collect::<Vec<_>>())?;
-        outputs.truncate(outputs.len() - op.hidden_outputs());
-        Ok(outputs)
+        self.work.outputs(self.pass, &inputs.iter().map(Meta::from).collect::<Vec<_>>())
     }
 
-    /// (bytes read and written, FLOPs) by the op's formulas.
+    /// (bytes read and written, FLOPs) by formula.
     pub fn cost(&self, inputs: &[Tensor]) -> Result<(u64, u64)> {
-        let op = self.work.op(self.pass)?;
-        let metas: Vec<Meta> = inputs.iter().map(Meta::from).collect();
-        let (read, written, flops) = op.cost().values(&*op, &metas)?;
-        Ok((read + written, flops))
+        self.work.cost(self.pass, &inputs.iter().map(Meta::from).collect::<Vec<_>>())
     }
 }
 
@@ -143,6 +201,8 @@ pub fn parse(task: &str, text: &str) -> Result<Arc<dyn Workload>> {
         "norm" => norm::parse(text),
         "cross-entropy" => cross_entropy::parse(text),
         "adamw" => adamw::parse(text),
+        "step" => step::parse(text),
+        "decode" => decode::parse(text),
         _ => Err(Error::Usage(format!("there is no task {task:?}; there are {}", TASKS.join(", ")))),
     }
 }
@@ -171,6 +231,8 @@ mod tests {
             ("norm", "rms:4x70"),
             ("cross-entropy", "4x70"),
             ("adamw", "3x100"),
+            ("step", "2x16x2x2x32x65"),
+            ("decode", "5x7x2x2x32x65"),
         ] {
             assert_eq!(parse(task, text).unwrap().to_string(), text, "{task}");
         }
@@ -186,6 +248,8 @@ mod tests {
             ("softmax", "a"),
             ("norm", "batch:3x4"),
             ("adamw", ""),
+            ("step", "2x16x2x3x32x65"),
+            ("decode", "5x7"),
         ] {
             let error = parse(task, text).unwrap_err().to_string();
             assert!(error.contains("expected"), "{task} {text}: {error}");

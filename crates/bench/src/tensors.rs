@@ -14,6 +14,18 @@ pub fn normal(dims: &[usize], dtype: DType, rng: &Rng, device: &Device) -> Resul
     filled(dims, |n| rng.normal(n), dtype, device)
 }
 
+/// Normally distributed numbers in f32 around `mean`.
+pub fn scaled_normal(
+    dims: &[usize],
+    mean: f32,
+    deviation: f32,
+    rng: &Rng,
+    device: &Device,
+) -> Result<Tensor> {
+    let draw = |n| rng.normal(n).into_iter().map(|x| mean + deviation * x).collect();
+    filled(dims, draw, DType::F32, device)
+}
+
 /// Numbers between the two.
 pub fn between(
     dims: &[usize],

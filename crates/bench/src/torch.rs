@@ -16,7 +16,7 @@ use crate::contender::{Call, Contender};
 use crate::tasks::Case;
 use crate::{Error, Result};
 
-const SCRIPT: &str = include_str!("torch_peer.py");
+const SCRIPT: &str = concat!(include_str!("torch_peer.py"), "\n", include_str!("torch_gpt.py"), "\nmain()\n");
 
 /// The Python to run: `WARPSMITH_PYTHON`, else `python3`.
 pub fn python() -> String {
@@ -141,7 +141,7 @@ impl Contender for Peer {
         let (names, _) = case.work.names(case.pass);
         let line = json!({
             "do": "prepare", "id": id, "task": case.work.task(), "pass": case.pass.name(), "name": self.name,
-            "shape": case.work.to_string(), "letters": letters, "attributes": attributes, "names": names,
+            "dtype": case.dtype.name(), "shape": case.work.to_string(), "letters": letters, "attributes": attributes, "names": names,
             "inputs": announced(inputs),
         });
         let blobs = inputs.iter().map(bytes_of).collect::<Result<Vec<_>>>()?;
@@ -244,6 +244,7 @@ fn tensor_of(meta: &Meta, bytes: &[u8]) -> Result<Tensor> {
         DType::F32 => each(bytes, f32::from_le_bytes, meta.shape),
         DType::F16 => each(bytes, f16::from_le_bytes, meta.shape),
         DType::BF16 => each(bytes, bf16::from_le_bytes, meta.shape),
+        DType::I64 => each(bytes, i64::from_le_bytes, meta.shape),
         other => Err(Error::Unsupported(format!("PyTorch gives no {other}"))),
     }
 }

@@ -1,7 +1,8 @@
 """PyTorch's side of the kernel bench: asked line by line on standard input, it answers line by line on standard output.
 
 A line is one JSON object with the key "do". Tensors follow the line that announces them, raw and row-major. An answer
-with "error" or "unsupported" says in one line why something was not done. Nothing else is ever printed.
+with "error" or "unsupported" says in one line why something was not done. Nothing else is ever printed. The bench puts
+torch_gpt.py behind this file, and a call of main() behind that.
 """
 
 import json
@@ -62,6 +63,8 @@ def backends():
 
 
 def names(task, compiled):
+    if task in ("step", "decode"):
+        return model_names(task, compiled)
     plain = {
         "attention": ["torch sdpa", *backends()],
         "matmul": ["torch.matmul"],
@@ -129,17 +132,18 @@ class Case:
     def __init__(self, line, inputs):
         self.task, self.name, self.shape = line["task"], line["name"], line["shape"]
         self.letters, self.attributes, self.names = line["letters"], line["attributes"], line["names"]
-        self.is_backward = line["pass"] == "bwd"
+        self.is_backward, self.dtype = line["pass"] == "bwd", line["dtype"]
         self.inputs = inputs
         self.results = None
-        self.forward = None if self.task == "adamw" else function(self)
-        if self.name.endswith(" compiled"):
-            self.forward = torch.compile(self.forward)
         self.ready()
 
     def ready(self):
         """Gets the next calls ready: for a backward pass, the forward pass whose tape is walked again and again."""
         at = dict(zip(self.names, self.inputs))
+        if self.task != "adamw" and not hasattr(self, "forward"):
+            self.forward = function(self)
+            if self.name.endswith(" compiled"):
+                self.forward = torch.compile(self.forward)
         if self.task == "adamw":
             self.update = self.optimizer()
         elif self.is_backward:
@@ -245,7 +249,7 @@ def answer(line):
         return {"names": names(line["task"], line["compile"])}, []
     if do == "prepare":
         inputs = receive(line["inputs"])
-        State.cases[line["id"]] = Case(line, inputs)
+        State.cases[line["id"]] = CASES.get(line["name"], Case)(line, inputs)
         return {}, []
     if do == "drop":
         State.cases.pop(line["id"], None)
@@ -256,9 +260,9 @@ def answer(line):
         with torch.no_grad():
             for own, new in zip(case.inputs, receive(line["inputs"])):
                 own.copy_(new)
-        case.ready()
         if hasattr(case, "replay"):
             del case.replay
+        case.ready()
     elif do == "poison":
         case.results = None
     elif do == "run":
@@ -291,6 +295,3 @@ def main():
         for blob in blobs:
             OUT.write(blob)
         OUT.flush()
-
-
-main()

@@ -182,9 +182,8 @@ impl Trainer {
     /// # Errors
     /// If the loss or the gradients are not finite: the parameters are then those before the step.
     pub fn step(&mut self) -> Result<StepReport> {
-        let mut report = self.queue_step()?;
-        self.read(&mut report)?;
-        Ok(report)
+        let report = self.queue_step()?;
+        self.wait(report)
     }
 
     /// As [`Trainer::step`], without waiting for a GPU: loss and norm are read on the CPU alone, where that is free.
@@ -203,11 +202,21 @@ impl Trainer {
         let first = (self.step * micro) as u64;
         let batches: Vec<Batch> =
             (first..first + micro as u64).map(|i| self.batches.at(i)).collect::<Result<_>>()?;
+        let report = self.queue_on(&batches)?;
+        Ok(StepReport { seconds: start.elapsed().as_secs_f64(), ..report })
+    }
+
+    /// Queues one update from batches of the caller's, without waiting for a GPU: neither loss nor norm is told.
+    ///
+    /// # Errors
+    /// If the batches do not fit the model, or the device refuses.
+    pub fn queue_on(&mut self, batches: &[Batch]) -> Result<StepReport> {
+        let start = Instant::now();
         let tokens: usize = batches.iter().map(|b| b.ids.len()).sum();
         let lr = self.schedule.at(self.step);
         self.optimizer.set_learning_rate(lr);
         let Self { config, model, optimizer, rng, stepper, step, .. } = self;
-        let outcome = stepper.queue(Work { config, model, optimizer, rng }, *step, &batches)?;
+        let outcome = stepper.queue(Work { config, model, optimizer, rng }, *step, batches)?;
         self.unread = Some((outcome, batches.iter().map(Batch::scored).sum::<usize>().max(1)));
         let report = StepReport {
             step: self.step,
@@ -224,9 +233,12 @@ impl Trainer {
     }
 
     /// Waits for the step that was queued last and adds what it came to.
-    fn read(&mut self, report: &mut StepReport) -> Result<()> {
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn wait(&mut self, mut report: StepReport) -> Result<StepReport> {
         let start = Instant::now();
-        let Some((outcome, scored)) = self.unread.take() else { return Ok(()) };
+        let Some((outcome, scored)) = self.unread.take() else { return Ok(report) };
         let losses = outcome.losses.iter().map(Tensor::item).collect::<Result<Vec<f64>, _>>()?;
         let loss = losses.iter().sum::<f64>() / scored as f64;
         let grad_norm = outcome.norm.map_or(Ok(0.0), |norm| norm.item())?;
@@ -237,7 +249,7 @@ impl Trainer {
         }
         (report.loss, report.grad_norm) = (Some(loss), Some(grad_norm));
         report.seconds += start.elapsed().as_secs_f64();
-        Ok(())
+        Ok(report)
     }
 
     fn diverged(&self, step: usize, loss: f64, grad_norm: f64) -> Error {

@@ -2,7 +2,7 @@
 
 use warpsmith_autograd::Formula;
 
-use crate::tasks::{Case, Pass, TASKS};
+use crate::tasks::{Case, KERNEL_TASKS, Pass};
 use crate::{Error, Result};
 
 /// What a `bench:` line says.
@@ -45,7 +45,7 @@ impl Geometry {
     }
 
     fn task_line(&mut self, task: &str, rest: &str) -> Result<()> {
-        let known = TASKS.into_iter().find(|known| *known == task);
+        let known = KERNEL_TASKS.into_iter().find(|known| *known == task);
         let Some(task) = known else {
             return Err(Error::Usage(format!("{task:?} in the bench line: {EXPECTED}")));
         };

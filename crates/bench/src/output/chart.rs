@@ -7,6 +7,7 @@ pub const WIDTH: f64 = 720.0;
 /// Of a chart, in its own units.
 pub const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 70.0;
+const RIGHT: f64 = 16.0;
 const BOTTOM: f64 = 42.0;
 const TOP: f64 = 24.0;
 
@@ -23,7 +24,7 @@ impl Frame {
     pub fn place(&self, x: f64, y: f64) -> (f64, f64) {
         let share = |value: f64, [low, high]: [f64; 2]| (value / low).ln() / (high / low).ln();
         (
-            LEFT + (WIDTH - LEFT - 16.0) * share(x, self.x),
+            LEFT + (WIDTH - LEFT - RIGHT) * share(x, self.x),
             HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share(y, self.y).clamp(0.0, 1.0),
         )
     }
@@ -37,20 +38,27 @@ impl Frame {
         Self { x: range(&mut points.clone().map(|p| p.0)), y: range(&mut points.map(|p| p.1)) }
     }
 
-    /// A text at each power of ten of both axes.
+    /// A line and a text at round numbers of both axes.
     pub fn axes(&self) -> String {
-        let mut svg = String::new();
-        for decade in decades(self.x) {
-            let (x, _) = self.place(decade, self.y[0]);
-            let y = HEIGHT - 22.0;
-            let _ =
-                writeln!(svg, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"middle\">{}</text>", plain(decade));
+        let (mut svg, bottom, right) = (String::new(), HEIGHT - BOTTOM, WIDTH - RIGHT);
+        for at in ticks(self.x) {
+            let (x, _) = self.place(at, self.y[0]);
+            let _ = writeln!(
+                svg,
+                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/><text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+                HEIGHT - 22.0,
+                plain(at)
+            );
         }
-        for decade in decades(self.y) {
-            let (_, y) = self.place(self.x[0], decade);
-            let (x, y) = (LEFT - 8.0, y + 4.0);
-            let _ =
-                writeln!(svg, "<text x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{}</text>", plain(decade));
+        for at in ticks(self.y) {
+            let (_, y) = self.place(self.x[0], at);
+            let _ = writeln!(
+                svg,
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                LEFT - 8.0,
+                y + 4.0,
+                plain(at)
+            );
         }
         svg
     }
@@ -64,11 +72,36 @@ impl Frame {
     }
 }
 
-fn decades([low, high]: [f64; 2]) -> Vec<f64> {
-    let (from, to) = (low.log10().ceil() as i32, high.log10().floor() as i32);
-    (from..=to).map(|power| 10f64.powi(power)).collect()
+/// Powers of ten, or where there are too few to read a number from, 1, 2 and 5 times those.
+fn ticks([low, high]: [f64; 2]) -> Vec<f64> {
+    let (from, to) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let of = |steps: &[f64]| -> Vec<f64> {
+        let all = (from..=to).flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)));
+        all.filter(|at| (low..=high).contains(at)).collect()
+    };
+    let decades = of(&[1.0]);
+    if decades.len() >= 3 { decades } else { of(&[1.0, 2.0, 5.0]) }
 }
 
+/// A round number, without the digits that a power of ten below 1 is off by.
 fn plain(value: f64) -> String {
-    if value >= 1e6 { format!("{value:.0e}") } else { value.to_string() }
+    match value {
+        v if v >= 1e6 => format!("{v:.0e}"),
+        v if v >= 1.0 => format!("{v:.0}"),
+        v => format!("{:.*}", (-v.log10()).ceil() as usize, v),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_have_a_few_round_numbers() {
+        assert_eq!(ticks([64.0, 900.0]), [100.0, 200.0, 500.0]);
+        assert_eq!(ticks([0.05, 20.0]).len(), 3);
+        let told: Vec<String> = ticks([0.02, 3.0]).into_iter().map(plain).collect();
+        assert_eq!(told, ["0.02", "0.05", "0.1", "0.2", "0.5", "1", "2"]);
+        assert_eq!(plain(2e6), "2e6");
+    }
 }

@@ -4,16 +4,17 @@ use crate::machine::Power;
 use crate::record::{Record, Row, Status, Step};
 
 /// The columns: name, and whether it holds numbers.
-pub const COLUMNS: [(&str, bool); 13] = [
+pub const COLUMNS: [(&str, bool); 14] = [
     ("task", false),
     ("shape", false),
     ("by", false),
     ("time", true),
+    ("tok/s", true),
     ("GFLOP/s", true),
     ("GB/s", true),
     ("of ceiling", true),
     ("× first", true),
-    ("step", true),
+    ("step", false),
     ("read", true),
     ("written", true),
     ("clocks", false),
@@ -30,6 +31,7 @@ pub fn cells(row: &Row, record: &Record) -> Vec<String> {
         row.shape.clone(),
         row.implementation.clone(),
         text(time.map(|t| format!("{} ± {:.1} %", duration(t.median_us), 100.0 * t.spread))),
+        text(row.tokens_per_second().map(short)),
         text(time.filter(|_| row.flops > 0).map(|t| short(t.gflop_s))),
         text(time.map(|t| short(t.gb_s))),
         text(row.of_ceiling(&record.ceilings).map(|(share, of)| format!("{share:.0} % {of}"))),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use warpsmith_train::report::escape;
+
 use super::chart::{Frame, HEIGHT, WIDTH};
 use super::columns::{COLUMNS, cells, duration, facts, short};
 use super::lengths::lengths;
@@ -28,23 +30,11 @@ pub fn page(record: &Record) -> String {
     )
 }
 
-pub(super) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            letter if letter.is_control() && letter != '\n' => safe.push('\u{fffd}'),
-            letter => safe.push(letter),
-        }
-    }
-    safe
-}
-
 fn facts_html(record: &Record) -> String {
-    let line = |(name, value): (&str, String)| format!("<dt>{name}</dt><dd>{}</dd>\n", escape(&value));
+    // What Markdown marks as code is plain here.
+    let line = |(name, value): (&str, String)| {
+        format!("<dt>{name}</dt><dd>{}</dd>\n", escape(value.trim_matches('`')))
+    };
     format!("<dl>\n{}</dl>\n", facts(record).into_iter().map(line).collect::<String>())
 }
 
@@ -53,7 +43,11 @@ fn table(record: &Record) -> String {
     let used: Vec<usize> =
         (0..COLUMNS.len()).filter(|&c| rows.iter().any(|row| !row[c].is_empty())).collect();
     let mut html = String::from("<h2>All rows</h2>\n<div class=\"wide\"><table>\n<tr>");
-    let class = |c: usize| if COLUMNS[c].1 { " class=\"number\"" } else { "" };
+    let class = |c: usize| match COLUMNS[c] {
+        ("step" | "note", _) => " class=\"text\"",
+        (_, true) => " class=\"number\"",
+        _ => "",
+    };
     for &c in &used {
         let _ = write!(html, "<th{}>{}</th>", class(c), COLUMNS[c].0);
     }
@@ -82,16 +76,23 @@ fn bars(record: &Record) -> String {
                 row.time.as_ref().and_then(|t| t.ratio).map_or(String::new(), |r| format!(", {r:.2}×"));
             let _ = writeln!(
                 html,
-                "<div class=\"bar\"><span>{}</span><i class=\"{}\" style=\"width:{:.1}%\"></i><b>{}{ratio}</b></div>",
+                "<div class=\"bar\"><span>{}</span>{}<b>{}{ratio}</b></div>",
                 escape(&row.implementation),
-                if i == 0 { "first" } else { "other" },
-                60.0 * time(row) / longest.max(f64::MIN_POSITIVE),
+                strip(i == 0, time(row) / longest.max(f64::MIN_POSITIVE)),
                 duration(time(row)),
             );
         }
         html.push_str("</figure>\n");
     }
     if html.is_empty() { html } else { format!("<h2>Time per call; shorter is better</h2>\n{html}") }
+}
+
+/// A bar of this share of the longest. What stands behind the longest one needs room too.
+pub(super) fn strip(is_first: bool, share: f64) -> String {
+    let class = if is_first { "first" } else { "other" };
+    format!(
+        "<i class=\"{class}\" style=\"width:calc({share:.4} * (100% - var(--names) - var(--values)))\"></i>"
+    )
 }
 
 /// Operations per second over operations per byte, under the two measured roofs; both axes by their logarithm.
@@ -113,7 +114,7 @@ fn roofline(record: &Record) -> String {
     }
     let ridge = top / copy;
     let frame = Frame::around(points.iter().map(|p| (p.0, p.1)).chain([(ridge, top)]));
-    let mut svg = String::new();
+    let mut svg = frame.axes();
     let (left, right) = (frame.x[0].min(ridge), frame.x[1].max(ridge));
     let roof = [(left, left * copy), (ridge, top), (right, top)];
     let line: Vec<String> = roof
@@ -134,7 +135,6 @@ fn roofline(record: &Record) -> String {
             escape(&title)
         );
     }
-    svg += &frame.axes();
     format!(
         "<h2>Roofline</h2>\n<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Roofline\">\n{svg}\
          {titles}</svg>\n\

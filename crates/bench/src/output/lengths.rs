@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use warpsmith_train::report::escape;
+
 use super::chart::{Frame, HEIGHT, WIDTH};
 use super::columns::short;
-use super::html::escape;
 use crate::record::{Record, Row};
 
 /// A chart for each task, pass and dtype that has at least three shapes that differ in one number alone.

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
+use warpsmith_train::report::escape;
+
 use super::columns::{size, thousands};
-use super::html::escape;
+use super::html::strip;
 use crate::counts::Counts;
 use crate::record::{Record, Row};
 
@@ -44,12 +46,11 @@ fn picture(group: &[&Row], name: &str, is_bytes: bool, pick: Pick) -> String {
     }
     let mut html = format!("<figure>\n<figcaption>{name}</figcaption>\n");
     for row in group {
-        let width = 60.0 * value(row) as f64 / most as f64;
-        let class = if row.step.is_some() { "first" } else { "other" };
+        let bar = strip(row.step.is_some(), value(row) as f64 / most as f64);
         let told = if is_bytes { size(value(row)) } else { thousands(value(row)) };
         let _ = writeln!(
             html,
-            "<div class=\"bar count\"><span>{}</span><i class=\"{class}\" style=\"width:{width:.1}%\"></i><b>{told}</b></div>",
+            "<div class=\"bar count\"><span>{}</span>{bar}<b>{told}</b></div>",
             escape(&row.implementation),
         );
     }

@@ -6,9 +6,10 @@ use super::{Workload, parse};
 use crate::{Error, Result};
 
 /// The names of the presets, with what they stand for.
-pub const PRESETS: [(&str, &str); 5] = [
+pub const PRESETS: [(&str, &str); 6] = [
     ("gpt2", "GPT-2 124M: C 768, H 12, T 1024, V 50257"),
     ("llama", "Llama 8B: C 4096, 32 heads on 8 keys, D 128, V 128256"),
+    ("nanogpt", "its Shakespeare runs for a CPU and for a GPU; step and decode"),
     ("long", "long sequences and rows"),
     ("odd", "primes and sizes one beyond a tile"),
     ("tiny", "moments on any device, the emulated one too"),
@@ -17,9 +18,21 @@ pub const PRESETS: [(&str, &str); 5] = [
 /// The workloads of a preset.
 ///
 /// # Errors
-/// If there is no such task or preset.
+/// If there is no such task, or it has no such preset.
 pub fn preset(task: &str, name: &str) -> Result<Vec<Arc<dyn Workload>>> {
-    let shapes: &[&str] = match (task, name) {
+    if let Some(shapes) = shapes(task, name) {
+        return shapes.iter().map(|shape| parse(task, shape)).collect();
+    }
+    if !super::TASKS.contains(&task) {
+        return parse(task, "").map(|work| vec![work]);
+    }
+    let known: Vec<&str> =
+        PRESETS.iter().map(|(name, _)| *name).filter(|name| shapes(task, name).is_some()).collect();
+    Err(Error::Usage(format!("{task} has no preset {name:?}; it has {}", known.join(", "))))
+}
+
+fn shapes(task: &str, name: &str) -> Option<&'static [&'static str]> {
+    Some(match (task, name) {
         ("attention", "gpt2") => &["8x1024x12x64"],
         ("attention", "llama") => &["1x2048x32/8x128", "1x4096x32/8x128"],
         ("attention", "long") => &["1x8192x16x64", "1x16384x16x64", "1x16384x16x128"],
@@ -51,31 +64,40 @@ pub fn preset(task: &str, name: &str) -> Result<Vec<Arc<dyn Workload>>> {
         ("adamw", "long") => &["2x134217728"],
         ("adamw", "odd") => &["1021x1031"],
         ("adamw", "tiny") => &["3x257"],
-        _ => {
-            let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
-            let known = if super::TASKS.contains(&task) { name } else { task };
-            let tasks = super::TASKS.join(", ");
-            return Err(Error::Usage(format!(
-                "{known:?} is no task or preset; there are the tasks {tasks} and the presets {}",
-                names.join(", ")
-            )));
-        }
-    };
-    shapes.iter().map(|shape| parse(task, shape)).collect()
+        ("step", "gpt2") => &["8x1024x12x12x768x50257"],
+        ("step", "nanogpt") => &["12x64x4x4x128x65", "64x256x6x6x384x65"],
+        ("step", "long") => &["1x8192x12x12x768x50257"],
+        ("step", "odd") => &["3x97x3x5x320x1031"],
+        ("step", "tiny") => &["2x16x2x2x32x65"],
+        ("decode", "gpt2") => &["32x64x12x12x768x50257"],
+        ("decode", "nanogpt") => &["1x63x4x4x128x65", "1x255x6x6x384x65"],
+        ("decode", "long") => &["1024x64x12x12x768x50257", "4096x64x12x12x768x50257"],
+        ("decode", "odd") => &["7x31x3x5x320x1031"],
+        ("decode", "tiny") => &["5x4x2x2x32x65"],
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::TASKS;
+    use super::super::{KERNEL_TASKS, TASKS};
     use super::*;
 
     #[test]
-    fn every_task_has_every_preset() {
+    fn every_task_has_every_preset_that_is_about_it() {
         for task in TASKS {
+            let is_model = !KERNEL_TASKS.contains(&task);
             for (name, _) in PRESETS {
-                assert!(!preset(task, name).unwrap().is_empty(), "{task} {name}");
+                let is_there = (is_model || name != "nanogpt") && !(is_model && name == "llama");
+                assert_eq!(
+                    preset(task, name).is_ok_and(|works| !works.is_empty()),
+                    is_there,
+                    "{task} {name}"
+                );
             }
         }
-        assert!(preset("softmax", "huge").unwrap_err().to_string().contains("gpt2, llama, long, odd"));
+        let told = preset("softmax", "huge").unwrap_err().to_string();
+        assert!(told.contains("gpt2, llama, long, odd, tiny"), "{told}");
+        assert!(preset("conv", "tiny").unwrap_err().to_string().contains("attention, matmul"));
     }
 }

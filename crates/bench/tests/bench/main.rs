@@ -6,6 +6,7 @@ mod emulated;
 mod honest;
 #[cfg(all(feature = "cuda", target_os = "linux"))]
 mod ladder;
+mod models;
 
 use std::sync::Arc;
 
@@ -34,5 +35,5 @@ fn rows(case: &Case, device: &Device, contenders: Vec<Box<dyn Contender>>) -> Ve
 
 /// Every pass of a workload.
 fn passes(work: &Arc<dyn Workload>) -> Vec<Pass> {
-    [Pass::Forward, Pass::Backward].into_iter().filter(|pass| work.op(*pass).is_ok()).collect()
+    [Pass::Forward, Pass::Backward].into_iter().filter(|pass| work.has(*pass)).collect()
 }

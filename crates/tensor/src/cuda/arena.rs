@@ -53,14 +53,14 @@ impl Arena {
             return Ok(0);
         }
         let books = &mut *self.books();
-        // Room behind a block would hide an access past its end; but what a graph takes is cut and handed out again.
-        let is_exact = self.is_separate && books.pool == SHARED;
-        let size = if is_exact { bytes } else { bytes.next_multiple_of(ALIGNMENT) };
-        let address = match books.blocks.take(size, books.pool) {
-            Some(address) => address,
+        let whole = bytes.next_multiple_of(ALIGNMENT);
+        let (address, size) = match books.blocks.take(whole, books.pool) {
+            Some(address) => (address, whole),
             None => {
+                // Room behind a block of its own would hide an access past its end.
+                let size = if self.is_separate { bytes } else { whole };
                 books.grow(size, self.is_separate)?;
-                books.blocks.take(size, books.pool).unwrap_or(0)
+                (books.blocks.take(size, books.pool).unwrap_or(0), size)
             }
         };
         books.usage.live += size;

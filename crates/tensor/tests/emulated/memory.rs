@@ -68,6 +68,9 @@ fn without_the_arena_each_block_is_the_drivers() {
         assert_eq!((used.requests, used.reserved), (5, used.live));
         drop(held);
         assert_eq!((cuda(&device).usage().live, cuda(&device).usage().reserved), (0, 0));
+        let odd = cuda(&device).stream().allocate(5).unwrap();
+        assert_eq!(cuda(&device).usage().reserved, 5, "there is no room behind a block");
+        drop(odd);
     });
 }
 

@@ -1,27 +1,27 @@
 //! `warpsmith bench`: how fast a kernel is here, how far from the limit, beside whom, and whether it is right.
 
 mod check;
+mod crowd;
 mod meter;
 
 use std::io::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use warpsmith::tensor::{DType, Device};
+use warpsmith::tensor::DType;
 use warpsmith_bench::clock::Cache;
 use warpsmith_bench::contender::Contender;
-use warpsmith_bench::difference::{compare, doubts};
+use warpsmith_bench::difference::{self, compare, doubts};
 use warpsmith_bench::engine::Engine;
-use warpsmith_bench::kernel::{UserKernel, argument_struct, compile, starter};
+use warpsmith_bench::kernel::{argument_struct, starter};
 use warpsmith_bench::ladder;
 use warpsmith_bench::machine::Machine;
 use warpsmith_bench::output::Format;
 use warpsmith_bench::record::{Record, Row, SCHEMA};
 use warpsmith_bench::session::{Options, Session, measure_against};
-use warpsmith_bench::tasks::{Case, PRESETS, Pass, TASKS, parse, preset};
-use warpsmith_bench::torch::Torch;
+use warpsmith_bench::tasks::{Case, KERNEL_TASKS, PRESETS, Pass, TASKS, parse, preset};
 use warpsmith_bench::{self as bench, Error};
 
-use self::check::check;
+use self::crowd::{Crowd, climbs};
 use self::meter::Emulator;
 use super::{Failure, device};
 
@@ -108,7 +108,7 @@ pub fn command() -> Command {
 fn starter_command() -> Command {
     Command::new("starter")
         .about("Print a kernel to begin from, with its contract")
-        .arg(Arg::new("task").value_name("TASK").required(true).value_parser(TASKS))
+        .arg(Arg::new("task").value_name("TASK").required(true).value_parser(KERNEL_TASKS))
         .arg(
             Arg::new("bwd")
                 .long("bwd")
@@ -148,27 +148,34 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     let called = if meter.is_there() { "emulated".to_owned() } else { device.to_string() };
     let machine = Machine::here(&device, &called);
-    let torch = peer(args, &device, options.timed);
+    let mut crowd = Crowd::gather(args, task_of(args), &device, options.timed)?;
+    let cases = asked.cases()?;
+    cases.iter().try_for_each(|case| crowd.require_somebody(case))?;
     let mut session = Session::new(&device, options, &meter)?;
     let ceilings = if args.get_flag("no-ceilings") || !options.timed {
         bench::record::Ceilings::default()
     } else {
         let mut products: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
-        if let Some(torch) = &torch {
-            products.extend(torch.contenders("matmul", false)?);
-        }
+        products.extend(crowd.products()?);
         eprintln!("bench: the limits of {called}");
         session.ceilings(&asked.dtypes, &mut products)?
     };
     let mut record = Record { schema: SCHEMA, machine, method: options.method(), ceilings, rows: Vec::new() };
-    for case in asked.cases() {
+    let measured = cases.iter().try_for_each(|case| -> Result<(), Failure> {
         eprintln!("bench: {}", case.name());
-        record.rows.extend(rows(args, &device, &torch, &mut session, &case)?);
+        record.rows.extend(crowd.rows(&mut session, case)?);
+        Ok(())
+    });
+    // A kernel that faults takes the device with it: what was found until then is told all the same.
+    if record.rows.is_empty() {
+        measured?;
+        return Ok(());
     }
     measure_against(&mut record.ceilings, &mut record.rows);
     let text = asked.format.write(&record)?;
     std::io::stdout().lock().write_all(text.as_bytes())?;
-    verdict(&record, args)
+    verdict(&record, args)?;
+    measured
 }
 
 /// What the flags ask for.
@@ -192,7 +199,7 @@ impl Asked {
         };
         let passes = match args.get_one::<String>("pass").map(String::as_str) {
             Some("bwd") => vec![Pass::Backward],
-            Some("both") if task != "adamw" => vec![Pass::Forward, Pass::Backward],
+            Some("both") => vec![Pass::Forward, Pass::Backward],
             _ => vec![Pass::Forward],
         };
         let dtype = |name: &str| {
@@ -206,93 +213,24 @@ impl Asked {
         Ok(Self { works, passes, dtypes, format })
     }
 
-    fn cases(&self) -> Vec<Case> {
+    fn cases(&self) -> Result<Vec<Case>, Failure> {
         let mut cases = Vec::new();
         for work in &self.works {
-            for &pass in &self.passes {
+            for &pass in self.passes.iter().filter(|pass| work.has(**pass)) {
                 cases.extend(self.dtypes.iter().map(|&dtype| Case { work: work.clone(), pass, dtype }));
             }
         }
-        cases
+        match self.works.first() {
+            Some(work) if cases.is_empty() => {
+                Err(Failure::Usage(format!("{} has no backward pass of its own", work.task())))
+            }
+            _ => Ok(cases),
+        }
     }
 }
 
 fn task_of(args: &ArgMatches) -> &str {
     args.get_one::<String>("task").map_or("", String::as_str)
-}
-
-/// PyTorch, if it is wanted and there; one line if it is not there.
-fn peer(args: &ArgMatches, device: &Device, timed: bool) -> Option<Torch> {
-    args.get_one::<String>("vs")?;
-    if !timed {
-        eprintln!("bench: an emulated device is only counted: PyTorch takes no part");
-        return None;
-    }
-    Torch::start(device).inspect_err(|error| eprintln!("bench: without PyTorch: {error}")).ok()
-}
-
-/// Everybody who takes part in a task.
-fn crowd(
-    args: &ArgMatches,
-    device: &Device,
-    torch: &Option<Torch>,
-    case: &Case,
-    kernels: &[&String],
-) -> Result<Vec<Box<dyn Contender>>, Failure> {
-    let mut all: Vec<Box<dyn Contender>> = Vec::new();
-    if !args.get_flag("only-kernels") {
-        all.push(Box::new(Engine));
-    }
-    if climbs(args) {
-        all.extend(ladder::rungs(case.work.task(), case.pass));
-    }
-    let launch = args.get_one::<String>("launch").map_or("", String::as_str);
-    for kernel in kernels {
-        let source = compile(kernel, capability(device))?;
-        if let Some(path) = args.get_one::<String>("keep-ptx") {
-            std::fs::write(path, &source.ptx)?;
-        }
-        all.push(Box::new(UserKernel::new(source, launch)?));
-    }
-    if let Some(torch) = torch {
-        let compiled = args.get_one::<String>("vs").is_some_and(|vs| vs == "torch-compile");
-        all.extend(torch.contenders(case.work.task(), compiled)?);
-    }
-    if let Some(names) = args.get_one::<String>("impl").filter(|names| *names != "all") {
-        all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
-    }
-    Ok(all)
-}
-
-/// The rows of a case; of a kernel that the emulator refuses only the reason.
-fn rows(
-    args: &ArgMatches,
-    device: &Device,
-    torch: &Option<Torch>,
-    session: &mut Session<'_>,
-    case: &Case,
-) -> Result<Vec<Row>, Failure> {
-    let kernels: Vec<&String> = args.get_many("kernel").into_iter().flatten().collect();
-    let (mut refused, mut sound) = (Vec::new(), Vec::new());
-    for kernel in kernels {
-        match if args.get_flag("check") { check(args, kernel, case)? } else { None } {
-            Some(row) => refused.push(row),
-            None => sound.push(kernel),
-        }
-    }
-    let mut all = crowd(args, device, torch, case, &sound)?;
-    if all.is_empty() && refused.is_empty() {
-        let names = args.get_one::<String>("impl").map_or("", String::as_str);
-        return Err(Failure::Usage(format!("--impl {names} leaves nobody")));
-    }
-    let mut rows = session.case(case, &mut all)?;
-    rows.extend(refused);
-    Ok(rows)
-}
-
-/// Whether `--impl` asks for rungs of a ladder; without it they stay out, since the naive ones take their time.
-fn climbs(args: &ArgMatches) -> bool {
-    args.get_one::<String>("impl").is_some_and(|names| names.contains(ladder::NAME))
 }
 
 /// A failure if a kernel of the user's was refused, so that a script notices.
@@ -310,15 +248,6 @@ fn verdict(record: &Record, args: &ArgMatches) -> Result<(), Failure> {
             row.reason.as_deref().unwrap_or("")
         ))),
         _ => Ok(()),
-    }
-}
-
-/// What a user's kernel is compiled for; that of the emulated GPU if there is no other.
-fn capability(device: &Device) -> (u32, u32) {
-    match device {
-        #[cfg(feature = "cuda")]
-        Device::Cuda(cuda) => cuda.gpu().capability,
-        _ => (8, 0),
     }
 }
 
@@ -340,15 +269,7 @@ fn print_difference(args: &ArgMatches) -> Result<(), Failure> {
         let path = args.get_one::<String>(name).map_or("", String::as_str);
         let text =
             std::fs::read_to_string(path).map_err(|error| Failure::Failed(format!("{path}: {error}")))?;
-        let record: Record = serde_json::from_str(&text)
-            .map_err(|error| Failure::Failed(format!("{path} is no record of `bench -o json`: {error}")))?;
-        if record.schema != SCHEMA {
-            return Err(Failure::Failed(format!(
-                "{path} has schema {}, this program knows {SCHEMA}",
-                record.schema
-            )));
-        }
-        Ok(record)
+        Ok(difference::read(path, &text)?)
     };
     let (old, new) = (read("old")?, read("new")?);
     doubts(&old, &new).iter().for_each(|doubt| eprintln!("bench: {doubt}"));

@@ -8,9 +8,9 @@ const LAYERS: &[&[&str]] = &[
     &["warpsmith-tensor"],
     &["warpsmith-autograd"],
     &["warpsmith-ops"],
-    &["warpsmith-model", "warpsmith-text", "warpsmith-bench", "warpsmith-conformance"],
+    &["warpsmith-model", "warpsmith-text", "warpsmith-conformance"],
     &["warpsmith-train"],
-    &["warpsmith-serve"],
+    &["warpsmith-serve", "warpsmith-bench"],
     &["warpsmith"],
 ];
 

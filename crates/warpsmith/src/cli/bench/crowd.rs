@@ -1,0 +1,171 @@
+//! Who takes part: the engine, rungs of a ladder, kernels of the user's, PyTorch.
+
+use std::collections::BTreeMap;
+
+use clap::ArgMatches;
+use warpsmith::tensor::Device;
+use warpsmith_bench::contender::Contender;
+use warpsmith_bench::kernel::{Source, UserKernel, compile};
+use warpsmith_bench::ladder;
+use warpsmith_bench::record::{Row, Status};
+use warpsmith_bench::session::Session;
+use warpsmith_bench::tasks::{Case, KERNEL_TASKS};
+use warpsmith_bench::torch::Torch;
+
+use super::check::check;
+use crate::cli::Failure;
+
+/// Everybody who takes part in a run.
+pub struct Crowd<'a> {
+    args: &'a ArgMatches,
+    torch: Option<Torch>,
+    /// How each kernel of the user's is named, and what it was compiled to.
+    kernels: Vec<(String, Source)>,
+    /// What the check said of a kernel on a list of shapes.
+    checked: BTreeMap<(usize, String), Option<Row>>,
+}
+
+impl<'a> Crowd<'a> {
+    /// Compiles the user's kernels, and starts PyTorch if it is wanted and the device is timed.
+    ///
+    /// # Errors
+    /// If a kernel cannot be read or compiled, or does not say how it is launched.
+    pub fn gather(args: &'a ArgMatches, task: &str, device: &Device, timed: bool) -> Result<Self, Failure> {
+        let mut kernels = Vec::new();
+        for spec in args.get_many::<String>("kernel").into_iter().flatten() {
+            if !KERNEL_TASKS.contains(&task) {
+                let message = format!("{task} is many kernels: --kernel is for {}", KERNEL_TASKS.join(", "));
+                return Err(Failure::Usage(message));
+            }
+            let source = compile(spec, capability(device))?;
+            UserKernel::new(source.clone(), launch_line(args))?;
+            if let Some(path) = args.get_one::<String>("keep-ptx") {
+                std::fs::write(path, &source.ptx)
+                    .map_err(|error| Failure::Failed(format!("--keep-ptx {path}: {error}")))?;
+            }
+            kernels.push((spec.clone(), source));
+        }
+        if kernels.is_empty() && args.get_flag("check") {
+            return Err(Failure::Usage("--check checks a kernel of yours: name it with --kernel".into()));
+        }
+        let torch = peer(args, device, timed);
+        Ok(Self { args, torch, kernels, checked: BTreeMap::new() })
+    }
+
+    /// PyTorch's products, which may set the limit.
+    ///
+    /// # Errors
+    /// If its process has died.
+    pub fn products(&self) -> Result<Vec<Box<dyn Contender>>, Failure> {
+        Ok(self.torch.as_ref().map_or(Ok(Vec::new()), |torch| torch.contenders("matmul", false))?)
+    }
+
+    /// An error if `--impl` leaves nobody for a case.
+    ///
+    /// # Errors
+    /// Names it.
+    pub fn require_somebody(&self, case: &Case) -> Result<(), Failure> {
+        let all: Vec<&Source> = self.kernels.iter().map(|(_, source)| source).collect();
+        if self.contenders(case, &all)?.is_empty() {
+            let names = self.args.get_one::<String>("impl").map_or("", String::as_str);
+            return Err(Failure::Usage(format!("--impl {names} leaves nobody")));
+        }
+        Ok(())
+    }
+
+    /// The rows of a case; of a kernel that the emulator refuses only the reason.
+    ///
+    /// # Errors
+    /// If the case is impossible, or the device was lost before it.
+    pub fn rows(&mut self, session: &mut Session<'_>, case: &Case) -> Result<Vec<Row>, Failure> {
+        let mut refused = Vec::new();
+        if self.args.get_flag("check") {
+            for at in 0..self.kernels.len() {
+                refused.extend(self.check(at, case)?);
+            }
+        }
+        let is_sound = |name: &str| refused.iter().all(|row| row.implementation != name);
+        let sound: Vec<&Source> =
+            self.kernels.iter().map(|(_, source)| source).filter(|source| is_sound(&source.entry)).collect();
+        let mut all = self.contenders(case, &sound)?;
+        let mut rows = session.case(case, &mut all)?;
+        if self.args.get_flag("check") {
+            let own = |row: &&mut Row| sound.iter().any(|source| source.entry == row.implementation);
+            for row in rows.iter_mut().filter(own).filter(|row| row.status != Status::Refused) {
+                row.reason = Some(
+                    [row.reason.take(), Some(SOUND.into())]
+                        .into_iter()
+                        .flatten()
+                        .collect::<Vec<_>>()
+                        .join("; "),
+                );
+            }
+        }
+        rows.extend(refused);
+        Ok(rows)
+    }
+
+    /// The row of a kernel that the emulator refuses. It is asked once for all cases that have the same awkward shapes.
+    fn check(&mut self, at: usize, case: &Case) -> Result<Option<Row>, Failure> {
+        let shapes: Vec<String> = case.work.awkward().iter().map(ToString::to_string).collect();
+        let key = (at, format!("{} {} {}", case.pass.name(), case.dtype.name(), shapes.join(",")));
+        if !self.checked.contains_key(&key) {
+            let found = check(self.args, &self.kernels[at].0, case)?;
+            self.checked.insert(key.clone(), found);
+        }
+        let row = self.checked.get(&key).cloned().flatten();
+        Ok(row.map(|row| Row { shape: case.work.to_string(), ..row }))
+    }
+
+    fn contenders(&self, case: &Case, kernels: &[&Source]) -> Result<Vec<Box<dyn Contender>>, Failure> {
+        let mut all: Vec<Box<dyn Contender>> = Vec::new();
+        if !self.args.get_flag("only-kernels") {
+            all.push(case.work.engine());
+        }
+        if climbs(self.args) {
+            all.extend(ladder::rungs(case.work.task(), case.pass));
+        }
+        for source in kernels {
+            all.push(Box::new(UserKernel::new((*source).clone(), launch_line(self.args))?));
+        }
+        if let Some(torch) = &self.torch {
+            let compiled = self.args.get_one::<String>("vs").is_some_and(|vs| vs == "torch-compile");
+            all.extend(torch.contenders(case.work.task(), compiled)?);
+        }
+        if let Some(names) = self.args.get_one::<String>("impl").filter(|names| *names != "all") {
+            all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
+        }
+        Ok(all)
+    }
+}
+
+/// What is said of a kernel that passed the check.
+const SOUND: &str = "the emulator's checks found nothing";
+
+/// Whether `--impl` asks for rungs of a ladder; without it they stay out, since the naive ones take their time.
+pub fn climbs(args: &ArgMatches) -> bool {
+    args.get_one::<String>("impl").is_some_and(|names| names.contains(ladder::NAME))
+}
+
+fn launch_line(args: &ArgMatches) -> &str {
+    args.get_one::<String>("launch").map_or("", String::as_str)
+}
+
+/// PyTorch, if it is wanted and there; one line if it is not there.
+fn peer(args: &ArgMatches, device: &Device, timed: bool) -> Option<Torch> {
+    args.get_one::<String>("vs")?;
+    if !timed {
+        eprintln!("bench: an emulated device is only counted: PyTorch takes no part");
+        return None;
+    }
+    Torch::start(device).inspect_err(|error| eprintln!("bench: without PyTorch: {error}")).ok()
+}
+
+/// What a user's kernel is compiled for; that of the emulated GPU if there is no other.
+fn capability(device: &Device) -> (u32, u32) {
+    match device {
+        #[cfg(feature = "cuda")]
+        Device::Cuda(cuda) => cuda.gpu().capability,
+        _ => (8, 0),
+    }
+}
