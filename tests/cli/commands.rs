@@ -127,7 +127,9 @@ fn doctor_answers_on_any_machine() -> Checked {
 #[test]
 fn help_and_version_are_no_failures() {
     let place = Place::new();
-    for command in ["train", "generate", "eval", "embed", "logits", "inspect", "convert", "ops", "doctor"] {
+    for command in
+        ["train", "generate", "chat", "eval", "embed", "logits", "inspect", "convert", "ops", "doctor"]
+    {
         let help = succeeded(&place.run(&[command, "--help"]));
         assert!(help.contains("Usage:"), "{command}: {help}");
         assert!(succeeded(&place.run(&["--help"])).contains(command), "{command}");

@@ -5,6 +5,7 @@ mod commands;
 mod decoding;
 mod device;
 mod families;
+mod gguf;
 mod interruption;
 #[cfg(feature = "emulator")]
 mod kernel;

@@ -133,6 +133,11 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
         Err(error.hint("use --device cpu"))
     }
 
+    /// Whether there is a CUDA kernel: whether [`Op::cuda`] is more than an error.
+    fn has_kernel(&self) -> bool {
+        true
+    }
+
     /// Whether [`Op::cpu`] takes bf16 and f16 inputs as they are (moves of data do; arithmetic does not).
     fn takes_half(&self) -> bool {
         false
@@ -202,6 +207,9 @@ impl Op for Arc<dyn Op> {
     }
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         self.as_ref().cuda(x, y)
+    }
+    fn has_kernel(&self) -> bool {
+        self.as_ref().has_kernel()
     }
     fn takes_half(&self) -> bool {
         self.as_ref().takes_half()

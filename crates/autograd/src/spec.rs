@@ -60,6 +60,8 @@ pub enum Values {
     Mask,
     /// Exactly these whole numbers, as i64.
     Integers(Vec<i64>),
+    /// Exactly these bytes (quantised blocks), as u8.
+    Bytes(Vec<u8>),
     /// Exactly these real numbers (a saved statistic that must fit the other inputs).
     Exactly(Vec<f64>),
 }

@@ -69,6 +69,7 @@ pub fn dtype_of(input: &Input, float: DType) -> DType {
         Values::Any | Values::Between(..) | Values::Exactly(_) => float,
         Values::Index(_) | Values::Integers(_) => DType::I64,
         Values::Mask => DType::Bool,
+        Values::Bytes(_) => DType::U8,
     }
 }
 
@@ -106,6 +107,7 @@ pub fn fill(input: &Input, dtype: DType, class: Class, repeat: Repeat, salt: u64
         Values::Index(limit) => unit.iter().map(|u| (u * *limit as f64).floor()).collect(),
         Values::Mask => signs.iter().map(|s| f64::from(u8::from(*s > 0.0))).collect(),
         Values::Integers(values) => values.iter().map(|&v| v as f64).collect(),
+        Values::Bytes(bytes) => bytes.iter().copied().map(f64::from).collect(),
         Values::Exactly(values) => values.clone(),
     };
     if data.len() != n {
@@ -113,7 +115,7 @@ pub fn fill(input: &Input, dtype: DType, class: Class, repeat: Repeat, salt: u64
         return Err(Error::internal("sample", message));
     }
     let mut array = Array { shape, data: data.into_iter().map(|v| rounded(v, dtype)).collect() };
-    if !matches!(input.values, Values::Integers(_) | Values::Exactly(_)) {
+    if !matches!(input.values, Values::Integers(_) | Values::Bytes(_) | Values::Exactly(_)) {
         make_constant(&mut array, repeat);
     }
     Ok(array)

@@ -194,10 +194,10 @@ impl Bert {
         let t = check_ids("bert", &batch.ids, 0, self.config.max_position_embeddings)?;
         let x = {
             let _scope = Scope::enter("embed");
-            let positions = self.positions.weight().get().slice(0, 0, t, 1)?; // (T, C)
+            let positions = self.positions.slice(0, t)?; // (T, C)
             let types = match &batch.types {
                 Some(types) => self.types.forward(types)?,
-                None => self.types.weight().get().slice(0, 0, 1, 1)?, // (1, C)
+                None => self.types.slice(0, 1)?, // (1, C)
             };
             let x = self.words.forward(&batch.ids)?.add(&types)?.add(&positions)?;
             drop_out(self.norm.forward(&x)?, self.config.hidden_dropout_prob, rng)?
@@ -236,7 +236,7 @@ impl Bert {
 
     /// All parameters, in the order of the forward pass.
     pub fn parameters(&self) -> Vec<Parameter> {
-        let tables = [&self.words, &self.positions, &self.types].map(|e| e.weight().clone());
+        let tables = [&self.words, &self.positions, &self.types].map(Embedding::parameters).concat();
         let blocks = self.blocks.iter().flat_map(Block::parameters);
         let pooler = self.pooler.iter().flat_map(Linear::parameters);
         tables.into_iter().chain(self.norm.parameters()).chain(blocks).chain(pooler).collect()

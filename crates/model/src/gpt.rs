@@ -1,7 +1,6 @@
 //! The GPT-2 family: token and position embeddings, blocks, a final norm, and a head tied to the token embedding.
 
 use warpsmith_autograd::Parameter;
-use warpsmith_ops::linear::Activation;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
 
@@ -9,7 +8,7 @@ use crate::GptConfig;
 use crate::block::{Block, drop_out};
 use crate::cache::KvCache;
 use crate::causal::check_ids;
-use crate::layers::{Embedding, LayerNorm};
+use crate::layers::{Embedding, LayerNorm, Linear};
 use crate::stack;
 use crate::weights::Weights;
 
@@ -96,7 +95,7 @@ impl Gpt {
 
     /// The vectors (T, C) of the T positions behind `past` others.
     fn positions(&self, past: usize, t: usize) -> Result<Tensor> {
-        self.wpe.weight().get().slice(0, past, t, 1)
+        self.wpe.slice(past, t)
     }
 
     /// Token plus position: ids (B, T), positions (T, C) → (B, T, C)
@@ -109,12 +108,12 @@ impl Gpt {
     fn head(&self, x: &Tensor) -> Result<Tensor> {
         let _scope = Scope::enter("head");
         let x = self.ln_f.forward(x)?;
-        x.linear(&self.wte.weight().get(), None, true, Activation::Identity, self.config.precision)
+        Linear::tied(&self.wte).with_precision(self.config.precision).forward(&x)
     }
 
     /// All parameters, the tied one once, in the order of the forward pass.
     pub fn parameters(&self) -> Vec<Parameter> {
-        let embeddings = [self.wte.weight().clone(), self.wpe.weight().clone()];
+        let embeddings = [self.wte.parameters(), self.wpe.parameters()].concat();
         let blocks = self.blocks.iter().flat_map(Block::parameters);
         embeddings.into_iter().chain(blocks).chain(self.ln_f.parameters()).collect()
     }

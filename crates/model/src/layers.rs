@@ -1,6 +1,7 @@
 //! Layers: parameters and the op that reads them. Names are those of Hugging Face.
 
 mod grouped_attention;
+mod matrix;
 mod rms_norm;
 pub(crate) mod rotary;
 mod swiglu;
@@ -13,6 +14,7 @@ use warpsmith_tensor::{Result, Tensor};
 use crate::weights::{Init, Weights};
 
 pub use grouped_attention::{AttentionShape, GroupedAttention};
+use matrix::Matrix;
 pub use rms_norm::RmsNorm;
 pub use rotary::{Rope, Scaling};
 pub use swiglu::SwiGlu;
@@ -20,9 +22,8 @@ pub use swiglu::SwiGlu;
 /// f(x·W + b).
 #[derive(Clone, Debug)]
 pub struct Linear {
-    weight: Parameter,
+    weight: Matrix,
     bias: Option<Parameter>,
-    transposed: bool,
     activation: Activation,
     precision: Precision,
 }
@@ -30,35 +31,24 @@ pub struct Linear {
 impl Linear {
     /// A layer from K to N features: weights normal with deviation `std`, bias zero. W lies as (K, N), as in `Conv1D`
     /// of Hugging Face's GPT-2.
-    pub fn new(weights: &Weights, (k, n): (usize, usize), bias: bool, std: f64) -> Result<Self> {
-        Self::with_weight(weights, weights.parameter("weight", &[k, n], Init::Normal(std))?, n, bias, false)
+    pub fn new(weights: &Weights, sizes: (usize, usize), bias: bool, std: f64) -> Result<Self> {
+        Self::with_weight(weights, Matrix::new(weights, sizes, false, std)?, sizes.1, bias)
     }
 
     /// The same with W lying as (N, K), as in `torch.nn.Linear`.
-    pub fn transposed(weights: &Weights, (k, n): (usize, usize), bias: bool, std: f64) -> Result<Self> {
-        Self::with_weight(weights, weights.parameter("weight", &[n, k], Init::Normal(std))?, n, bias, true)
+    pub fn transposed(weights: &Weights, sizes: (usize, usize), bias: bool, std: f64) -> Result<Self> {
+        Self::with_weight(weights, Matrix::new(weights, sizes, true, std)?, sizes.1, bias)
     }
 
     /// The product with a table of vectors (N, K) that another layer owns: a head tied to an embedding.
     pub fn tied(table: &Embedding) -> Self {
-        Self {
-            weight: table.weight().clone(),
-            bias: None,
-            transposed: true,
-            activation: Activation::Identity,
-            precision: Precision::F32,
-        }
+        let (activation, precision) = (Activation::Identity, Precision::F32);
+        Self { weight: table.table.clone(), bias: None, activation, precision }
     }
 
-    fn with_weight(
-        weights: &Weights,
-        weight: Parameter,
-        n: usize,
-        bias: bool,
-        transposed: bool,
-    ) -> Result<Self> {
+    fn with_weight(weights: &Weights, weight: Matrix, n: usize, bias: bool) -> Result<Self> {
         let bias = bias.then(|| weights.parameter("bias", &[n], Init::Constant(0.0))).transpose()?;
-        Ok(Self { weight, bias, transposed, activation: Activation::Identity, precision: Precision::F32 })
+        Ok(Self { weight, bias, activation: Activation::Identity, precision: Precision::F32 })
     }
 
     /// The same layer with a function after it.
@@ -74,12 +64,12 @@ impl Linear {
     /// x (…, K) → (…, N)
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(Parameter::get);
-        x.linear(&self.weight.get(), bias.as_ref(), self.transposed, self.activation, self.precision)
+        self.weight.product(x, bias.as_ref(), self.activation, self.precision)
     }
 
     /// Weight, then bias.
     pub fn parameters(&self) -> Vec<Parameter> {
-        [Some(&self.weight), self.bias.as_ref()].into_iter().flatten().cloned().collect()
+        [self.weight.parameter(), self.bias.as_ref()].into_iter().flatten().cloned().collect()
     }
 }
 
@@ -114,22 +104,33 @@ impl LayerNorm {
 /// A learned vector per id.
 #[derive(Clone, Debug)]
 pub struct Embedding {
-    weight: Parameter,
+    table: Matrix,
 }
 
 impl Embedding {
     /// `count` vectors of C normal numbers of deviation `std`.
     pub fn new(weights: &Weights, (count, width): (usize, usize), std: f64) -> Result<Self> {
-        Ok(Self { weight: weights.parameter("weight", &[count, width], Init::Normal(std))? })
+        Ok(Self { table: Matrix::new(weights, (width, count), true, std)? })
     }
 
     /// ids (…) → (…, C)
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
-        self.weight.get().embedding(ids)
+        match &self.table {
+            Matrix::Numbers { weight, .. } => weight.get().embedding(ids),
+            Matrix::Blocks(blocks) => blocks.rows(ids),
+        }
     }
 
-    /// The table (count, C).
-    pub fn weight(&self) -> &Parameter {
-        &self.weight
+    /// The vectors (count, C) from id `first` on.
+    pub fn slice(&self, first: usize, count: usize) -> Result<Tensor> {
+        match &self.table {
+            Matrix::Numbers { weight, .. } => weight.get().slice(0, first, count, 1),
+            Matrix::Blocks(blocks) => blocks.slice(first, count),
+        }
+    }
+
+    /// The table (count, C), unless it is quantised.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        self.table.parameter().into_iter().cloned().collect()
     }
 }

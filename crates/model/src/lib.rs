@@ -11,6 +11,7 @@ mod causal;
 mod config;
 mod decode;
 mod family;
+mod gguf;
 mod gpt;
 mod layers;
 mod llama;
@@ -29,6 +30,7 @@ pub use causal::CausalModel;
 pub use config::GptConfig;
 pub use decode::{Decoder, Stop};
 pub use family::{Family, causal_model, model_type};
+pub use gguf::{Held, gguf_model};
 pub use gpt::Gpt;
 pub use layers::{
     AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,
@@ -37,4 +39,4 @@ pub use llama::{Llama, LlamaConfig, LlamaKind, from_llama2c};
 pub use penalties::Penalties;
 pub use sampling::{Sampler, Sampling};
 pub use t5::{T5, T5Cache, T5Config};
-pub use weights::{Init, Weights, from_safetensors, to_safetensors};
+pub use weights::{Init, Quantised, Weights, from_safetensors, to_safetensors};

@@ -183,7 +183,7 @@ impl CausalModel for Llama {
 
     fn parameters(&self) -> Vec<Parameter> {
         let own_head = if self.config.tie_word_embeddings { Vec::new() } else { self.head.parameters() };
-        let embed = std::iter::once(self.embed.weight().clone());
+        let embed = self.embed.parameters().into_iter();
         let blocks = self.blocks.iter().flat_map(Block::parameters);
         embed.chain(blocks).chain(self.norm.parameters()).chain(own_head).collect()
     }

@@ -284,7 +284,7 @@ impl T5 {
     /// All parameters, tied ones once, in the order of the forward pass.
     pub fn parameters(&self) -> Vec<Parameter> {
         let head = self.head.iter().flat_map(Linear::parameters);
-        let embed = std::iter::once(self.embed.weight().clone());
+        let embed = self.embed.parameters().into_iter();
         embed.chain(self.encoder.parameters()).chain(self.decoder.parameters()).chain(head).collect()
     }
 

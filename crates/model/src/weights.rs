@@ -1,6 +1,7 @@
 //! Weights as safetensors bytes, under the names that Hugging Face uses. Strict: a missing, unexpected or misshapen tensor
 //! is an error that names it.
 
+mod quantised;
 mod source;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,6 +11,7 @@ use safetensors::{SafeTensors, serialize};
 use warpsmith_autograd::Parameter;
 use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Shape, Tensor, with_dtype};
 
+pub use quantised::Quantised;
 use source::Given;
 pub use source::{Init, Weights};
 

@@ -110,6 +110,8 @@ registry! {
     // Products.
     matmul,
     linear,
+    quantised_matmul,
+    dequantise,
     // Caches.
     index_copy,
     slice_assign,

@@ -41,7 +41,7 @@ fn row(spec: &Spec, specs: &[Spec]) -> Option<OpRow> {
         name: spec.name.into(),
         summary: spec.summary.into(),
         dtypes: float_dtypes(&samples),
-        devices: "cpu cuda".into(),
+        devices: if op.has_kernel() { "cpu cuda" } else { "cpu" }.into(),
         gradient: op.differentiability().name().into(),
         read: cost.read.to_string(),
         written: cost.written.to_string(),
@@ -65,6 +65,7 @@ fn takes(sample: &Sample, float: DType) -> bool {
                 Values::Between(..) | Values::Exactly(_) => statistics,
                 Values::Index(_) | Values::Integers(_) => DType::I64,
                 Values::Mask => DType::Bool,
+                Values::Bytes(_) => DType::U8,
             };
             Some(Meta::new(Shape::new(&input.dims).ok()?, dtype))
         };

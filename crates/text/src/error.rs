@@ -106,6 +106,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A chat template is none, or refuses the messages.
+    #[error("the chat template: {reason}")]
+    ChatTemplate {
+        /// What is wrong with it, or with them.
+        reason: String,
+    },
     /// A loaded tokenizer failed while at work.
     #[error("the {name} tokenizer cannot {action}: {reason}")]
     Tokenizer {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use crate::json::{frame, special};
 use crate::{Error, Result, Tokenizer};
 
 /// SentencePiece's sign for a space.
@@ -25,9 +26,21 @@ pub struct Pieces {
     pub bos: u32,
     /// The piece that ends a text.
     pub eos: u32,
+    /// Whether a text begins with `bos`.
+    pub adds_bos: bool,
+    /// Whether a text begins with a space that is not in it.
+    pub adds_space: bool,
+    /// Entries of `added_tokens` beside `unknown`, `bos` and `eos`.
+    pub(crate) special: Vec<Value>,
 }
 
 impl Pieces {
+    /// Pieces with scores, and which of them stand for what is not known, the begin and the end of a text: one that begins
+    /// with `bos` and a space.
+    pub fn new(scored: Vec<(String, f32)>, unknown: u32, bos: u32, eos: u32) -> Self {
+        Self { scored, unknown, bos, eos, adds_bos: true, adds_space: true, special: Vec::new() }
+    }
+
     /// The `tokenizer.bin` of llama2.c, with as many pieces as the model has ids: the length of the longest piece (i32), then
     /// for each piece its score (f32), its length in bytes (i32) and its text; little-endian.
     ///
@@ -55,7 +68,7 @@ impl Pieces {
         for (text, _) in scored.iter_mut().take(3) {
             *text = text.trim_matches('\n').to_string();
         }
-        Ok(Self { scored, unknown: 0, bos: 1, eos: 2 })
+        Ok(Self::new(scored, 0, 1, 2))
     }
 
     /// The tokenizer of these pieces.
@@ -73,42 +86,36 @@ impl Pieces {
                 return Err(invalid(format!("the piece {text:?} comes twice")));
             }
         }
-        let special = |id: u32| {
+        let piece = |id: u32| {
             let found = self.scored.get(id as usize).map(|(text, _)| text.as_str());
             found.ok_or_else(|| invalid(format!("there is no piece {id}")))
         };
-        let (unknown, bos, eos) = (special(self.unknown)?, special(self.bos)?, special(self.eos)?);
-        let added = |id: u32, text: &str| {
-            json!({
-                "id": id, "content": text, "special": true,
-                "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-            })
-        };
+        let (unknown, bos, eos) = (piece(self.unknown)?, piece(self.bos)?, piece(self.eos)?);
         let space = json!({ "String": SPACE });
-        let sequence = |name: &str| json!({ "Sequence": { "id": name, "type_id": 0 } });
-        let begin = json!({ "SpecialToken": { "id": bos, "type_id": 0 } });
+        let mut added = vec![special(self.unknown, unknown), special(self.bos, bos), special(self.eos, eos)];
+        let is_new = |token: &&Value| !added.iter().any(|known| known["id"] == token["id"]);
+        let more: Vec<Value> = self.special.iter().filter(is_new).cloned().collect();
+        added.extend(more);
+        let replace = json!({ "type": "Replace", "pattern": { "String": " " }, "content": SPACE });
+        let mut decoders = vec![
+            json!({ "type": "Replace", "pattern": space, "content": " " }),
+            json!({ "type": "ByteFallback" }),
+            json!({ "type": "Fuse" }),
+        ];
+        let mut normalizers = vec![replace];
+        if self.adds_space {
+            normalizers.insert(0, json!({ "type": "Prepend", "prepend": SPACE }));
+            decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+        }
         let json = json!({
             "version": "1.0",
             "truncation": null,
             "padding": null,
-            "added_tokens": [added(self.unknown, unknown), added(self.bos, bos), added(self.eos, eos)],
-            "normalizer": { "type": "Sequence", "normalizers": [
-                { "type": "Prepend", "prepend": SPACE },
-                { "type": "Replace", "pattern": { "String": " " }, "content": SPACE },
-            ]},
+            "added_tokens": added,
+            "normalizer": { "type": "Sequence", "normalizers": normalizers },
             "pre_tokenizer": null,
-            "post_processor": {
-                "type": "TemplateProcessing",
-                "single": [begin, sequence("A")],
-                "pair": [begin, sequence("A"), begin, sequence("B")],
-                "special_tokens": { bos: { "id": bos, "ids": [self.bos], "tokens": [bos] } },
-            },
-            "decoder": { "type": "Sequence", "decoders": [
-                { "type": "Replace", "pattern": space, "content": " " },
-                { "type": "ByteFallback" },
-                { "type": "Fuse" },
-                { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
-            ]},
+            "post_processor": if self.adds_bos { frame(bos, self.bos) } else { Value::Null },
+            "decoder": { "type": "Sequence", "decoders": decoders },
             "model": {
                 "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
                 "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
@@ -143,7 +150,7 @@ mod tests {
         let special = ["<unk>", "<s>", "</s>"].map(|text| (text.to_string(), 0.0));
         let bytes = (0..256).map(|byte| (format!("<0x{byte:02X}>"), 0.0));
         let texts = texts.iter().enumerate().map(|(i, text)| (text.to_string(), -(i as f32)));
-        Pieces { scored: special.into_iter().chain(bytes).chain(texts).collect(), unknown: 0, bos: 1, eos: 2 }
+        Pieces::new(special.into_iter().chain(bytes).chain(texts).collect(), 0, 1, 2)
     }
 
     /// The file of llama2.c with these pieces.

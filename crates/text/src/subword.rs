@@ -116,6 +116,13 @@ impl Subword {
         self.special(&BOS_NAMES)
     }
 
+    /// The special tokens.
+    pub(crate) fn special_tokens(&self) -> Vec<(String, u32)> {
+        let added = self.inner.get_added_tokens_decoder();
+        let special = added.iter().filter(|(_, token)| token.special && !token.content.is_empty());
+        special.map(|(&id, token)| (token.content.clone(), id)).collect()
+    }
+
     fn special(&self, names: &[&str]) -> Option<u32> {
         let added = self.inner.get_added_tokens_decoder();
         let find = |name: &&str| added.iter().find(|(_, token)| token.special && token.content == **name);

@@ -234,6 +234,14 @@ impl Tokenizer {
         }
     }
 
+    /// The special tokens, as they are spelled, with their ids: they are never read from a text.
+    pub fn special_tokens(&self) -> Vec<(String, u32)> {
+        match &self.kind {
+            Kind::Subword(subword) => subword.special_tokens(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The end-of-text token, if the file has a special token of one of the usual names.
     pub fn eos(&self) -> Option<u32> {
         match &self.kind {

@@ -85,7 +85,7 @@ mod tests {
         let special = ["<unk>", "<s>", "</s>"].map(|text| (text.to_string(), 0.0));
         let bytes = (0..256).map(|byte| (format!("<0x{byte:02X}>"), 0.0));
         let scored = special.into_iter().chain(bytes).collect();
-        let pieces = Pieces { scored, unknown: 0, bos: 1, eos: 2 }.tokenizer().unwrap();
+        let pieces = Pieces::new(scored, 0, 1, 2).tokenizer().unwrap();
         let found = evaluate_text(&model, &pieces, "words", 64, 64).unwrap();
         // A space of three bytes stands before the text.
         assert_eq!((found.bos, found.tokens, found.bytes), (true, 8, 5));

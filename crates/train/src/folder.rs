@@ -6,9 +6,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use warpsmith_model::{CausalModel, Family, Gpt, GptConfig, causal_model, from_safetensors, to_safetensors};
+use warpsmith_gguf::{Gguf, Value};
+use warpsmith_model::{
+    CausalModel, Family, Gpt, GptConfig, Held, causal_model, from_safetensors, gguf_model, to_safetensors,
+};
 use warpsmith_tensor::{Device, Tensor};
-use warpsmith_text::Tokenizer;
+use warpsmith_text::{ChatTemplate, Tokenizer};
 
 use crate::atomic::write_atomic;
 use crate::{Error, Result};
@@ -19,6 +22,7 @@ const INDEX: &str = "model.safetensors.index.json";
 /// The tokenizer of a folder.
 pub const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// What a model folder holds.
 pub struct ModelFolder {
@@ -28,6 +32,8 @@ pub struct ModelFolder {
     pub tokenizer: Tokenizer,
     /// The tokens that end a text, see [`ends`].
     pub ends: Vec<u32>,
+    /// How the model reads a chat, if it was taught to.
+    pub chat_template: Option<ChatTemplate>,
 }
 
 /// The bytes of `model.safetensors`.
@@ -177,17 +183,32 @@ pub fn read_config(dir: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned())
 }
 
-/// Reads the decoder of a model folder, of any family.
+/// Reads the decoder of a model folder, of any family, or of a GGUF file, whose weights stay quantised on the CPU.
 ///
 /// # Errors
 /// If the folder or a file is missing, a file is damaged, or config and weights do not belong together.
 pub fn read_model(dir: &Path, device: &Device) -> Result<Box<dyn CausalModel>> {
+    if dir.is_file() {
+        return model_of(dir, &parse_gguf(dir, &read(dir)?)?, Held::InBlocks, device);
+    }
     let config = read_config(dir)?;
     // A config of no use says so before the weights are read.
     let family = Family::of(&config).and_then(Family::check_causal);
     family.map_err(|e| Error::Run(format!("{}: {e}", dir.join(CONFIG).display())))?;
     let tensors = read_tensors(dir, device)?;
     causal_model(&config, tensors, device).map_err(|e| Error::Run(format!("{}: {e}", dir.display())))
+}
+
+fn in_file(path: &Path) -> impl Fn(warpsmith_text::Error) -> Error {
+    move |error| Error::Run(format!("{}: {error}", path.display()))
+}
+
+fn parse_gguf<'a>(path: &Path, bytes: &'a [u8]) -> Result<Gguf<'a>> {
+    Gguf::parse(bytes).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+}
+
+fn model_of(path: &Path, file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
+    gguf_model(file, held, device).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
 }
 
 /// Writes a model of any family: its config and its weights, as transformers reads them.
@@ -201,24 +222,61 @@ pub fn write_model(dir: &Path, model: &dyn CausalModel) -> Result<()> {
 }
 
 impl ModelFolder {
-    /// Reads a model folder: a decoder of any family, and its tokenizer.
+    /// Reads a model folder: a decoder of any family, and its tokenizer; or a GGUF file, whose weights stay quantised on the
+    /// CPU.
     ///
     /// # Errors
     /// If the folder or a file is missing, a file is damaged, or the files do not belong together.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+        if dir.is_file() {
+            return Self::open_gguf(dir, Held::InBlocks, device);
+        }
         let model = read_model(dir, device)?;
         let tokenizer = Tokenizer::from_file(dir.join(TOKENIZER))?;
-        if tokenizer.vocab_size() > model.vocab_size() {
+        let ends = ends(dir, &tokenizer)?;
+        let config = dir.join(TOKENIZER_CONFIG);
+        let chat_template = match config.exists() {
+            true => ChatTemplate::from_tokenizer_config(&read(&config)?).map_err(in_file(&config))?,
+            false => None,
+        };
+        Self { model, tokenizer, ends, chat_template }.checked(dir)
+    }
+
+    /// Reads a GGUF file, its weights in the form that `held` says.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::open`].
+    pub fn open_gguf(path: &Path, held: Held, device: &Device) -> Result<Self> {
+        let bytes = read(path)?;
+        let file = parse_gguf(path, &bytes)?;
+        let model = model_of(path, &file, held, device)?;
+        let tokenizer = Tokenizer::from_gguf(&file);
+        let tokenizer = tokenizer.map_err(in_file(path))?;
+        let id = |key: &str| {
+            let id = file.get(&format!("tokenizer.ggml.{key}"), Value::as_unsigned).ok();
+            id.and_then(|id| u32::try_from(id).ok())
+        };
+        let named: BTreeSet<u32> = ["eos_token_id", "eot_token_id"].into_iter().filter_map(id).collect();
+        let ends = match named.is_empty() {
+            true => tokenizer.eos().into_iter().collect(),
+            false => named.into_iter().collect(),
+        };
+        let chat_template = ChatTemplate::from_gguf(&file).map_err(in_file(path))?;
+        Self { model, tokenizer, ends, chat_template }.checked(path)
+    }
+
+    /// An error if the tokenizer has more tokens than the model.
+    fn checked(self, dir: &Path) -> Result<Self> {
+        if self.tokenizer.vocab_size() > self.model.vocab_size() {
             let problem = format!(
                 "{}: the tokenizer has {} tokens, the model {}; are they of one model?",
                 dir.display(),
-                tokenizer.vocab_size(),
-                model.vocab_size()
+                self.tokenizer.vocab_size(),
+                self.model.vocab_size()
             );
             return Err(Error::Run(problem));
         }
-        let ends = ends(dir, &tokenizer)?;
-        Ok(Self { model, tokenizer, ends })
+        Ok(self)
     }
 }
 

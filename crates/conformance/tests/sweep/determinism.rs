@@ -13,8 +13,8 @@ const LARGE: usize = 150_000;
 
 /// The sample with its first axes stretched so that its work is split among threads, in the ways that may fit the op.
 fn enlarged(sample: &Sample) -> Vec<Sample> {
-    let fixed =
-        |s: &Sample| s.inputs.iter().any(|i| matches!(i.values, Values::Integers(_) | Values::Exactly(_)));
+    let is_fixed = |v: &Values| matches!(v, Values::Integers(_) | Values::Bytes(_) | Values::Exactly(_));
+    let fixed = |s: &Sample| s.inputs.iter().any(|i| is_fixed(&i.values));
     let largest = sample.inputs.iter().map(|i| i.dims.iter().product::<usize>()).max().unwrap_or(0);
     if fixed(sample) || largest == 0 {
         return Vec::new();

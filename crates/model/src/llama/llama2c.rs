@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
 
 use super::LlamaConfig;
+use crate::gguf::halves;
 
 /// The context of a head that is of no use has this much at most: beyond it, sizes would only overflow later.
 const MOST: i32 = 1 << 24;
@@ -102,13 +103,9 @@ impl Floats<'_> {
         Tensor::from_vec(self.take(dims.iter().product())?, dims, &Device::Cpu)
     }
 
-    /// A projection to heads, (heads·D, C), its pairs of rows put from (2i, 2i + 1) to (i, i + D/2).
+    /// A projection to heads, (heads·D, C), in Hugging Face's order of rows.
     fn turned(&mut self, heads: usize, d: usize, c: usize) -> Result<Tensor> {
-        let rows = self.take(heads * d * c)?;
-        // Row i of the upper half was row 2i, row i of the lower one row 2i + 1.
-        let from = |row: usize| row / d * d + row % d % (d / 2) * 2 + row % d / (d / 2);
-        let turned = (0..heads * d).flat_map(|row| &rows[from(row) * c..][..c]).copied().collect();
-        Tensor::from_vec(turned, &[heads * d, c], &Device::Cpu)
+        Tensor::from_vec(halves(&self.take(heads * d * c)?, d, c), &[heads * d, c], &Device::Cpu)
     }
 }
 
@@ -174,8 +171,8 @@ mod tests {
 
     #[test]
     fn pairs_of_neighbours_become_pairs_of_halves() {
-        let bytes: Vec<u8> = (0..16u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();
-        let rows = Floats { rest: &bytes }.turned(2, 4, 2).unwrap().to_vec::<f32>().unwrap();
+        let rows: Vec<f32> = (0..16u8).map(f32::from).collect();
+        let rows = halves(&rows, 4, 2);
         assert_eq!(rows[..8], [0.0, 1.0, 4.0, 5.0, 2.0, 3.0, 6.0, 7.0]);
         assert_eq!(rows[8..], [8.0, 9.0, 12.0, 13.0, 10.0, 11.0, 14.0, 15.0]);
     }

@@ -85,7 +85,7 @@ impl DistanceBias {
     }
 
     pub(super) fn parameters(&self) -> Vec<Parameter> {
-        vec![self.table.weight().clone()]
+        self.table.parameters()
     }
 }
 

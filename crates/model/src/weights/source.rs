@@ -9,6 +9,8 @@ use std::rc::Rc;
 use warpsmith_autograd::Parameter;
 use warpsmith_tensor::{DType, Device, Result, Rng, Seed, Shape, Tensor};
 
+use super::Quantised;
+
 /// After so many missing or misshapen tensors the rest is not listed: file and config belong to different models, and a
 /// damaged config may ask for any number of layers.
 const MOST: usize = 100;
@@ -43,7 +45,16 @@ impl Weights {
 
     /// The weights of a file, by name.
     pub fn given(tensors: BTreeMap<String, Tensor>, device: &Device) -> Self {
-        Self::new(Source::Given(RefCell::new(Given::new(tensors))), device)
+        Self::stored(tensors, BTreeMap::new(), device)
+    }
+
+    /// The weights of a file, by name, some of them matrices in quantised blocks.
+    pub fn stored(
+        tensors: BTreeMap<String, Tensor>,
+        blocks: BTreeMap<String, Quantised>,
+        device: &Device,
+    ) -> Self {
+        Self::new(Source::Given(RefCell::new(Given { blocks, ..Given::new(tensors) })), device)
     }
 
     fn new(source: Source, device: &Device) -> Self {
@@ -79,6 +90,14 @@ impl Weights {
             }
         };
         Parameter::new(name, &value)
+    }
+
+    /// The matrix (N, K) `name` of this place in quantised blocks, if the file has it so.
+    pub fn quantised(&self, name: &str, (n, k): (usize, usize)) -> Option<Quantised> {
+        match &*self.source {
+            Source::Random(_) => None,
+            Source::Given(given) => given.borrow_mut().take_blocks(&self.name(name), (n, k)),
+        }
     }
 
     /// Says that `copy` (a full name) is another name for the tensor `name`: a tied weight, which the model holds once. If
@@ -124,18 +143,21 @@ fn draw(dims: &[usize], init: Init, rng: &Rng, device: &Device) -> Result<Tensor
 /// The tensors of a file, taken one by one; what does not fit is collected.
 pub(super) struct Given {
     tensors: BTreeMap<String, Tensor>,
+    blocks: BTreeMap<String, Quantised>,
     missing: Vec<String>,
     misshapen: Vec<String>,
 }
 
 impl Given {
     pub(super) fn new(tensors: BTreeMap<String, Tensor>) -> Self {
-        Self { tensors, missing: Vec::new(), misshapen: Vec::new() }
+        Self { tensors, blocks: BTreeMap::new(), missing: Vec::new(), misshapen: Vec::new() }
     }
 
     /// The tensor of this name in `dtype`, or `None` after noting what is wrong with it.
     pub(super) fn take(&mut self, name: &str, shape: &Shape, dtype: DType) -> Result<Option<Tensor>> {
-        match self.tensors.remove(name) {
+        // Who asks for numbers gets them.
+        let as_numbers = self.blocks.remove(name).map(|blocks| blocks.numbers()).transpose()?;
+        match as_numbers.or_else(|| self.tensors.remove(name)) {
             None => self.missing.push(name.into()),
             Some(t) if t.shape() != shape => {
                 self.misshapen.push(format!("{name}: the file has {}, the model {shape}", t.shape()));
@@ -148,8 +170,19 @@ impl Given {
         if self.missing.len() + self.misshapen.len() > MOST { self.finish().map(|()| None) } else { Ok(None) }
     }
 
+    /// The blocks of this name, unless they are of another shape: then they are left over, and listed.
+    fn take_blocks(&mut self, name: &str, shape: (usize, usize)) -> Option<Quantised> {
+        self.blocks.get(name).filter(|blocks| blocks.shape() == shape)?;
+        self.blocks.remove(name)
+    }
+
     /// See [`Weights::tie`].
     pub(super) fn tie(&mut self, name: &str, copy: &str) -> Result<()> {
+        if let (Some(first), Some(second)) = (self.blocks.get(name), self.blocks.get(copy))
+            && first.is_same(second)?
+        {
+            self.blocks.remove(copy);
+        }
         let Some(second) = self.tensors.remove(copy) else { return Ok(()) };
         match self.tensors.get(name) {
             None => {
@@ -166,7 +199,7 @@ impl Given {
 
     /// See [`Weights::finish`].
     pub(super) fn finish(&self) -> Result<()> {
-        let left: Vec<&String> = self.tensors.keys().collect();
+        let left: Vec<&String> = self.tensors.keys().chain(self.blocks.keys()).collect();
         if self.missing.is_empty() && self.misshapen.is_empty() && left.is_empty() {
             return Ok(());
         }

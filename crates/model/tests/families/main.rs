@@ -3,5 +3,6 @@
 mod causal;
 mod decoding;
 mod encoders;
+mod gguf;
 mod golden;
 mod seq2seq;

@@ -10,7 +10,7 @@ use super::{Failure, device, flags};
 pub fn command() -> Command {
     Command::new("eval")
         .about("Loss, perplexity and bits per byte of a text under a model")
-        .arg(flags::model("Model folder."))
+        .arg(flags::decoder())
         .arg(device::arg())
         .arg(
             Arg::new("data")

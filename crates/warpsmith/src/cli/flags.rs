@@ -12,6 +12,11 @@ pub fn model(help: &'static str) -> Arg {
     Arg::new("model").long("model").value_name("DIR").required(true).help(help)
 }
 
+/// `--model` of a command that takes a model that writes text, in either form.
+pub fn decoder() -> Arg {
+    model("Model folder or GGUF file.").value_name("DIR|FILE.gguf")
+}
+
 /// The folder that the flag of [`model`] names.
 pub fn model_path(args: &ArgMatches) -> &Path {
     Path::new(args.get_one::<String>("model").map_or("", String::as_str))

@@ -1,6 +1,6 @@
 //! `warpsmith generate`: writes on from a prompt, as it goes, or finds the likeliest texts.
 
-mod flags;
+pub mod flags;
 
 use std::io::Write;
 
@@ -63,7 +63,8 @@ impl Output<'_> {
     }
 }
 
-fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
+/// A reader that went away has what it wanted.
+pub fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
 

@@ -1,4 +1,6 @@
-//! `warpsmith inspect`: what a model folder holds, and what memory it needs.
+//! `warpsmith inspect`: what a model folder or a GGUF file holds, and what memory it needs.
+
+mod gguf;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,8 +17,8 @@ use super::{Failure, flags};
 /// The flags.
 pub fn command() -> Command {
     Command::new("inspect")
-        .about("What a model folder holds: parameters, memory, tokenizer")
-        .arg(flags::model("Model folder."))
+        .about("What a model folder or a GGUF file holds: parameters, memory, tokenizer")
+        .arg(flags::decoder())
         .arg(flags::json("Print one JSON object."))
 }
 
@@ -81,6 +83,9 @@ struct Model {
 /// `warpsmith inspect`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let dir = flags::model_path(args);
+    if dir.is_file() {
+        return gguf::run(dir, args.get_flag("json"));
+    }
     let found = inspect(dir)?;
     match args.get_flag("json") {
         true => println!("{}", serde_json::to_string(&found)?),

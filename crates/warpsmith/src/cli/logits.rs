@@ -16,7 +16,7 @@ use super::{Failure, device, flags};
 pub fn command() -> Command {
     Command::new("logits")
         .about("Writes the logits of given ids: f32 [T, V] under the key `logits`")
-        .arg(flags::model("Model folder."))
+        .arg(flags::decoder())
         .arg(device::arg())
         .arg(Arg::new("ids").long("ids").value_name("1,2,3").required(true).help("Token ids."))
         .arg(

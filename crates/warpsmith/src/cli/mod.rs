@@ -1,6 +1,7 @@
 //! The command line: what can be asked, and how errors are told. Exit codes: 0, 1 (failed), 2 (usage).
 
 mod bench;
+mod chat;
 mod convert;
 mod device;
 mod doctor;
@@ -39,6 +40,7 @@ fn run() -> Result<(), Failure> {
         None => train::main_job(),
         Some(("train", args)) => train::run(args),
         Some(("generate", args)) => generate::run(args),
+        Some(("chat", args)) => chat::run(args),
         Some(("eval", args)) => eval::run(args),
         Some(("embed", args)) => embed::run(args),
         Some(("inspect", args)) => inspect::run(args),
@@ -67,6 +69,7 @@ fn command() -> Command {
         .subcommands([
             train::command(),
             generate::command(),
+            chat::command(),
             eval::command(),
             embed::command(),
             logits::command(),

@@ -33,6 +33,7 @@ mod pairs;
 mod parallel;
 mod plain;
 mod portable;
+mod quantised;
 mod scratch;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub use epilogue::{Epilogue, Finish, FinishRow, FinishRowWith};
 use epilogue::{Last, LastPass};
 use half::bf16;
 pub use plain::matmul_f64;
+pub use quantised::{Blocks, matmul_quantised};
 pub use scratch::Scratch;
 use scratch::with_thread_scratch;
 pub use view::{MatMut, MatRef, MatmulError};

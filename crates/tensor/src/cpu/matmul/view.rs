@@ -44,6 +44,18 @@ pub enum MatmulError {
         /// Its shape as it came.
         got: (usize, usize),
     },
+    /// Quantised weights of another size than their rows have, or rows that cannot be multiplied as they are.
+    #[error("{n} rows of {k} {kind} weights, in {len} bytes; rows are whole blocks and a multiple of 32")]
+    Blocks {
+        /// The kind of blocks.
+        kind: &'static str,
+        /// Rows.
+        n: usize,
+        /// Weights in a row.
+        k: usize,
+        /// Bytes that came.
+        len: usize,
+    },
     /// The three batches do not have one length.
     #[error("batch lengths differ: {a} products on the left, {b} on the right, {c} outputs")]
     BatchLength {

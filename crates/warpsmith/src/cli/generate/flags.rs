@@ -27,7 +27,7 @@ pub fn command() -> Command {
     Command::new("generate")
         .about("Writes on from a prompt")
         .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
-        .arg(flags::model("Model folder."))
+        .arg(flags::decoder())
         .arg(device::arg())
         .arg(
             Arg::new("prompt")
@@ -77,6 +77,12 @@ fn choices() -> [Arg; 10] {
             .alias("stop_strings")
             .action(ArgAction::Append),
     ]
+}
+
+/// The flags of a command that draws one text.
+pub fn of_draws() -> impl Iterator<Item = Arg> {
+    let is_for_one = |arg: &Arg| !["num_return_sequences", "stop"].contains(&arg.get_id().as_str());
+    choices().into_iter().filter(is_for_one).chain(penalties())
 }
 
 fn penalties() -> [Arg; 5] {
@@ -142,42 +148,20 @@ pub fn way(args: &ArgMatches) -> Result<Way, Failure> {
             false => format!("--{name} is for a search: give --num_beams above 1 with it"),
         }));
     }
-    let penalties = penalties_of(args);
-    let max_new_tokens = count("max_new_tokens", Sampling::default().max_new_tokens);
     let do_sample: Option<bool> = args.get_one("do_sample").copied();
     let way = match is_search {
         true => Way::Search(BeamSearch {
             num_beams,
-            max_new_tokens,
+            max_new_tokens: count("max_new_tokens", Sampling::default().max_new_tokens),
             length_penalty: number("length_penalty", 1.0),
             early_stopping: args.get_one("early_stopping").copied().unwrap_or_default(),
             num_return_sequences: count("num_return_sequences", 1),
-            penalties,
+            penalties: penalties_of(args),
         }),
-        false => {
-            let default = Sampling::default();
-            let temperature = if do_sample == Some(false) { 0.0 } else { default.temperature };
-            Way::Draw(Sampling {
-                max_new_tokens,
-                temperature: number("temperature", temperature),
-                top_k: count("top_k", default.top_k),
-                top_p: number("top_p", default.top_p),
-                min_p: number("min_p", default.min_p),
-                typical_p: number("typical_p", default.typical_p),
-                penalties,
-                seed: Seed(args.get_one("seed").copied().unwrap_or(default.seed.0)),
-            })
-        }
+        false => Way::Draw(sampling(args)?),
     };
     let valid = match &way {
-        Way::Draw(sampling) => {
-            if do_sample.is_some_and(|drawn| drawn != (sampling.temperature > 0.0)) {
-                let told =
-                    format!("--do_sample and --temperature {} contradict each other", sampling.temperature);
-                return Err(Failure::Usage(told));
-            }
-            sampling.validate()
-        }
+        Way::Draw(sampling) => sampling.validate(),
         Way::Search(_) if do_sample == Some(true) => {
             return Err(Failure::Usage(
                 "--num_beams searches and does not draw: leave out --do_sample".into(),
@@ -186,6 +170,29 @@ pub fn way(args: &ArgMatches) -> Result<Way, Failure> {
         Way::Search(search) => search.validate(),
     };
     valid.map(|()| way).map_err(|e| Failure::Usage(e.to_string()))
+}
+
+/// How the flags want tokens to be drawn.
+pub fn sampling(args: &ArgMatches) -> Result<Sampling, Failure> {
+    let number = |name: &str, default: f64| args.get_one(name).copied().unwrap_or(default);
+    let count = |name: &str, default: usize| args.get_one(name).copied().unwrap_or(default);
+    let (default, do_sample) = (Sampling::default(), args.get_one::<bool>("do_sample").copied());
+    let temperature = if do_sample == Some(false) { 0.0 } else { default.temperature };
+    let temperature = number("temperature", temperature);
+    if do_sample.is_some_and(|drawn| drawn != (temperature > 0.0)) {
+        let told = format!("--do_sample and --temperature {temperature} contradict each other");
+        return Err(Failure::Usage(told));
+    }
+    Ok(Sampling {
+        max_new_tokens: count("max_new_tokens", default.max_new_tokens),
+        temperature,
+        top_k: count("top_k", default.top_k),
+        top_p: number("top_p", default.top_p),
+        min_p: number("min_p", default.min_p),
+        typical_p: number("typical_p", default.typical_p),
+        penalties: penalties_of(args),
+        seed: Seed(args.get_one("seed").copied().unwrap_or(default.seed.0)),
+    })
 }
 
 fn penalties_of(args: &ArgMatches) -> Penalties {

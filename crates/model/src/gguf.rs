@@ -1,0 +1,210 @@
+//! Models of GGUF files, as llama.cpp writes them: config from the metadata, weights under Hugging Face's names.
+//!
+//! Source: the tensor and key names of llama.cpp's `gguf-py/gguf/constants.py`.
+
+mod gpt;
+mod llama;
+
+use std::collections::BTreeMap;
+
+use warpsmith_gguf::{Gguf, TensorInfo, Value};
+use warpsmith_tensor::cpu::matmul::Blocks;
+use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
+
+use crate::causal::CausalModel;
+use crate::weights::Quantised;
+
+/// How the matrices of a file lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// As f32: a model that can be trained, moved to a GPU and written as a model folder.
+    AsF32,
+    /// In the blocks of the file, where they are such: less memory, and less to read for each token. On the CPU alone.
+    InBlocks,
+}
+
+/// The decoder of a file.
+///
+/// # Errors
+/// If the architecture is none of gpt2, llama, qwen2 and qwen3, a key is missing or asks for what is not supported, a tensor
+/// has a name that is not known, or the tensors are not those of the config.
+pub fn gguf_model(file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
+    let metadata = Metadata::of(file)?;
+    // There is no kernel for blocks.
+    let held = if device.is_cpu() { held } else { Held::AsF32 };
+    match metadata.architecture {
+        "gpt2" => Ok(Box::new(gpt::model(&metadata, held, device)?)),
+        "llama" | "qwen2" | "qwen3" => Ok(Box::new(llama::model(&metadata, held, device)?)),
+        other => {
+            Err(wrong(format!("the architecture `{other}` is not known")).hint("gpt2, llama, qwen2, qwen3"))
+        }
+    }
+}
+
+fn wrong(message: impl Into<String>) -> Error {
+    Error::new(Kind::File, "gguf", message)
+}
+
+/// Models have fewer blocks; a damaged count may ask for any number.
+const MOST_BLOCKS: usize = 1 << 12;
+
+/// The metadata under the name of the architecture.
+struct Metadata<'f, 'a> {
+    file: &'f Gguf<'a>,
+    architecture: &'a str,
+}
+
+impl<'f, 'a> Metadata<'f, 'a> {
+    fn of(file: &'f Gguf<'a>) -> Result<Self> {
+        let architecture =
+            file.get("general.architecture", Value::as_text).map_err(|e| wrong(e.to_string()))?;
+        Ok(Self { file, architecture })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        let key = format!("{}.{name}", self.architecture);
+        self.file.metadata().iter().any(|(known, _)| *known == key)
+    }
+
+    fn get<T>(&self, name: &str, read: impl Fn(&Value<'a>) -> Option<T>) -> Result<T> {
+        self.file.get(&format!("{}.{name}", self.architecture), read).map_err(|e| wrong(e.to_string()))
+    }
+
+    fn size(&self, name: &str) -> Result<usize> {
+        self.get(name, |value| value.as_unsigned().and_then(|n| usize::try_from(n).ok()))
+    }
+
+    fn size_or(&self, name: &str, default: usize) -> Result<usize> {
+        if self.has(name) { self.size(name) } else { Ok(default) }
+    }
+
+    fn real_or(&self, name: &str, default: f64) -> Result<f64> {
+        if self.has(name) { self.get(name, Value::as_real) } else { Ok(default) }
+    }
+
+    /// The number of blocks.
+    fn blocks(&self) -> Result<usize> {
+        match self.size("block_count")? {
+            blocks if blocks > MOST_BLOCKS => {
+                Err(wrong(format!("{blocks} blocks")).hint(format!("at most {MOST_BLOCKS}")))
+            }
+            blocks => Ok(blocks),
+        }
+    }
+
+    /// V: the rows of the token table.
+    fn vocab_size(&self) -> Result<usize> {
+        let table = self.file.tensor("token_embd.weight");
+        let table = table.ok_or_else(|| wrong("token_embd.weight is missing"))?;
+        Ok(table.shape().first().copied().unwrap_or(0))
+    }
+}
+
+/// The names of a family's tensors, in the file and at Hugging Face.
+struct Names {
+    /// Those without a block.
+    of_model: &'static [(&'static str, &'static str)],
+    /// What stands before a block's number at Hugging Face.
+    block: &'static str,
+    /// Those of a block.
+    of_block: &'static [(&'static str, &'static str)],
+}
+
+impl Names {
+    /// The name at Hugging Face.
+    fn of(&self, name: &str) -> Option<String> {
+        let find = |table: &[(&str, &'static str)], name| {
+            table.iter().find(|(there, _)| *there == name).map(|(_, here)| *here)
+        };
+        match name.strip_prefix("blk.").and_then(|rest| rest.split_once('.')) {
+            Some((block, rest)) => {
+                let block: u32 = block.parse().ok()?;
+                find(self.of_block, rest).map(|name| format!("{}.{block}.{name}", self.block))
+            }
+            None => find(self.of_model, name).map(Into::into),
+        }
+    }
+}
+
+/// The tensors of a file by Hugging Face's names: numbers, and matrices in blocks.
+#[derive(Default)]
+struct Stored {
+    numbers: BTreeMap<String, Tensor>,
+    blocks: BTreeMap<String, Quantised>,
+}
+
+/// How a tensor of a file becomes one of a model.
+struct Turned<'t> {
+    /// Rows of heads of this width, whose rotary pairs are neighbours, are put in Hugging Face's order.
+    pairs: &'t dyn Fn(&str) -> Option<usize>,
+    /// Matrices that lie as (K, N) there if they are numbers.
+    transposed: &'t dyn Fn(&str) -> bool,
+}
+
+impl Stored {
+    fn of(file: &Gguf<'_>, names: &Names, turned: &Turned<'_>, held: Held, device: &Device) -> Result<Self> {
+        let mut stored = Self::default();
+        for info in file.tensors() {
+            let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
+            match held {
+                Held::InBlocks if can_stay(info) => {
+                    stored.blocks.insert(name, blocks(info, turned)?);
+                }
+                _ => {
+                    stored.numbers.insert(name, numbers(info, turned)?.to_device(device)?);
+                }
+            }
+        }
+        Ok(stored)
+    }
+}
+
+fn unknown(info: &TensorInfo<'_>) -> Error {
+    wrong(format!("the tensor {} is not known", info.name())).hint(match info.name() {
+        "rope_freqs.weight" => "rotary positions stretched by a table are not supported",
+        _ => "models of the classes GPT-2, Llama, Qwen2 and Qwen3 without experts are",
+    })
+}
+
+/// Whether a tensor is a matrix that is multiplied in the form that it has. One of f32 gains nothing by it.
+fn can_stay(info: &TensorInfo<'_>) -> bool {
+    let shape = info.shape();
+    shape.len() == 2 && info.kind() != warpsmith_gguf::Kind::F32 && Blocks::fits(info.kind(), shape[1])
+}
+
+fn blocks(info: &TensorInfo<'_>, turned: &Turned<'_>) -> Result<Quantised> {
+    let shape = info.shape();
+    let row = Blocks::row_bytes(info.kind(), shape[1]);
+    let bytes = match pairs(info, turned) {
+        Some(d) => halves(info.data(), d, row),
+        None => info.data().into(),
+    };
+    Quantised::new(info.kind(), Tensor::from_vec(bytes, &[shape[0], row], &Device::Cpu)?)
+}
+
+fn numbers(info: &TensorInfo<'_>, turned: &Turned<'_>) -> Result<Tensor> {
+    let (numbers, shape) = (info.numbers().map_err(|e| wrong(e.to_string()))?, info.shape());
+    let numbers = match pairs(info, turned) {
+        Some(d) => halves(&numbers, d, shape.get(1).copied().unwrap_or(1)),
+        None => numbers,
+    };
+    let tensor = Tensor::from_vec(numbers, &shape, &Device::Cpu)?;
+    match (turned.transposed)(info.name()) && shape.len() == 2 {
+        true => tensor.view(tensor.layout().transpose(0, 1)?)?.contiguous(),
+        false => Ok(tensor),
+    }
+}
+
+/// The width of the heads whose rows are to be turned. A shape that is wrong is told of when the model is built.
+fn pairs(info: &TensorInfo<'_>, turned: &Turned<'_>) -> Option<usize> {
+    let shape = info.shape();
+    let is_whole = |d: &usize| !info.data().is_empty() && shape[0].is_multiple_of(*d);
+    (turned.pairs)(info.name()).filter(|d| *d > 0 && is_whole(d))
+}
+
+/// Rows of heads of width D, C elements each, whose rotary pairs are (2i, 2i + 1), in the order where they are (i, i + D/2).
+pub(crate) fn halves<T: Copy>(rows: &[T], d: usize, c: usize) -> Vec<T> {
+    // Row i of the upper half was row 2i, row i of the lower one row 2i + 1.
+    let from = |row: usize| row / d * d + row % d % (d / 2) * 2 + row % d / (d / 2);
+    (0..rows.len() / c).flat_map(|row| &rows[from(row) * c..][..c]).copied().collect()
+}

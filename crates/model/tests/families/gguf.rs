@@ -1,0 +1,183 @@
+//! Models of GGUF files, written as llama.cpp's converter lays them out: the logits of transformers.
+
+use serde_json::Value;
+use warpsmith_autograd::no_grad;
+use warpsmith_gguf::{Gguf, Kind, Writer};
+use warpsmith_model::{CausalModel, Held, gguf_model};
+use warpsmith_ops::prelude::*;
+use warpsmith_tensor::{Device, Tensor};
+
+use crate::golden::{Tensors, assert_close, ids, json, tensors, weights};
+
+/// The names of tensors without their block, there and at Hugging Face.
+const NAMES: [(&str, &str); 23] = [
+    ("token_embd", "model.embed_tokens"),
+    ("output_norm", "model.norm"),
+    ("output", "lm_head"),
+    ("attn_norm", "input_layernorm"),
+    ("attn_q", "self_attn.q_proj"),
+    ("attn_k", "self_attn.k_proj"),
+    ("attn_v", "self_attn.v_proj"),
+    ("attn_output", "self_attn.o_proj"),
+    ("attn_q_norm", "self_attn.q_norm"),
+    ("attn_k_norm", "self_attn.k_norm"),
+    ("ffn_norm", "post_attention_layernorm"),
+    ("ffn_gate", "mlp.gate_proj"),
+    ("ffn_up", "mlp.up_proj"),
+    ("ffn_down", "mlp.down_proj"),
+    ("token_embd", "transformer.wte"),
+    ("position_embd", "transformer.wpe"),
+    ("output_norm", "transformer.ln_f"),
+    ("attn_norm", "ln_1"),
+    ("attn_qkv", "attn.c_attn"),
+    ("attn_output", "attn.c_proj"),
+    ("ffn_norm", "ln_2"),
+    ("ffn_up", "mlp.c_fc"),
+    ("ffn_down", "mlp.c_proj"),
+];
+
+fn name(of_transformers: &str) -> String {
+    let (bare, end) = of_transformers.rsplit_once('.').unwrap();
+    let in_block = ["model.layers.", "transformer.h."].iter().find_map(|start| bare.strip_prefix(start));
+    let (block, bare) = match in_block.and_then(|rest| rest.split_once('.')) {
+        Some((block, rest)) => (format!("blk.{block}."), rest),
+        None => (String::new(), bare),
+    };
+    let there = NAMES.iter().find(|(_, here)| *here == bare).unwrap().0;
+    format!("{block}{there}.{end}")
+}
+
+/// Keys of the metadata behind the architecture, and the fields of a config that they are. Some have either name.
+const KEYS: [(&str, &str); 12] = [
+    ("context_length", "max_position_embeddings"),
+    ("embedding_length", "hidden_size"),
+    ("block_count", "num_hidden_layers"),
+    ("feed_forward_length", "intermediate_size"),
+    ("attention.head_count", "num_attention_heads"),
+    ("attention.head_count_kv", "num_key_value_heads"),
+    ("attention.key_length", "head_dim"),
+    ("rope.dimension_count", "head_dim"),
+    ("context_length", "n_positions"),
+    ("embedding_length", "n_embd"),
+    ("block_count", "n_layer"),
+    ("attention.head_count", "n_head"),
+];
+
+/// Row j·D/2 + i of each head becomes row 2i + j: `reshape(h, 2, D/2, …).swapaxes(1, 2)`.
+fn permuted(rows: &[f32], d: usize, width: usize) -> Vec<f32> {
+    let mut turned = vec![0.0; rows.len()];
+    for (row, numbers) in rows.chunks(width).enumerate() {
+        let (head, j, i) = (row / d, row % d / (d / 2), row % d % (d / 2));
+        turned[(head * d + 2 * i + j) * width..][..width].copy_from_slice(numbers);
+    }
+    turned
+}
+
+/// The file of a golden model.
+fn file(config: &Value, tensors: &Tensors, kind: Kind) -> Vec<u8> {
+    let mut writer = Writer::new();
+    let architecture = config["model_type"].as_str().unwrap();
+    writer.text("general.architecture", architecture);
+    for (key, there) in KEYS {
+        if let Some(size) = config[there].as_u64() {
+            writer.unsigned(&format!("{architecture}.{key}"), size as u32);
+        }
+    }
+    for (key, there) in [("rms_epsilon", "rms_norm_eps"), ("epsilon", "layer_norm_epsilon")] {
+        if let Some(epsilon) = config[there].as_f64() {
+            writer.real(&format!("{architecture}.attention.layer_norm_{key}"), epsilon as f32);
+        }
+    }
+    writer.real(&format!("{architecture}.rope.freq_base"), 10_000.0);
+    let d = config["head_dim"].as_u64().unwrap_or(0) as usize;
+    for (of_transformers, tensor) in tensors {
+        let is_conv1d = of_transformers.contains(".c_") && tensor.rank() == 2;
+        let tensor = if is_conv1d { tensor.permute(&[1, 0]).unwrap() } else { tensor.clone() };
+        let (dims, mut numbers) = (tensor.dims().to_vec(), tensor.to_vec::<f32>().unwrap());
+        let is_turned = of_transformers.contains("q_proj") || of_transformers.contains("k_proj");
+        if architecture == "llama" && is_turned {
+            numbers = permuted(&numbers, d, dims[1]);
+        }
+        let kind = if dims.len() == 1 || dims[1] % 32 > 0 { Kind::F32 } else { kind };
+        writer.tensor(&name(of_transformers), &dims, kind, &numbers).unwrap();
+    }
+    writer.finish()
+}
+
+fn model(bytes: &[u8], held: Held) -> Box<dyn CausalModel> {
+    gguf_model(&Gguf::parse(bytes).unwrap(), held, &Device::Cpu).unwrap()
+}
+
+fn logits(model: &dyn CausalModel, ids: &[u32]) -> Tensor {
+    let ids = Tensor::from_slice(ids, &[1, ids.len()], &Device::Cpu).unwrap();
+    let logits = no_grad(|| model.forward(&ids)).unwrap();
+    logits.reshape(&logits.dims()[1..]).unwrap()
+}
+
+#[test]
+fn files_have_the_logits_of_transformers() {
+    let (cases, truth) = (json("causal.json"), tensors("causal.safetensors"));
+    for name in ["llama", "qwen3", "gpt2"] {
+        let case = &cases["cases"][name];
+        let (weights, ids) = (weights(&case["shapes"]), ids(&case["ids"]));
+        let whole = file(&case["config"], &weights, Kind::F32);
+        assert_close(name, &logits(&*model(&whole, Held::AsF32), &ids), &truth[name], 1e-5);
+        // Eight bits keep a number of its block to 1/254 of the largest; two blocks add some of that.
+        let rough = file(&case["config"], &weights, Kind::Q8_0);
+        assert_close(name, &logits(&*model(&rough, Held::AsF32), &ids), &truth[name], 0.05);
+        // The same weights, multiplied as they are: only the order of the sums is another.
+        for file in [rough, file(&case["config"], &weights, Kind::F16)] {
+            let quantised = model(&file, Held::InBlocks);
+            let widened = logits(&*model(&file, Held::AsF32), &ids);
+            assert_close(name, &logits(&*quantised, &ids), &widened, 1e-5);
+            assert!(quantised.parameters().len() < weights.len(), "{name}: blocks are no parameters");
+        }
+    }
+}
+
+/// Prefill, token by token, and both at once have the same bits, as they have with weights of f32.
+#[test]
+fn quantised_models_write_the_same_bits_in_pieces() {
+    let case = &json("causal.json")["cases"]["llama"];
+    let (weights, ids) = (weights(&case["shapes"]), ids(&case["ids"]));
+    let model = model(&file(&case["config"], &weights, Kind::Q8_0), Held::InBlocks);
+    let last = |pieces: &[&[u32]]| {
+        let mut cache = model.cache(1, ids.len()).unwrap();
+        let of = |piece: &&[u32]| {
+            let piece = Tensor::from_slice(piece, &[1, piece.len()], &Device::Cpu).unwrap();
+            no_grad(|| model.forward_cached(&piece, &mut cache)).unwrap().to_vec::<f32>().unwrap()
+        };
+        pieces.iter().map(of).last().unwrap()
+    };
+    let whole = last(&[&ids]);
+    assert_eq!(whole, last(&ids.chunks(1).collect::<Vec<_>>()));
+    assert_eq!(whole, last(&[&ids[..3], &ids[3..]]));
+}
+
+#[test]
+fn files_that_are_of_no_use_are_refused() {
+    let cases = json("causal.json");
+    let case = &cases["cases"]["llama"];
+    let bytes = file(&case["config"], &weights(&case["shapes"]), Kind::F32);
+    let refused = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let mut bytes = bytes.clone();
+        let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+        let file = Gguf::parse(&bytes).unwrap();
+        gguf_model(&file, Held::InBlocks, &Device::Cpu).map(drop).unwrap_err().to_string()
+    };
+    assert!(
+        refused(
+            "architecture\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
+            "architecture\x08\0\0\0\x05\0\0\0\0\0\0\0mamba"
+        )
+        .contains("mamba")
+    );
+    assert!(refused("llama.block_count", "llama.block_caunt").contains("block_count"));
+    assert!(
+        refused("llama.rope.dimension_count\x04\0\0\0\x08", "llama.rope.dimension_count\x04\0\0\0\x04")
+            .contains("in part")
+    );
+    assert!(refused("blk.0.ffn_gate.weight", "blk.0.ffn_gota.weight").contains("ffn_gota"));
+}

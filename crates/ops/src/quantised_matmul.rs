@@ -1,0 +1,129 @@
+//! y = x·Wᵀ with W in the quantised blocks of a GGUF file, which stay as they are in memory.
+//!
+//! Derivative: refused. Weights in blocks are not trained, and nobody asks for a gradient with respect to x alone yet.
+//! Shapes: `(…, K)`, W as bytes `(N, R)` of u8 → `(…, N)`; R bytes are a row of K weights, whole blocks and a multiple of 32.
+//! Numerics: a weight is the f32 number that its block stands for, x is not rounded, and sums are f32 in 32 parts.
+//! There is no CUDA kernel yet: models on a GPU hold these weights as f32.
+
+use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_single};
+use warpsmith_gguf::Kind;
+use warpsmith_tensor::cpu::matmul::{Blocks, MatMut, MatRef, matmul_quantised};
+use warpsmith_tensor::{Error, Result, Tensor};
+
+use crate::dequantise::{numbers, random_blocks, width};
+use crate::elementwise::require_floats;
+use crate::matmul::bug;
+
+/// A product with weights in blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct QuantisedMatmul {
+    /// What the blocks are.
+    pub kind: Kind,
+}
+
+impl Op for QuantisedMatmul {
+    fn name(&self) -> &'static str {
+        "quantised_matmul"
+    }
+
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        require_floats(self.name(), &x[..1])?;
+        let k = width(self.name(), self.kind, &x[1])?;
+        let error = |message: String| Err(Error::shape(self.name(), &[x[0].shape, x[1].shape], message));
+        if x[0].shape.rank() == 0 || x[1].shape.rank() != 2 {
+            return error("takes x (…, K) and rows of blocks (N, R)".into());
+        }
+        if x[0].shape.last() != k {
+            return error(format!("x has rows of {}, the weights of {k}", x[0].shape.last()));
+        }
+        if !Blocks::fits(self.kind, k) {
+            return error(format!("rows of {k} weights are no multiple of 32"));
+        }
+        let n = x[1].dims()[0];
+        Ok(vec![Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, x[0].dtype)])
+    }
+
+    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
+        let (w, k, n) = (numbers(self.kind, &x[1])?, x[0].last(), y[0].last());
+        for (i, y) in y[0].data.iter_mut().enumerate() {
+            let (x, w) = (&x[0].data[i / n * k..][..k], &w[i % n * k..][..k]);
+            *y = x.iter().zip(w).map(|(x, w)| x * w).sum();
+        }
+        Ok(())
+    }
+
+    fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (input, bytes) = (x[0].contiguous()?, x[1].contiguous()?);
+        let (m, k, n) = (input.shape().rows(), input.shape().last(), bytes.dims()[0]);
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &input.device())?;
+        let a = MatRef::row_major(input.data::<f32>()?, m, k).map_err(bug(self.name()))?;
+        let w = Blocks::new(self.kind, bytes.data::<u8>()?, n, k).map_err(bug(self.name()))?;
+        let c = MatMut::row_major(out.data_mut::<f32>()?, m, n).map_err(bug(self.name()))?;
+        matmul_quantised(a, w, c).map_err(bug(self.name()))?;
+        Ok(vec![out])
+    }
+
+    fn has_kernel(&self) -> bool {
+        false
+    }
+
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+
+    fn cost(&self) -> Cost {
+        Cost::new("M*K*s + N*R", "M*N*s", "2*M*N*K")
+    }
+
+    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
+        let (m, k) = (x[0].shape.rows(), x[0].shape.last());
+        vec![("M", m), ("K", k), ("N", x[1].dims()[0]), ("R", x[1].shape.last())]
+    }
+
+    /// Σ|xᵢ·wᵢ|
+    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let (k, n) = (x[0].last(), y[0].last());
+        // The reference has read the same bytes before.
+        let w = numbers(self.kind, &x[1]).unwrap_or_default();
+        let mut scale = Array::zeros(y[0].shape);
+        for (i, out) in scale.data.iter_mut().enumerate() {
+            let (x, w) = (&x[0].data[i / n * k..][..k], &w[i % n * k..][..k]);
+            *out = x.iter().zip(w).map(|(x, w)| (x * w).abs()).sum();
+        }
+        vec![scale]
+    }
+
+    /// K/32 products and sums in each part, and five sums of the parts.
+    fn roundings(&self, x: &[Meta]) -> f64 {
+        (2 * x[0].shape.last() / 32 + 5) as f64
+    }
+}
+
+methods! {
+    /// x·Wᵀ for x (…, K) and N rows of K weights in blocks, as bytes (N, R).
+    ///
+    /// # Errors
+    /// If the sizes do not fit, the bytes are no whole blocks, or K is no multiple of 32.
+    fn quantised_matmul(&self, blocks: &Tensor, kind: Kind) -> Result<Tensor> {
+        apply_single(QuantisedMatmul { kind }, &[self, blocks])
+    }
+}
+
+/// The registry's entry.
+pub fn specs() -> Vec<Spec> {
+    vec![Spec {
+        name: "quantised_matmul",
+        summary: "x·Wᵀ, W in the quantised blocks of a GGUF file",
+        samples: || {
+            let sample = |kind: Kind, x: &[usize], n: usize| {
+                let k = x.last().copied().unwrap_or(1);
+                Sample::new(QuantisedMatmul { kind }, [Input::any(x), random_blocks(kind, &[n], k)])
+            };
+            let of_kind = |kind: Kind| sample(kind, &[5, 2 * kind.block_len().max(32)], 7);
+            let mut samples = vec![sample(Kind::Q4_1, &[2, 3, 96], 5)];
+            samples.extend(Kind::ALL.map(of_kind));
+            samples.extend([sample(Kind::Q8_0, &[1, 64], 4), sample(Kind::Q8_0, &[0, 32], 3)]);
+            samples
+        },
+    }]
+}

@@ -1,0 +1,163 @@
+//! Products with weights that stay quantised: C (M, N) = A (M, K) Wᵀ, W (N, K) in the blocks of a GGUF file.
+//!
+//! A weight is the f32 number that its block stands for, with the bits of [`Kind::dequantise`]; A is not rounded. Each row of W
+//! is read once and never written out as f32 to memory beyond the caches.
+//!
+//! **Order of the sums.** Step k of an element adds to sum k mod 32, and the 32 sums are then added by halves: 16 to 16, 8 to 8
+//! and so on. So it is for every M, N and number of threads: a row alone has the bits of the same row in a batch.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+#[cfg(test)]
+mod tests;
+#[cfg(target_arch = "x86_64")]
+mod units;
+
+use std::ops::Range;
+
+use warpsmith_gguf::Kind;
+
+use super::scratch::with_thread_scratch;
+use super::view::{MatMut, MatRef, MatmulError, Out};
+use crate::cpu::pool::for_chunks;
+
+/// Weights that are read as one: so many sums an element has.
+const UNIT: usize = 32;
+/// Multiply-adds of a task: about 10 µs of one core.
+const TASK_WORK: usize = 1 << 18;
+/// Numbers of W that are kept as f32 while all rows of A pass by: half of the first-level cache.
+const KEPT: usize = 6 * 1024;
+/// Rows of W in a tile, and so the least that a task with several rows of A has.
+const TILE: usize = 3;
+
+/// Rows of quantised weights, (N, K).
+#[derive(Clone, Copy, Debug)]
+pub struct Blocks<'a> {
+    kind: Kind,
+    bytes: &'a [u8],
+    n: usize,
+    k: usize,
+}
+
+impl<'a> Blocks<'a> {
+    /// `n` rows of `k` weights.
+    ///
+    /// # Errors
+    /// [`MatmulError::Blocks`] if `k` is not what [`Blocks::fits`], or there are more or fewer bytes than the rows have.
+    pub fn new(kind: Kind, bytes: &'a [u8], n: usize, k: usize) -> Result<Self, MatmulError> {
+        let needed = Self::row_bytes(kind, k).checked_mul(n);
+        if !Self::fits(kind, k) || needed != Some(bytes.len()) {
+            return Err(MatmulError::Blocks { kind: kind.name(), n, k, len: bytes.len() });
+        }
+        Ok(Self { kind, bytes, n, k })
+    }
+
+    /// Whether rows of `k` weights can be multiplied as they are: whole blocks, and a multiple of 32.
+    pub fn fits(kind: Kind, k: usize) -> bool {
+        k.is_multiple_of(kind.block_len()) && k.is_multiple_of(UNIT)
+    }
+
+    /// The bytes of a row of `k` weights.
+    pub fn row_bytes(kind: Kind, k: usize) -> usize {
+        k / kind.block_len() * kind.block_bytes()
+    }
+
+    /// Some of the rows.
+    fn rows(&self, rows: Range<usize>) -> Self {
+        let width = Self::row_bytes(self.kind, self.k);
+        Self { bytes: &self.bytes[rows.start * width..rows.end * width], n: rows.len(), ..*self }
+    }
+}
+
+/// C = A Wᵀ on all threads of the current pool. A has contiguous rows (a column stride of 1).
+///
+/// # Errors
+/// [`MatmulError::Shape`] if A, W and C do not fit together, or the rows of A are not contiguous.
+pub fn matmul_quantised(
+    a: MatRef<'_, f32>,
+    w: Blocks<'_>,
+    mut c: MatMut<'_, f32>,
+) -> Result<(), MatmulError> {
+    let (m, k) = a.shape();
+    let fits = |what, got, expected| {
+        if got == expected { Ok(()) } else { Err(MatmulError::Shape { what, expected, got }) }
+    };
+    fits("quantised weights", (w.n, w.k), (w.n, k))?;
+    fits("output", c.shape(), (m, w.n))?;
+    if a.view().col_stride != 1 && k > 1 {
+        let expected = (a.view().row_stride, 1);
+        return Err(MatmulError::Shape {
+            what: "strides of A",
+            expected,
+            got: (expected.0, a.view().col_stride),
+        });
+    }
+    if m == 0 || k == 0 {
+        (0..m).for_each(|i| c.row_mut(i).into_iter().for_each(|row| row.fill(0.0)));
+        return Ok(());
+    }
+    let out = c.out();
+    let rows = (TASK_WORK / (m * k)).max(1).next_multiple_of(if m > 1 { TILE } else { 1 });
+    for_chunks(w.n, rows, |range| {
+        let first = range.start;
+        // SAFETY: these columns of C are this task's alone; shapes are checked.
+        unsafe { columns(&a, w.rows(range), out.at(0, first)) };
+    });
+    Ok(())
+}
+
+/// All rows of C, in the columns of these rows of W.
+///
+/// # Safety
+/// The columns must lie in C from `out` on, and nobody else may see them; K must be that of A.
+unsafe fn columns(a: &MatRef<'_, f32>, w: Blocks<'_>, out: Out<f32>) {
+    let (m, _) = a.shape();
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the instruction set was found; the caller's promise.
+        return unsafe {
+            match m {
+                1 => avx512::one_row(a.view(), w, out),
+                _ => in_parts(w, avx512::dequantise, &mut |first, part| {
+                    avx512::rows(a.view(), m, part, out.at(0, first));
+                }),
+            }
+        };
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        in_parts(w, portable::dequantise, &mut |first, part| {
+            portable::rows(a.view(), m, part, out.at(0, first));
+        });
+    }
+}
+
+/// Rows of W as f32, one behind the other.
+#[derive(Clone, Copy)]
+struct Part {
+    numbers: *const f32,
+    rows: usize,
+    k: usize,
+}
+
+/// Calls `body` with some rows of W after the other, and the place of the first of them.
+///
+/// # Safety
+/// `dequantise` gets rows and as many places, which it must fill; the processor must have what it needs.
+unsafe fn in_parts(
+    w: Blocks<'_>,
+    dequantise: unsafe fn(Blocks<'_>, *mut f32),
+    body: &mut dyn FnMut(usize, Part),
+) {
+    let height = (KEPT / w.k / TILE).max(1) * TILE;
+    with_thread_scratch(|scratch| {
+        let (numbers, _) = scratch.buffers::<f32>(height * w.k, 0);
+        for first in (0..w.n).step_by(height) {
+            let some = w.rows(first..(first + height).min(w.n));
+            // SAFETY: the scratch holds `height` rows; the caller's promise.
+            unsafe { dequantise(some, numbers) };
+            body(first, Part { numbers, rows: some.n, k: w.k });
+        }
+    });
+}

@@ -1,0 +1,165 @@
+//! Products with quantised weights on AVX-512. Of one row of A: weights become numbers in registers, where they are multiplied
+//! at once. Of several: rows of W become numbers in the first-level cache, and tiles of 4 by 3 rows read them there.
+
+use std::arch::x86_64::*;
+
+use super::super::avx512::LANES;
+use super::super::view::{Out, View};
+use super::units::{Bf16, F16, F32, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q6K, Q8_0, Units};
+use super::{Blocks, Part, TILE, UNIT};
+use warpsmith_gguf::Kind;
+
+/// Rows of A in a tile.
+const MR: usize = 4;
+
+/// Calls a function that is written for one kind of blocks.
+macro_rules! by_kind {
+    ($kind:expr, $function:ident, $arguments:tt) => {
+        match $kind {
+            Kind::F32 => $function::<F32> $arguments,
+            Kind::F16 => $function::<F16> $arguments,
+            Kind::Bf16 => $function::<Bf16> $arguments,
+            Kind::Q4_0 => $function::<Q4_0> $arguments,
+            Kind::Q4_1 => $function::<Q4_1> $arguments,
+            Kind::Q5_0 => $function::<Q5_0> $arguments,
+            Kind::Q5_1 => $function::<Q5_1> $arguments,
+            Kind::Q8_0 => $function::<Q8_0> $arguments,
+            Kind::Q4K => $function::<Q4K> $arguments,
+            Kind::Q6K => $function::<Q6K> $arguments,
+        }
+    };
+}
+
+/// The first row of A times all rows of W.
+///
+/// # Safety
+/// AVX-512F; A must have k contiguous numbers, C from `out` on a column for each row of W, which nobody else sees.
+pub(super) unsafe fn one_row(a: View<f32>, w: Blocks<'_>, out: Out<f32>) {
+    // SAFETY: the caller's promise.
+    unsafe { by_kind!(w.kind, one_row_of, (a.ptr, w, out.row(0, 0..w.n))) }
+}
+
+/// The numbers of all rows.
+///
+/// # Safety
+/// AVX-512F, and `out` must have a place for each.
+pub(super) unsafe fn dequantise(w: Blocks<'_>, out: *mut f32) {
+    // SAFETY: the caller's promise.
+    unsafe { by_kind!(w.kind, dequantise_of, (w, out)) }
+}
+
+/// # Safety
+/// As [`one_row`].
+#[target_feature(enable = "avx512f")]
+unsafe fn one_row_of<U: Units>(x: *const f32, w: Blocks<'_>, y: &mut [f32]) {
+    let width = Blocks::row_bytes(w.kind, w.k);
+    for (y, row) in y.iter_mut().zip(w.bytes.chunks_exact(width)) {
+        let mut sums = [_mm512_setzero_ps(); 2];
+        for u in 0..w.k / UNIT {
+            // SAFETY: a row has k / 32 units, x as many numbers 32 times.
+            unsafe {
+                let [first, second] = U::unit(row.as_ptr(), u);
+                sums[0] = _mm512_fmadd_ps(first, _mm512_loadu_ps(x.add(u * UNIT)), sums[0]);
+                sums[1] = _mm512_fmadd_ps(second, _mm512_loadu_ps(x.add(u * UNIT + LANES)), sums[1]);
+            }
+        }
+        *y = halves(sums);
+    }
+}
+
+/// # Safety
+/// As [`dequantise`].
+#[target_feature(enable = "avx512f")]
+unsafe fn dequantise_of<U: Units>(w: Blocks<'_>, out: *mut f32) {
+    let width = Blocks::row_bytes(w.kind, w.k);
+    for (n, row) in w.bytes.chunks_exact(width).enumerate() {
+        for u in 0..w.k / UNIT {
+            // SAFETY: a row has k / 32 units, and `out` 32 places for each.
+            unsafe {
+                let [first, second] = U::unit(row.as_ptr(), u);
+                let to = out.add(n * w.k + u * UNIT);
+                _mm512_storeu_ps(to, first);
+                _mm512_storeu_ps(to.add(LANES), second);
+            }
+        }
+    }
+}
+
+/// All `m` rows of A times some rows of W.
+///
+/// # Safety
+/// AVX-512F; A must have `m` rows of k contiguous numbers, C as many rows and, from `out` on, a column for each row of W,
+/// which nobody else sees.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn rows(a: View<f32>, m: usize, w: Part, out: Out<f32>) {
+    for i in (0..m).step_by(MR) {
+        for n in (0..w.rows).step_by(TILE) {
+            // SAFETY: the tile lies in A, W and C.
+            unsafe {
+                let (x, row, c) = (a.at(i, 0), w.numbers.add(n * w.k), out.at(i, n));
+                let tall = m - i >= MR;
+                match (tall, w.rows - n >= TILE) {
+                    (true, true) => tile::<MR, TILE>(x, row, w.k, c),
+                    (true, false) => {
+                        (0..w.rows - n).for_each(|j| tile::<MR, 1>(x, row.add(j * w.k), w.k, c.at(0, j)))
+                    }
+                    (false, _) => {
+                        for (r, j) in (0..m - i).flat_map(|r| (0..TILE.min(w.rows - n)).map(move |j| (r, j)))
+                        {
+                            tile::<1, 1>(x.at(r, 0), row.add(j * w.k), w.k, c.at(r, j));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// M rows of A times N rows of W.
+///
+/// # Safety
+/// As [`rows`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn tile<const M: usize, const N: usize>(a: View<f32>, w: *const f32, k: usize, c: Out<f32>) {
+    let mut sums = [[[_mm512_setzero_ps(); 2]; N]; M];
+    for at in (0..k).step_by(UNIT) {
+        for half in 0..2 {
+            let at = at + half * LANES;
+            let mut weights = [_mm512_setzero_ps(); N];
+            // SAFETY: numbers at..at + 16 of N rows of W and M rows of A.
+            unsafe {
+                for j in 0..N {
+                    weights[j] = _mm512_loadu_ps(w.add(j * k + at));
+                }
+                for i in 0..M {
+                    let x = _mm512_loadu_ps(a.ptr.add(i * a.row_stride + at));
+                    for j in 0..N {
+                        sums[i][j][half] = _mm512_fmadd_ps(weights[j], x, sums[i][j][half]);
+                    }
+                }
+            }
+        }
+    }
+    for i in 0..M {
+        for j in 0..N {
+            // SAFETY: element (i, j) of the tile.
+            unsafe { *c.ptr.add(i * c.row_stride + j) = halves(sums[i][j]) };
+        }
+    }
+}
+
+/// The sum of 32 numbers, added by halves.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn halves([first, second]: [__m512; 2]) -> f32 {
+    let sixteen = _mm512_add_ps(first, second);
+    let upper = _mm512_castsi512_ps(_mm512_shuffle_i64x2::<0b11_10_11_10>(
+        _mm512_castps_si512(sixteen),
+        _mm512_castps_si512(sixteen),
+    ));
+    let eight = _mm256_add_ps(_mm512_castps512_ps256(sixteen), _mm512_castps512_ps256(upper));
+    let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
