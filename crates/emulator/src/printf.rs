@@ -1,7 +1,9 @@
 //! `printf` of C: the text of a format and its arguments.
 
-/// Bytes of the longest text, width or precision that is heeded: beyond it, the end of a string is missing.
+/// Bytes of the longest text that is looked at: beyond it, the end of a string is missing.
 pub(crate) const LONGEST: usize = 1 << 16;
+/// The largest width or precision that is heeded: the formatter below panics on what has no room in 16 bits.
+const WIDEST: usize = 1 << 15;
 
 /// What a format needs to go on.
 pub(crate) enum Ask {
@@ -116,10 +118,10 @@ impl Conversion {
         }
         let width = arguments.number(rest)?;
         how.left |= width < 0;
-        how.width = (width.unsigned_abs() as usize).min(LONGEST);
+        how.width = (width.unsigned_abs() as usize).min(WIDEST);
         if take(rest, b".").is_some() {
             // A negative one counts as none.
-            how.precision = usize::try_from(arguments.number(rest)?).ok().map(|p| p.min(LONGEST));
+            how.precision = usize::try_from(arguments.number(rest)?).ok().map(|p| p.min(WIDEST));
         }
         while let Some(length) = take(rest, b"hlLzjt") {
             match length {
@@ -304,6 +306,18 @@ mod tests {
             .unwrap();
             assert_eq!(String::from_utf8(text).unwrap(), expected, "{format}");
             assert_eq!(words.next(), None, "{format} leaves arguments");
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_reason_are_cut() {
+        for (letter, word) in [('d', 7), ('u', 7), ('x', 7), ('f', 1), ('e', 1), ('g', 1)] {
+            for size in ["32768", "65535", "65536", "99999999999"] {
+                let format = format!("%{size}.{size}{letter}");
+                let (text, count) = formatted::<()>(format.as_bytes(), |_| Ok(Given::Word(word))).unwrap();
+                assert!((WIDEST..=WIDEST + 10).contains(&text.len()), "{format}: {}", text.len());
+                assert_eq!(count, 1);
+            }
         }
     }
 }
