@@ -46,25 +46,9 @@ fn trouble(conflict: &Conflict) -> Trouble {
 }
 
 impl Block<'_> {
-    /// Judges an access of `bytes` bytes a lane that has been found in bounds and aligned.
+    /// Judges an access of `bytes` bytes a lane that has been found in bounds and aligned. `values` are what a store
+    /// writes, a row for each element; for all else there are none.
     pub(crate) fn watch(
-        &mut self,
-        warp: &Warp,
-        space: AccessSpace,
-        addresses: &Row<u64>,
-        mask: u32,
-        bytes: u64,
-        effect: Effect,
-        instr: &Instr,
-    ) -> Result<(), Trouble> {
-        self.judge(space, |place| {
-            let (warp, bytes, line) = (warp.index, bytes as u32, instr.line);
-            WarpAccess { place, warp, mask, addresses, bytes, effect, values: &[], line }
-        })
-    }
-
-    /// As [`Block::watch`], for a store of these values.
-    pub(crate) fn watch_store(
         &mut self,
         warp: &Warp,
         space: AccessSpace,
@@ -74,18 +58,6 @@ impl Block<'_> {
         values: &[Row<u64>],
         instr: &Instr,
     ) -> Result<(), Trouble> {
-        self.judge(space, |place| {
-            let (warp, bytes, effect, line) = (warp.index, bytes as u32, instr.effect, instr.line);
-            WarpAccess { place, warp, mask, addresses, bytes, effect, values, line }
-        })
-    }
-
-    #[inline]
-    fn judge<'a>(
-        &mut self,
-        space: AccessSpace,
-        access: impl FnOnce(Place) -> WarpAccess<'a>,
-    ) -> Result<(), Trouble> {
         let Some(watch) = &mut self.watch else { return Ok(()) };
         let place = match space {
             AccessSpace::Global | AccessSpace::Generic => Place::Global,
@@ -93,7 +65,9 @@ impl Block<'_> {
             // Nobody else can reach these.
             AccessSpace::Local | AccessSpace::Param => return Ok(()),
         };
-        watch.block.access(&mut watch.races, &access(place)).map_err(|conflict| trouble(&conflict))
+        let (warp, bytes, effect, line) = (warp.index, bytes as u32, instr.effect, instr.line);
+        let access = WarpAccess { place, warp, mask, addresses, bytes, effect, values, line };
+        watch.block.access(&mut watch.races, &access).map_err(|conflict| trouble(&conflict))
     }
 
     /// Judges the writes of `cp.async`, which are in flight from now on.

@@ -123,7 +123,7 @@ fn update(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> R
                 }
             };
         }
-        block.watch(warp, space, &at, part, bytes, instr.effect, instr)?;
+        block.watch(warp, space, &at, part, bytes, &[], instr)?;
     }
     if args.d != NONE {
         warp.registers.put_wide(instr.file, args.d, mask, &result);

@@ -1,7 +1,6 @@
 //! `cp.async`: copies from global to shared memory that are waited for.
 
 use super::Found;
-use crate::check::Effect;
 use crate::code::{AccessSpace, Action, Class, Instr, NONE};
 use crate::decode::decoder::Decoder;
 use crate::exec::access::check_alignment;
@@ -98,7 +97,7 @@ fn begin(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Re
     }
     record(&mut block.counts, AccessSpace::Global, &sources, whole, bytes, false);
     record(&mut block.counts, AccessSpace::Shared, &targets, mask, bytes, true);
-    block.watch(warp, AccessSpace::Global, &sources, whole, bytes, Effect::READ, instr)?;
+    block.watch(warp, AccessSpace::Global, &sources, whole, bytes, &[], instr)?;
     for lane in lanes(mask) {
         warp.copies.begin(block, lane, targets[lane], access.width, data[lane])?;
     }

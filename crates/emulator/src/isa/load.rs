@@ -152,7 +152,7 @@ pub(super) fn read_lanes(
     for (space, part) in parts(instr.access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
         record(&mut block.counts, space, &at, part, shape.bytes(), false);
         block.read_rows(warp, space, &at, part, shape, &mut rows)?;
-        block.watch(warp, space, &at, part, shape.bytes(), instr.effect, instr)?;
+        block.watch(warp, space, &at, part, shape.bytes(), &[], instr)?;
     }
     Ok(rows)
 }
@@ -182,7 +182,7 @@ pub(super) fn write_lanes(
     for (space, part) in parts(instr.access.space, mask, &mut at).into_iter().filter(|(_, part)| *part != 0) {
         record(&mut block.counts, space, &at, part, shape.bytes(), true);
         block.write_rows(warp, space, &at, part, shape, rows)?;
-        block.watch_store(warp, space, &at, part, shape.bytes(), &rows[..shape.count], instr)?;
+        block.watch(warp, space, &at, part, shape.bytes(), &rows[..shape.count], instr)?;
     }
     Ok(())
 }

@@ -26,7 +26,10 @@ pub(super) fn decode(d: &mut Decoder<'_, '_, '_>) -> Found {
     match d.base {
         "mma" => decode_mma(d),
         "ldmatrix" => decode_tiles(d, 0, 1, load),
-        "stmatrix" => decode_tiles(d, 1, 0, store),
+        "stmatrix" => {
+            d.out.effect = crate::check::Effect::WRITE;
+            decode_tiles(d, 1, 0, store)
+        }
         _ => {
             let is_tile = d.flag("m8n8") && d.flag("trans") && d.kind(0)?.bytes() == 2;
             d.out.args.a = d.source::<u32>(1)?;
@@ -130,7 +133,7 @@ fn load(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Res
     whole_warp(mask)?;
     let rows = row_addresses(warp, instr)?;
     let used = u32::MAX >> (LANES - ROWS * instr.list.len());
-    block.watch(warp, AccessSpace::Shared, &rows, used, ROW, crate::check::Effect::READ, instr)?;
+    block.watch(warp, AccessSpace::Shared, &rows, used, ROW, &[], instr)?;
     record(&mut block.counts, AccessSpace::Shared, &rows, used, ROW, false);
     let mut results = Vec::with_capacity(instr.list.len());
     for first in (0..instr.list.len()).map(|tile| tile * ROWS) {
@@ -151,7 +154,7 @@ fn store(block: &mut Block<'_>, warp: &mut Warp, instr: &Instr, mask: u32) -> Re
     whole_warp(mask)?;
     let rows = row_addresses(warp, instr)?;
     let used = u32::MAX >> (LANES - ROWS * instr.list.len());
-    block.watch(warp, AccessSpace::Shared, &rows, used, ROW, crate::check::Effect::WRITE, instr)?;
+    block.watch(warp, AccessSpace::Shared, &rows, used, ROW, &[], instr)?;
     record(&mut block.counts, AccessSpace::Shared, &rows, used, ROW, true);
     for (index, &source) in instr.list.iter().enumerate() {
         let tile = store_tile(&warp.registers.b32[source as usize], instr.args.mode & TRANSPOSED != 0);
