@@ -120,7 +120,12 @@ impl Corpus {
     }
 }
 
-fn list_files(folder: &Path, paths: &mut Vec<PathBuf>, skipped: &mut Skipped) -> Result<()> {
+/// Adds all files below a folder to `paths`, in no order, passing over hidden entries, which are counted, and links to
+/// folders.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn list_files(folder: &Path, paths: &mut Vec<PathBuf>, skipped: &mut Skipped) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(|source| io_error(folder, source))? {
         let entry = entry.map_err(|source| io_error(folder, source))?;
         let path = entry.path();

@@ -8,7 +8,7 @@
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The finaliser of SplitMix64: a bijection in which each input bit flips each output bit half of the time.
-pub(crate) fn mix(value: u64) -> u64 {
+pub fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)
@@ -16,28 +16,29 @@ pub(crate) fn mix(value: u64) -> u64 {
 
 /// One seeded sequence of 2⁶⁴ draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Draws {
+pub struct Draws {
     start: u64,
 }
 
 impl Draws {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// The sequence of a seed.
+    pub fn new(seed: u64) -> Self {
         // Mixed, because the plain seeds 0, γ, 2γ … would be the same sequence shifted.
         Self { start: mix(seed ^ GAMMA) }
     }
 
     /// The sequence number `index` below this one, for draws that need draws of their own.
-    pub(crate) fn child(self, index: u64) -> Self {
+    pub fn child(self, index: u64) -> Self {
         Self::new(self.at(index))
     }
 
     /// Draw `index`: 64 uniform bits.
-    pub(crate) fn at(self, index: u64) -> u64 {
+    pub fn at(self, index: u64) -> u64 {
         mix(self.start.wrapping_add(index.wrapping_add(1).wrapping_mul(GAMMA)))
     }
 
     /// Draw `index` scaled to `0..bound` by the high half of a product; the bias is below `bound / 2⁶⁴`.
-    pub(crate) fn below(self, index: u64, bound: u64) -> u64 {
+    pub fn below(self, index: u64, bound: u64) -> u64 {
         let product = u128::from(self.at(index)) * u128::from(bound);
         (product >> 64) as u64
     }

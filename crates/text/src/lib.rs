@@ -1,4 +1,4 @@
-//! Text for language models: tokenizers, corpora, batches, and the numbers to judge a model by.
+//! Text for language models: tokenizers, corpora, and batches.
 //!
 //! The way of a sentence: [`Corpus`] → [`Tokenizer`] → [`Dataset`] → [`Batch`]. Nothing here knows a tensor; ids are
 //! plain slices.
@@ -32,7 +32,6 @@ mod dataset;
 mod error;
 mod gguf;
 mod json;
-pub mod metrics;
 mod pieces;
 mod spec;
 mod stop;
@@ -44,7 +43,8 @@ mod windows;
 
 pub use batches::{Batch, Batches, IGNORE_INDEX};
 pub use chat::{ChatTemplate, Message};
-pub use corpus::{Corpus, Skipped};
+pub use corpus::{Corpus, Skipped, list_files};
+pub use counter::{Draws, mix};
 pub use dataset::{Dataset, Tokens};
 pub use error::{Error, Result};
 pub use pieces::Pieces;

@@ -1,7 +1,8 @@
 //! What a run learns from: a tokenized text or a made-up task, as batches of tensors.
 
+use warpsmith_metrics::language;
 use warpsmith_tensor::{Device, Tensor};
-use warpsmith_text::{Batch, Batches, Dataset, Side, Task, TaskBatches, Tokenizer, metrics};
+use warpsmith_text::{Batch, Batches, Dataset, Side, Task, TaskBatches, Tokenizer};
 
 use crate::{Error, Result, TrainConfig};
 
@@ -120,7 +121,7 @@ impl TrainData {
     /// at best. `None` for a task.
     pub fn unigram_nats(&self) -> Option<f64> {
         match self {
-            Self::Text(text) => Some(metrics::unigram_entropy(&text.val())),
+            Self::Text(text) => Some(language::unigram_entropy(&text.val())),
             Self::Task(..) => None,
         }
     }

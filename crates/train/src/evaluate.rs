@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 use warpsmith_autograd::no_grad;
+use warpsmith_metrics::language;
 use warpsmith_model::CausalModel;
 use warpsmith_ops::cross_entropy::CrossEntropy;
 use warpsmith_ops::prelude::*;
-use warpsmith_text::{Tokenizer, Tokens, metrics};
+use warpsmith_text::{Tokenizer, Tokens};
 
 use crate::Result;
 use crate::data::TensorBatch;
@@ -19,6 +20,10 @@ pub struct Evaluation {
     pub perplexity: f64,
     /// Loss in bits per byte of the scored text.
     pub bits_per_byte: f64,
+    /// e to the loss per word, a word being what [`warpsmith_metrics::tokens::words`] says. NaN if there is none.
+    pub perplexity_per_word: f64,
+    /// Words of the scored text.
+    pub words: usize,
     /// The normaliser: how many tokens were scored (all but the first, which may be a start token).
     pub tokens: usize,
     /// Whether a start token stands before the text, so that the text's first token is scored too.
@@ -58,10 +63,15 @@ pub fn evaluate_text(
     }
     let loss = sum / scored.max(1) as f64;
     let bytes = text.len().saturating_sub(first);
+    // A first token that ends inside a character takes the whole character with it.
+    let behind = (first..=text.len()).find_map(|at| text.get(at..)).unwrap_or("");
+    let words = warpsmith_metrics::tokens::words(behind).count();
     Ok(Evaluation {
         loss,
-        perplexity: metrics::perplexity(loss),
-        bits_per_byte: metrics::bits_per_byte(loss, scored, bytes).unwrap_or(f64::NAN),
+        perplexity: language::perplexity(loss),
+        bits_per_byte: language::bits_per_byte(loss, scored, bytes).unwrap_or(f64::NAN),
+        perplexity_per_word: language::perplexity_per(loss, scored, words).unwrap_or(f64::NAN),
+        words,
         tokens: scored,
         bos,
         bytes,

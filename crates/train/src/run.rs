@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use warpsmith_text::metrics;
+use warpsmith_metrics::language;
 
 use crate::atomic::{find_latest, prune, write_atomic, write_checkpoint};
 use crate::checkpoint::{self, Progress};
@@ -147,7 +147,7 @@ impl Run {
 
     /// Nats per token as bits per byte of the validation text.
     pub fn bits_per_byte(&self, nats: f64) -> Option<f64> {
-        metrics::bits_per_byte(nats, 1_000_000, (self.bytes_per_token? * 1e6) as usize)
+        language::bits_per_byte(nats, 1_000_000, (self.bytes_per_token? * 1e6) as usize)
     }
 
     /// Trains to the end, or until `stop` is raised: the step in hand is finished and a checkpoint written then.

@@ -28,7 +28,8 @@ pub mod generate;
 
 pub use generate::Generate;
 pub use {
-    warpsmith_autograd as autograd, warpsmith_model as model, warpsmith_ops as ops,
+    warpsmith_autograd as autograd, warpsmith_metrics as metrics, warpsmith_model as model,
+    warpsmith_ops as ops,
     warpsmith_tensor as tensor, warpsmith_text as text, warpsmith_train as train,
 };
 

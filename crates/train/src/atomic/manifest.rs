@@ -112,7 +112,11 @@ fn check_size(path: &Path, entry: &Entry) -> Result<(), String> {
     }
 }
 
-fn digest_of(path: &Path) -> io::Result<String> {
+/// SHA-256 of a file's content, 64 lower-case hexadecimal digits.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn digest_of(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut sha = Sha256::new();
     let mut block = vec![0; 1 << 16];

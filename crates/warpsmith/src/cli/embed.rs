@@ -4,6 +4,7 @@ use std::io::Write;
 
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
+use warpsmith::metrics::similarity::cosine;
 use warpsmith::model::Pooling;
 use warpsmith::train::{Embedding, SentenceEncoder};
 
@@ -87,10 +88,4 @@ fn table(out: &mut impl Write, texts: &[&str], found: &[Embedding]) -> std::io::
         writeln!(out, "{:>6} {row}  {text}", one.tokens)?;
     }
     Ok(())
-}
-
-/// a·b / (|a|·|b|)
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
-    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

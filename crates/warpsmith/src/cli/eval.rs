@@ -59,7 +59,10 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         return Ok(());
     }
     println!("loss           {:.6} nats per token", result.loss);
-    println!("perplexity     {:.4} per token", result.perplexity);
+    println!(
+        "perplexity     {:.4} per token, {:.4} per word ({} words; a Han character or kana is one)",
+        result.perplexity, result.perplexity_per_word, result.words
+    );
     println!("bits per byte  {:.6}", result.bits_per_byte);
     println!(
         "normaliser     {} scored tokens ({} bytes) behind {}; context {}, stride {}",

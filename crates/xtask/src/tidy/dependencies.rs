@@ -4,13 +4,13 @@ use super::{Offence, tree::File, tree::Tree};
 
 /// Layers from the bottom up; a crate may use only crates of a lower layer. Those on one line do not know each other.
 const LAYERS: &[&[&str]] = &[
-    &["warpsmith-kernels", "warpsmith-gguf"],
+    &["warpsmith-kernels", "warpsmith-gguf", "warpsmith-metrics"],
     &["warpsmith-tensor"],
     &["warpsmith-autograd"],
     &["warpsmith-ops"],
     &["warpsmith-model", "warpsmith-text", "warpsmith-conformance"],
     &["warpsmith-train"],
-    &["warpsmith-serve", "warpsmith-bench"],
+    &["warpsmith-serve", "warpsmith-bench", "warpsmith-data"],
     &["warpsmith"],
 ];
 

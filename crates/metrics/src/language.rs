@@ -1,4 +1,4 @@
-//! Numbers to judge a language model by.
+//! How well a language model predicts a text.
 
 use std::collections::HashMap;
 use std::f64::consts::LN_2;
@@ -7,7 +7,7 @@ use std::f64::consts::LN_2;
 /// first mark a training run has to pass. Zero for an empty slice.
 ///
 /// ```
-/// let entropy = warpsmith_text::metrics::unigram_entropy(&[0, 1, 0, 1]);
+/// let entropy = warpsmith_metrics::language::unigram_entropy(&[0, 1, 0, 1]);
 /// assert!((entropy - 2_f64.ln()).abs() < 1e-15);
 /// ```
 pub fn unigram_entropy(tokens: &[u32]) -> f64 {
@@ -31,6 +31,15 @@ pub fn perplexity(loss_nats: f64) -> f64 {
 /// which compares models of different vocabularies. `None` if `bytes` is zero.
 pub fn bits_per_byte(loss_nats: f64, tokens: usize, bytes: usize) -> Option<f64> {
     (bytes > 0).then(|| loss_nats * tokens as f64 / bytes as f64 / LN_2)
+}
+
+/// Mean loss in nats per token to perplexity per some other unit (word, byte, character), of which the scored text has
+/// `units`: e to the loss of the whole text over its units. `None` if there are none.
+///
+/// Models of different vocabularies compare by it, but only over the same units: say which they are
+/// ([`tokens::words`](crate::tokens::words), for one).
+pub fn perplexity_per(loss_nats: f64, tokens: usize, units: usize) -> Option<f64> {
+    (units > 0).then(|| (loss_nats * tokens as f64 / units as f64).exp())
 }
 
 /// The share of answers that are right to the last character. `None` if there are none.
@@ -65,6 +74,8 @@ mod tests {
         assert!((bits_per_byte(4.0 * loss, 250, 1000).unwrap() - 8.0).abs() < 1e-14);
         assert_eq!(bits_per_byte(loss, 0, 0), None);
         assert!((perplexity(loss) - 256.0).abs() < 1e-10);
+        assert!((perplexity_per(4.0 * loss, 250, 1000).unwrap() - 256.0).abs() < 1e-10);
+        assert_eq!(perplexity_per(loss, 0, 0), None);
     }
 
     #[test]
