@@ -10,6 +10,12 @@
 #include "tile/activation.cuh"
 #include "tile/map.cuh"
 
+// ln(1 + eˣ) = max(x, 0) + ln(1 + e^-|x|). The rounding error of u = 1 + e is divided out again: ln u·e/(u - 1).
+__device__ __forceinline__ f32 softplus(f32 x) {
+    f32 e = math::exp(-fabsf(x)), u = 1.0f + e;
+    return fmaxf(x, 0.0f) + (u == 1.0f ? e : math::ln(u) * (e / (u - 1.0f)));
+}
+
 #define UNARY(NAME, F) MAP(NAME##_fwd, 1, (f32 x), F)
 UNARY(exp, math::exp(x))
 UNARY(ln, math::ln(x))
@@ -21,6 +27,7 @@ UNARY(neg, -x)
 UNARY(relu, x < 0.0f ? 0.0f : x)
 UNARY(sigmoid, math::sigmoid(x))
 UNARY(tanh, math::tanh(x))
+UNARY(softplus, softplus(x))
 UNARY(silu, x* math::sigmoid(x))
 UNARY(gelu, gelu::exact(x))
 UNARY(gelu_tanh, gelu::tanh(x))

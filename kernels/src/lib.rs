@@ -16,6 +16,7 @@ mod sources;
 mod space;
 
 pub mod attention;
+pub mod batch_norm;
 pub mod binary;
 pub mod cast;
 pub mod columns;
@@ -33,6 +34,7 @@ pub mod matmul;
 pub mod normalise;
 pub mod optimise;
 pub mod pow;
+pub mod recurrent;
 pub mod reduce;
 pub mod rope;
 pub mod sample;
@@ -41,6 +43,7 @@ pub mod softmax;
 pub mod swiglu;
 pub mod unary;
 pub mod unary_backward;
+pub mod unfold;
 
 pub use dtype::Dtype;
 pub use entry::{Entry, Launch, Module, Stream};
@@ -94,6 +97,9 @@ kernels! {
     optimise,
     unary,
     unary_backward,
+    batch_norm,
+    recurrent,
+    unfold,
 }
 
 #[cfg(test)]

@@ -20,11 +20,12 @@ pub fn source_of(module: &crate::Module) -> Option<&'static str> {
 
 /// Every source file: its path in the repository, and its text.
 pub fn sources() -> &'static [(&'static str, &'static str)] {
-    static SOURCES: [(&str, &str); 73] = sources! {
+    static SOURCES: [(&str, &str); 76] = sources! {
         "attention_backward.cu",
         "attention_delta.cu",
         "attention_f32.cu",
         "attention_forward.cu",
+        "batch_norm.cu",
         "binary.cu",
         "cast.cu",
         "columns.cu",
@@ -43,6 +44,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "normalise.cu",
         "optimise.cu",
         "pow.cu",
+        "recurrent.cu",
         "reduce.cu",
         "rope.cu",
         "sample.cu",
@@ -51,6 +53,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "swiglu.cu",
         "unary.cu",
         "unary_backward.cu",
+        "unfold.cu",
         "ladder/attention/01_three_kernels.cu",
         "ladder/attention/02_fused.cu",
         "ladder/attention/03_tiled.cu",

@@ -31,6 +31,8 @@ functions! {
     Sigmoid = SIGMOID "sigmoid_fwd";
     /// tanh x.
     Tanh = TANH "tanh_fwd";
+    /// ln(1 + eˣ).
+    Softplus = SOFTPLUS "softplus_fwd";
     /// x·σ(x).
     Silu = SILU "silu_fwd";
     /// x·Φ(x).

@@ -29,6 +29,8 @@ functions! {
     Sigmoid = SIGMOID "sigmoid_bwd";
     /// Of tanh x, from y.
     Tanh = TANH "tanh_bwd";
+    /// Of ln(1 + eˣ), from x.
+    Softplus = SOFTPLUS "softplus_bwd";
     /// Of x·σ(x), from x.
     Silu = SILU "silu_bwd";
     /// Of x·Φ(x), from x.

@@ -66,6 +66,7 @@ registry! {
     scatter_add,
     index_select,
     index_add,
+    unfold,
     // Elementwise.
     add,
     sub,
@@ -85,6 +86,7 @@ registry! {
     relu,
     silu,
     sigmoid,
+    softplus,
     tanh,
     dropout,
     gelu,
@@ -94,7 +96,11 @@ registry! {
     masked_fill,
     rope,
     swiglu,
+    // Cells of recurrent networks.
+    gru_cell,
+    lstm_cell,
     // Rows.
+    batch_norm,
     cross_entropy,
     embedding,
     layer_norm,

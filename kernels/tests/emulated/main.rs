@@ -2,6 +2,7 @@
 //! accesses past the end, and races.
 
 mod attend;
+mod classical;
 mod counts;
 mod counts_maps;
 mod gpu;

@@ -94,6 +94,7 @@ pub fn forward(function: Unary, x: f64) -> (Exact, f64) {
         Unary::Relu => of(x.max(0.0), 0.0),
         Unary::Sigmoid => of(sigmoid(x), 6.0),
         Unary::Tanh => of(x.tanh(), 6.0),
+        Unary::Softplus => of(x.max(0.0) + (-x.abs()).exp().ln_1p(), 12.0),
         Unary::Silu => of(x * sigmoid(x), 8.0),
         Unary::Gelu => of(x * 0.5 * erfc(-x * std::f64::consts::FRAC_1_SQRT_2), 12.0),
         Unary::GeluTanh => {
@@ -121,6 +122,7 @@ fn functions_of_one_number_hold_their_bounds_in_every_layout() {
         (Unary::Relu, anywhere),
         (Unary::Sigmoid, anywhere),
         (Unary::Tanh, anywhere),
+        (Unary::Softplus, anywhere),
         (Unary::Silu, anywhere),
         (Unary::Gelu, anywhere),
         (Unary::GeluTanh, anywhere),
@@ -186,6 +188,7 @@ fn slope(function: UnaryBackward, kept: f64) -> (f64, f64, f64) {
         UnaryBackward::Relu => of(f64::from(kept > 0.0), 0.0),
         UnaryBackward::Sigmoid => of(kept * (1.0 - kept), 4.0),
         UnaryBackward::Tanh => of(1.0 - kept * kept, 4.0),
+        UnaryBackward::Softplus => of(s, 8.0),
         UnaryBackward::Silu => {
             let t = sigmoid(-kept);
             (s * (1.0 + kept * t), s * (1.0 + (kept * t).abs()), 20.0)
@@ -219,6 +222,7 @@ fn gradients_of_functions_of_one_number_hold_their_bounds() {
         (B::Relu, anywhere),
         (B::Sigmoid, (0.0, 1.0)),
         (B::Tanh, (-0.9, 0.9)),
+        (B::Softplus, anywhere),
         (B::Silu, anywhere),
         (B::Gelu, anywhere),
         (B::GeluTanh, anywhere),

@@ -34,6 +34,8 @@ fn functions_far_from_zero_hold_their_bounds() {
         (Unary::Sigmoid, (-103.0, -80.0)), // down into the subnormal numbers
         (Unary::Exp, (-103.0, -80.0)),
         (Unary::Exp, (80.0, 88.7)),
+        (Unary::Softplus, (-103.0, -10.0)), // where 1 + eˣ is 1
+        (Unary::Softplus, (80.0, 3e38)),
         (Unary::Ln, (1e-44, 1e-38)),
         (Unary::Ln, (1e30, 3e38)),
     ];
