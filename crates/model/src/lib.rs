@@ -8,6 +8,7 @@ mod bert;
 mod block;
 mod cache;
 mod causal;
+pub mod classical;
 mod config;
 mod decode;
 mod family;

@@ -1,6 +1,7 @@
 //! The families against Hugging Face transformers: `tests/golden/families.py` made the numbers.
 
 mod causal;
+mod classical;
 mod decoding;
 mod encoders;
 mod gguf;
