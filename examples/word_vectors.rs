@@ -107,16 +107,10 @@ fn main() -> Outcome<()> {
     let (rng, random) = (Rng::new(Seed(3)), |seed| Weights::random(Seed(seed), &device));
     let row = |ids: &[u32]| Tensor::from_slice(ids, &[ids.len()], &device);
     // Places of the text that have a whole window around them.
-    let places =
-        || rng.uniform(BATCH).into_iter().map(|u| WINDOW + (u * (ids.len() - 2 * WINDOW) as f32) as usize);
+    let room = ids.len().checked_sub(2 * WINDOW + 1).ok_or("the text has too few words that stand twice")?;
+    let places = || rng.uniform(BATCH).into_iter().map(|u| WINDOW + (u * room as f32) as usize);
     let drawn = || Tensor::from_slice(&sampler.draw(BATCH * 5, &rng), &[BATCH, 5], &device);
-    println!(
-        "{} words known, {} in the text\n{:<10} {:>6}  analogies; nearest",
-        words.len(),
-        ids.len(),
-        "",
-        "loss"
-    );
+    println!("{} words known, {} in the text\n             loss  analogies; nearest", words.len(), ids.len());
 
     let model = Word2Vec::new(&random(1), size)?;
     let loss = learn(steps, model.parameters(), || {
@@ -142,11 +136,10 @@ fn main() -> Outcome<()> {
     })?;
     report("CBOW", loss, &model.vectors(words.len())?, &words)?;
 
-    let (model, met) =
-        (Glove::new(&random(3), size)?, cooccurrences(&ids, WINDOW).into_iter().collect::<Vec<_>>());
+    let (model, met) = (Glove::new(&random(3), size)?, Vec::from_iter(cooccurrences(&ids, WINDOW)));
     let loss = learn(steps, model.parameters(), || {
-        let some: Vec<_> =
-            rng.uniform(BATCH).into_iter().map(|u| met[(u * met.len() as f32) as usize]).collect();
+        let drawn = rng.uniform(BATCH).into_iter();
+        let some: Vec<_> = drawn.map(|u| met[(u * (met.len() - 1) as f32) as usize]).collect();
         let [a, b] = [some.iter().map(|e| e.0.0).collect::<Vec<_>>(), some.iter().map(|e| e.0.1).collect()];
         let times = Tensor::from_vec(some.iter().map(|e| e.1).collect(), &[BATCH], &device)?;
         Ok(model.loss(&row(&a)?, &row(&b)?, &times)?)

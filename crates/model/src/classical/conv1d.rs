@@ -8,7 +8,7 @@ use warpsmith_tensor::{Error, Result, Scope, Tensor};
 
 use crate::weights::{Init, Weights};
 
-/// y[b, n, p] = bias[n] + Σ weight[n, c, k]·x[b, c, p·stride + k·dilation - padding].
+/// `y[b, n, p] = bias[n] + Σ weight[n, c, k]·x[b, c, p·stride + k·dilation - padding]`.
 #[derive(Clone, Debug)]
 pub struct Conv1d {
     weight: Parameter,
