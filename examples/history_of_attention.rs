@@ -26,10 +26,12 @@ const TIMES: usize = 2 * DIGITS;
 const ROWS: usize = 64;
 const WIDTH: usize = 64;
 
-/// Logits (B, T, V) of ids (B, T), and what is trained.
+/// Logits (B, T, V) of ids (B, T).
+type Forward = Box<dyn Fn(&Tensor) -> Outcome<Tensor>>;
+
 struct Network {
     name: &'static str,
-    forward: Box<dyn Fn(&Tensor) -> Outcome<Tensor>>,
+    forward: Forward,
     parameters: Vec<Parameter>,
 }
 
