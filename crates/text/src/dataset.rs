@@ -87,6 +87,11 @@ impl Dataset {
         Self { tokens, train_tokens, tokenizer }
     }
 
+    /// Takes ids that are cut already: those to train on, and those to validate on.
+    pub fn of_parts(train: &[u32], val: &[u32], tokenizer: Tokenizer) -> Self {
+        Self { tokens: [train, val].concat().into(), train_tokens: train.len(), tokenizer }
+    }
+
     /// Cuts by position: the first `train_fraction` of the tokens, rounded down, are for training and the rest for
     /// validation.
     ///
@@ -165,6 +170,12 @@ mod tests {
         for fraction in [0.0, 1.0, -0.1, f64::NAN] {
             assert!(matches!(dataset(10).split(fraction), Err(Error::Fraction { .. })), "{fraction}");
         }
+    }
+
+    #[test]
+    fn parts_that_are_cut_already_stay_so() {
+        let data = Dataset::of_parts(&[1, 2, 3], &[4], Tokenizer::byte_level());
+        assert_eq!((&*data.train(), &*data.val()), (&[1, 2, 3][..], &[4][..]));
     }
 
     #[test]

@@ -24,13 +24,15 @@
 #![warn(missing_docs)]
 
 pub mod corpus;
+mod files;
 pub mod generate;
 
+pub use files::PreparedFiles;
 pub use generate::Generate;
 pub use {
-    warpsmith_autograd as autograd, warpsmith_metrics as metrics, warpsmith_model as model,
-    warpsmith_ops as ops,
-    warpsmith_tensor as tensor, warpsmith_text as text, warpsmith_train as train,
+    warpsmith_autograd as autograd, warpsmith_data as data, warpsmith_metrics as metrics,
+    warpsmith_model as model, warpsmith_ops as ops, warpsmith_tensor as tensor, warpsmith_text as text,
+    warpsmith_train as train,
 };
 
 /// What most programs need: `use warpsmith::prelude::*`.

@@ -9,8 +9,9 @@ const LAYERS: &[&[&str]] = &[
     &["warpsmith-autograd"],
     &["warpsmith-ops"],
     &["warpsmith-model", "warpsmith-text", "warpsmith-conformance"],
+    &["warpsmith-data"],
     &["warpsmith-train"],
-    &["warpsmith-serve", "warpsmith-bench", "warpsmith-data"],
+    &["warpsmith-serve", "warpsmith-bench"],
     &["warpsmith"],
 ];
 

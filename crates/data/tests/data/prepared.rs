@@ -1,0 +1,178 @@
+//! Prepared folders: the same bytes from the same inputs, finished or not taken.
+
+use std::fs;
+
+use warpsmith_data::manifest::Manifest;
+use warpsmith_data::prepare::{Output, Preparation};
+use warpsmith_data::read::{ReadOptions, Unit};
+use warpsmith_data::split::Shares;
+use warpsmith_text::{Tokenizer, TokenizerSpec};
+
+use crate::{Place, Plain, content};
+
+fn verses() -> String {
+    (0..40).map(|i| format!("第{i}首\n春眠不覺曉，處處聞啼鳥{i}。\nline {i} of many\n\n")).collect()
+}
+
+fn job(place: &Place) -> Preparation {
+    let mut job = place.job("poems.txt", verses());
+    job.read = ReadOptions { unit: Unit::Paragraph, ..ReadOptions::default() };
+    job.near = None;
+    job
+}
+
+#[test]
+fn twice_is_once_to_the_byte() {
+    let place = Place::new();
+    for output in [Output::NanoGpt, Output::LlmC, Output::Jsonl] {
+        let files = Plain::default();
+        let first = Preparation { output, out: place.path(&format!("{output:?}")), ..job(&place) };
+        assert!(first.run(&files).unwrap().1);
+        let before = content(&first.out);
+        let (manifest, is_new) = first.run(&files).unwrap();
+        assert!(!is_new && content(&first.out) == before);
+        // From the beginning, elsewhere.
+        let again = Preparation { out: place.path(&format!("{output:?}-again")), ..first.clone() };
+        assert!(again.run(&files).unwrap().1);
+        assert!(content(&again.out) == before, "{output:?}");
+        assert_eq!(manifest.parts.iter().map(|part| part.documents).collect::<Vec<_>>(), [36, 4]);
+    }
+}
+
+#[test]
+fn what_comes_out_of_texts_goes_in_again_unchanged() {
+    let place = Place::new();
+    let first = Preparation { output: Output::Jsonl, shares: Shares([1.0, 0.0, 0.0]), ..job(&place) };
+    first.run(&Plain::default()).unwrap();
+    let second = Preparation {
+        inputs: vec![first.out.join("train.jsonl")],
+        out: place.path("second"),
+        ..first.clone()
+    };
+    let (manifest, _) = second.run(&Plain::default()).unwrap();
+    assert!(
+        manifest.steps.iter().all(|step| step.changed == 0 && step.before == step.after),
+        "{:?}",
+        manifest.steps
+    );
+    let read = |folder: &std::path::Path| fs::read(folder.join("train.jsonl")).unwrap();
+    assert_eq!(read(&first.out), read(&second.out));
+}
+
+#[test]
+fn ids_come_back_as_the_texts_of_their_part() {
+    let place = Place::new();
+    for (output, tokenizer) in [
+        (Output::NanoGpt, TokenizerSpec::Char),
+        (Output::LlmC, TokenizerSpec::Byte),
+        (Output::LlmC, TokenizerSpec::Bpe(300)),
+    ] {
+        let out = place.path(&format!("{output:?}-{tokenizer}"));
+        let job = Preparation { output, tokenizer, out: out.clone(), shard_tokens: 500, ..job(&place) };
+        job.run(&Plain::default()).unwrap();
+        let manifest = Manifest::open(&out, &Plain::default()).unwrap();
+        let tokenizer = Tokenizer::from_file(&out).unwrap();
+        let text = |part: &str| tokenizer.decode(&manifest.tokens(&out, part).unwrap()).unwrap();
+        let (train, val) = (text("train"), text("val"));
+        let documents: Vec<&str> = train.split("\n\n").chain(val.split("\n\n")).collect();
+        assert_eq!(documents.len(), 40);
+        let source = verses();
+        assert!(documents.iter().all(|document| source.contains(&format!("{document}\n\n"))));
+        assert_eq!(manifest.part("train").unwrap().files.len() > 1, output == Output::LlmC);
+        assert!(manifest.tokens(&out, "test").is_err());
+    }
+}
+
+#[test]
+fn a_folder_is_finished_or_not_taken_wherever_writing_fails() {
+    let mut fail_at = 0;
+    loop {
+        let place = Place::new();
+        let job = job(&place);
+        let files = Plain { fail_at: Some(fail_at), ..Plain::default() };
+        let is_written = job.run(&files).is_ok();
+        let opened = Manifest::open(&job.out, &Plain::default());
+        assert_eq!(opened.is_ok(), is_written, "write {fail_at}");
+        // Whatever was left is written over, but a folder that does not say that it is ours.
+        if fail_at > 0 {
+            job.run(&Plain::default()).unwrap();
+            assert!(Manifest::open(&job.out, &Plain::default()).is_ok());
+        }
+        if is_written {
+            break;
+        }
+        if fail_at > 0 {
+            let message = opened.unwrap_err().to_string();
+            assert!(message.contains("was not finished; prepare it again"), "{message}");
+        }
+        fail_at += 1;
+    }
+    // The mark, two parts, the tokenizer, the card, the manifest.
+    assert_eq!(fail_at, 6);
+}
+
+#[test]
+fn damage_is_seen() {
+    let place = Place::new();
+    let job = job(&place);
+    job.run(&Plain::default()).unwrap();
+    for name in ["train.bin", "val.bin", "tokenizer.json", "card.md", "manifest.json"] {
+        let path = job.out.join(name);
+        let whole = fs::read(&path).unwrap();
+        let mut changed = whole.clone();
+        changed[whole.len() / 2] ^= 4;
+        let cut = &whole[..whole.len() - 1];
+        // A manifest is believed as far as the files agree with it.
+        let damaged = if name == "manifest.json" { vec![cut] } else { vec![cut, &changed] };
+        for bytes in damaged {
+            fs::write(&path, bytes).unwrap();
+            assert!(Manifest::open(&job.out, &Plain::default()).is_err(), "{name}");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert!(Manifest::open(&job.out, &Plain::default()).is_ok());
+    }
+}
+
+#[test]
+fn other_settings_and_other_folders_are_not_written_over() {
+    let place = Place::new();
+    let job = job(&place);
+    job.run(&Plain::default()).unwrap();
+    let before = content(&job.out);
+    let other = Preparation { settings: [("seed".into(), "2".into())].into(), seed: 2, ..job.clone() };
+    let message = other.run(&Plain::default()).unwrap_err().to_string();
+    assert!(
+        message
+            .ends_with("was prepared from other inputs or by other settings: give another --out, or --force")
+    );
+    assert!(content(&job.out) == before);
+    assert!(Preparation { force: true, ..other }.run(&Plain::default()).unwrap().1);
+    assert!(content(&job.out) != before);
+
+    place.write("mine/thesis.txt", "words");
+    let message =
+        Preparation { out: place.path("mine"), ..job }.run(&Plain::default()).unwrap_err().to_string();
+    assert!(message.ends_with("mine: holds files and no prepared data: give another --out"), "{message}");
+}
+
+#[test]
+fn classes_are_balanced_in_the_parts_and_told_on_the_card() {
+    let place = Place::new();
+    let rows: String = (0..60)
+        .map(|i| format!("\"评论 {i}, 很{}\",{}\n", i * 7, if i % 3 == 0 { "neg" } else { "pos" }))
+        .collect();
+    let mut job = place.job("reviews.csv", format!("text,label\n{rows}"));
+    job.read.label = Some("label".into());
+    (job.output, job.near, job.licence) = (Output::Jsonl, None, "CC0".into());
+    job.shares = Shares([0.8, 0.1, 0.1]);
+    let (manifest, _) = job.run(&Plain::default()).unwrap();
+    for (part, neg, pos) in [("train", 16, 32), ("val", 2, 4), ("test", 2, 4)] {
+        let classes = &manifest.part(part).unwrap().classes.as_ref().unwrap().counts;
+        assert_eq!((classes["neg"], classes["pos"]), (neg, pos), "{part}");
+    }
+    let card = fs::read_to_string(job.out.join("card.md")).unwrap();
+    assert!(
+        card.contains("as given: CC0") && card.contains("| train | 48 |") && card.contains("neg 16, pos 32"),
+        "{card}"
+    );
+}
