@@ -2,6 +2,7 @@
 
 mod causal;
 mod classical;
+mod classical_models;
 mod decoding;
 mod encoders;
 mod gguf;
