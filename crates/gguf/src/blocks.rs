@@ -6,26 +6,80 @@ use half::{bf16, f16};
 
 use crate::Kind;
 
-/// Reads one block: its bytes, and as many places as it has numbers.
-pub(crate) fn reader(kind: Kind) -> fn(&[u8], &mut [f32]) {
-    match kind {
-        Kind::F32 => |bytes, out| out[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
-        Kind::F16 => |bytes, out| out[0] = half_at(bytes, 0),
-        Kind::Bf16 => |bytes, out| out[0] = bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
-        Kind::Q4_0 => |bytes, out| four_bits(&bytes[2..], None, out, half_at(bytes, 0), -8, 0.0),
-        Kind::Q4_1 => |bytes, out| four_bits(&bytes[4..], None, out, half_at(bytes, 0), 0, half_at(bytes, 2)),
-        Kind::Q5_0 => {
-            |bytes, out| four_bits(&bytes[6..], Some(&bytes[2..6]), out, half_at(bytes, 0), -16, 0.0)
+/// 32 weights as whole numbers: weight i is (`stored[i]` - offset)·`scales[i / 16]`, and `least` more in kinds that have a
+/// minimum. The offset is [`Kind::offset`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Unit {
+    /// The numbers, without a sign.
+    pub stored: [u8; 32],
+    /// Of the first 16 weights and of the others.
+    pub scales: [f32; 2],
+    /// The minimum; zero in kinds that have none.
+    pub least: f32,
+}
+
+impl Kind {
+    /// What is stored for a weight of zero, in kinds whose weights are whole numbers with a scale.
+    pub const fn offset(self) -> Option<i32> {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => None,
+            Self::Q4_1 | Self::Q5_1 | Self::Q4K => Some(0),
+            Self::Q4_0 => Some(8),
+            Self::Q5_0 => Some(16),
+            Self::Q6K => Some(32),
+            // A byte with a sign, its highest bit turned round.
+            Self::Q8_0 => Some(128),
         }
-        Kind::Q5_1 => |bytes, out| {
-            four_bits(&bytes[8..], Some(&bytes[4..8]), out, half_at(bytes, 0), 0, half_at(bytes, 2));
-        },
-        Kind::Q8_0 => |bytes, out| {
-            let scale = half_at(bytes, 0);
-            out.iter_mut().zip(&bytes[2..]).for_each(|(out, &q)| *out = scale * f32::from(q as i8));
-        },
-        Kind::Q4K => q4_k,
-        Kind::Q6K => q6_k,
+    }
+
+    /// Whether weights have a minimum beside their scale.
+    pub const fn has_least(self) -> bool {
+        matches!(self, Self::Q4_1 | Self::Q5_1 | Self::Q4K)
+    }
+
+    /// Whether each 16 weights of a unit have a scale of their own.
+    pub const fn has_half_scales(self) -> bool {
+        matches!(self, Self::Q6K)
+    }
+
+    /// The 32 weights number `i` of a block, in kinds of whole numbers; of others nothing but zeros.
+    ///
+    /// # Panics
+    /// If the block is shorter than [`Kind::block_bytes`], or `i` is beyond it.
+    #[inline]
+    pub fn unit(self, block: &[u8], i: usize) -> Unit {
+        let scale = || half_at(block, 0);
+        let same = |stored, scale, least| Unit { stored, scales: [scale; 2], least };
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => same([0; 32], 0.0, 0.0),
+            Self::Q4_0 => same(four_bits(&block[2..18], None), scale(), 0.0),
+            Self::Q4_1 => same(four_bits(&block[4..20], None), scale(), half_at(block, 2)),
+            Self::Q5_0 => same(four_bits(&block[6..22], Some(&block[2..6])), scale(), 0.0),
+            Self::Q5_1 => same(four_bits(&block[8..24], Some(&block[4..8])), scale(), half_at(block, 2)),
+            Self::Q8_0 => same(std::array::from_fn(|j| block[2 + j] ^ 0x80), scale(), 0.0),
+            Self::Q4K => q4_k(block, i),
+            Self::Q6K => q6_k(block, i),
+        }
+    }
+}
+
+/// Reads one block: its bytes, and as many places as it has numbers.
+pub(crate) fn read(kind: Kind, bytes: &[u8], out: &mut [f32]) {
+    match (kind, kind.offset()) {
+        (_, Some(offset)) => {
+            for (i, out) in out.chunks_exact_mut(32).enumerate() {
+                let Unit { stored, scales, least } = kind.unit(bytes, i);
+                for (j, out) in out.iter_mut().enumerate() {
+                    *out = (i32::from(stored[j]) - offset) as f32 * scales[j / 16];
+                    if kind.has_least() {
+                        *out += least;
+                    }
+                }
+            }
+        }
+        (Kind::F16, None) => out[0] = half_at(bytes, 0),
+        (Kind::Bf16, None) => out[0] = bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
+        (_, None) => out[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
     }
 }
 
@@ -33,14 +87,14 @@ fn half_at(bytes: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
 }
 
-/// 32 numbers: the low halves of 16 bytes, then the high ones, with a fifth bit each from `fifth` if there is one; then
-/// (q + offset)·scale + least.
-fn four_bits(nibbles: &[u8], fifth: Option<&[u8]>, out: &mut [f32], scale: f32, offset: i32, least: f32) {
-    for (i, out) in out.iter_mut().enumerate() {
+/// 32 numbers: the low halves of 16 bytes, then the high ones, with a fifth bit each from `fifth` if there is one.
+#[inline]
+fn four_bits(nibbles: &[u8], fifth: Option<&[u8]>) -> [u8; 32] {
+    std::array::from_fn(|i| {
         let low = nibbles[i % 16] >> (4 * (i / 16)) & 15;
         let high = fifth.map_or(0, |bits| bits[i / 8] >> (i % 8) & 1);
-        *out = (i32::from(low | high << 4) + offset) as f32 * scale + least;
-    }
+        low | high << 4
+    })
 }
 
 /// (scale, minimum) number `i` of eight, of 6 bits each, in 12 bytes.
@@ -51,28 +105,29 @@ fn six_bits(packed: &[u8], i: usize) -> (u8, u8) {
     }
 }
 
-fn q4_k(bytes: &[u8], out: &mut [f32]) {
-    let (scale, least) = (half_at(bytes, 0), half_at(bytes, 2));
-    let (packed, nibbles) = (&bytes[4..16], &bytes[16..]);
-    for (group, out) in out.chunks_exact_mut(32).enumerate() {
-        let (s, m) = six_bits(packed, group);
-        let (s, m) = (scale * f32::from(s), least * f32::from(m));
-        // Two groups share 32 bytes, one in the low halves and one in the high.
-        let (bytes, shift) = (&nibbles[group / 2 * 32..][..32], group % 2 * 4);
-        out.iter_mut().zip(bytes).for_each(|(out, q)| *out = s * f32::from(q >> shift & 15) - m);
+#[inline]
+fn q4_k(block: &[u8], i: usize) -> Unit {
+    let (scale, least) = six_bits(&block[4..16], i);
+    // Two units share 32 bytes, one in the low halves and one in the high.
+    let (bytes, shift) = (&block[16 + i / 2 * 32..][..32], i % 2 * 4);
+    Unit {
+        stored: std::array::from_fn(|j| bytes[j] >> shift & 15),
+        scales: [half_at(block, 0) * f32::from(scale); 2],
+        least: -(half_at(block, 2) * f32::from(least)),
     }
 }
 
-fn q6_k(bytes: &[u8], out: &mut [f32]) {
-    let (low, high, scales) = (&bytes[..128], &bytes[128..192], &bytes[192..208]);
-    let scale = half_at(bytes, 208);
-    for (i, out) in out.iter_mut().enumerate() {
-        // Within each 128 numbers, 32 after 32 take the low halves of 64 bytes, then the high ones; two bits more come
-        // from 32 bytes, a pair for each 32.
-        let (part, row, column) = (i / 128, i % 128 / 32, i % 32);
-        let four = low[part * 64 + row % 2 * 32 + column] >> (row / 2 * 4) & 15;
-        let two = high[part * 32 + column] >> (2 * row) & 3;
-        let q = i32::from(four | two << 4) - 32;
-        *out = scale * f32::from(scales[i / 16] as i8) * q as f32;
+#[inline]
+fn q6_k(block: &[u8], i: usize) -> Unit {
+    // In each half of the block four units take the low halves of 64 bytes, then the high ones; two bits more come from 32
+    // bytes, a pair for each unit.
+    let (part, row) = (i / 4, i % 4);
+    let low = &block[part * 64 + row % 2 * 32..][..32];
+    let high = &block[128 + part * 32..][..32];
+    let scale = |half: usize| half_at(block, 208) * f32::from(block[192 + 2 * i + half] as i8);
+    Unit {
+        stored: std::array::from_fn(|j| low[j] >> (row / 2 * 4) & 15 | (high[j] >> (2 * row) & 3) << 4),
+        scales: [scale(0), scale(1)],
+        least: 0.0,
     }
 }

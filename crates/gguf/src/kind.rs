@@ -114,8 +114,7 @@ impl Kind {
             return Err(Error::Blocks { kind: self.name(), what });
         }
         let blocks = bytes.chunks_exact(self.block_bytes()).zip(out.chunks_exact_mut(self.block_len()));
-        let read = blocks::reader(self);
-        blocks.for_each(|(bytes, out)| read(bytes, out));
+        blocks.for_each(|(bytes, out)| blocks::read(self, bytes, out));
         Ok(())
     }
 }

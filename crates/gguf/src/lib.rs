@@ -21,6 +21,7 @@ mod reader;
 mod value;
 mod writer;
 
+pub use blocks::Unit;
 pub use error::{Error, Result};
 pub use file::{Gguf, TensorInfo};
 pub use kind::Kind;

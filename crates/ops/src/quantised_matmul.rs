@@ -2,7 +2,9 @@
 //!
 //! Derivative: refused. Weights in blocks are not trained, and nobody asks for a gradient with respect to x alone yet.
 //! Shapes: `(…, K)`, W as bytes `(N, R)` of u8 → `(…, N)`; R bytes are a row of K weights, whole blocks and a multiple of 32.
-//! Numerics: a weight is the f32 number that its block stands for, x is not rounded, and sums are f32 in 32 parts.
+//! Numerics: weights that are floats (F32, F16, BF16) meet x as it is, in f32 sums. For weights that are whole numbers with
+//! scales, x is rounded to 8 bits for the product, each 32 neighbours by their largest (ggml's Q8_1): a value moves by at most
+//! 1/254 of it. See [`warpsmith_tensor::cpu::matmul::matmul_quantised`].
 //! There is no CUDA kernel yet: models on a GPU hold these weights as f32.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_single};
@@ -80,23 +82,61 @@ impl Op for QuantisedMatmul {
         vec![("M", m), ("K", k), ("N", x[1].dims()[0]), ("R", x[1].shape.last())]
     }
 
-    /// Σ|xᵢ·wᵢ|
+    /// Σ|xᵢ|·(|scaleᵢ·wholeᵢ| + |minimumᵢ|), and what the rounding of x moves, counted in roundings.
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
         let (k, n) = (x[0].last(), y[0].last());
         // The reference has read the same bytes before.
         let w = numbers(self.kind, &x[1]).unwrap_or_default();
+        let sizes = sizes(self.kind, &x[1], &w);
+        let roundings = roundings(k) * 2f64.powi(-24);
         let mut scale = Array::zeros(y[0].shape);
         for (i, out) in scale.data.iter_mut().enumerate() {
-            let (x, w) = (&x[0].data[i / n * k..][..k], &w[i % n * k..][..k]);
-            *out = x.iter().zip(w).map(|(x, w)| (x * w).abs()).sum();
+            let (x, w, sizes) =
+                (&x[0].data[i / n * k..][..k], &w[i % n * k..][..k], &sizes[i % n * k..][..k]);
+            let size: f64 = x.iter().zip(sizes).map(|(x, size)| x.abs() * size).sum();
+            *out = size + if self.kind.offset().is_some() { moved(x, w) / roundings } else { 0.0 };
         }
         vec![scale]
     }
 
-    /// K/32 products and sums in each part, and five sums of the parts.
     fn roundings(&self, x: &[Meta]) -> f64 {
-        (2 * x[0].shape.last() / 32 + 5) as f64
+        roundings(x[0].shape.last())
     }
+}
+
+/// K/32 products and sums in each part, five sums of the parts, and five more for scales.
+fn roundings(k: usize) -> f64 {
+    (2 * k / 32 + 10) as f64
+}
+
+/// Of each weight |scale·whole| + |minimum|: what is rounded may be larger than the weight.
+fn sizes(kind: Kind, bytes: &Array, numbers: &[f64]) -> Vec<f64> {
+    let Some(offset) = kind.offset() else { return numbers.iter().map(|w| w.abs()).collect() };
+    let bytes: Vec<u8> = bytes.data.iter().map(|&byte| byte as u8).collect();
+    let mut sizes = Vec::with_capacity(numbers.len());
+    for block in bytes.chunks_exact(kind.block_bytes()) {
+        for unit in (0..kind.block_len() / 32).map(|i| kind.unit(block, i)) {
+            let whole = unit.stored.iter().map(|&q| f64::from(i32::from(q) - offset)).enumerate();
+            let scaled = whole.map(|(j, q)| (q * f64::from(unit.scales[j / 16])).abs());
+            sizes.extend(scaled.map(|size| size + f64::from(unit.least.abs())));
+        }
+    }
+    sizes
+}
+
+/// By how much a product may move when each value moves by half a step of 1/127 of the largest of its 32 neighbours. Rows
+/// that 8 bits cannot stand for do not move.
+fn moved(x: &[f64], w: &[f64]) -> f64 {
+    let largest = |block: &[f64]| {
+        block
+            .iter()
+            .fold(0.0f64, |most, x| if *x <= most.abs() && -*x <= most.abs() { most } else { x.abs() })
+    };
+    if x.chunks(32).map(largest).any(|x| x != 0.0 && !(1e-28..=1e28).contains(&x)) {
+        return 0.0;
+    }
+    let blocks = x.chunks(32).zip(w.chunks(32));
+    blocks.map(|(x, w)| largest(x) / 253.9 * w.iter().map(|w| w.abs()).sum::<f64>()).sum()
 }
 
 methods! {

@@ -1,26 +1,38 @@
 //! Products with weights that stay quantised: C (M, N) = A (M, K) Wᵀ, W (N, K) in the blocks of a GGUF file.
 //!
-//! A weight is the f32 number that its block stands for, with the bits of [`Kind::dequantise`]; A is not rounded. Each row of W
-//! is read once and never written out as f32 to memory beyond the caches.
+//! **Weights of whole numbers** (Q4_0 to Q6_K) meet an A that is rounded to 8 bits for the product, 32 neighbours to a scale, as
+//! in ggml: a value moves by at most 1/254 of the largest of the 32. Products are then exact whole numbers; see [`whole`]. Rows
+//! of A with NaN, infinity or a largest value outside of 1e-28 to 1e28 are not rounded: their weights become the f32 numbers of
+//! [`Kind::dequantise`], and all is as for weights that are floats. **Floats** (F32, F16, BF16) meet A as it is.
 //!
-//! **Order of the sums.** Step k of an element adds to sum k mod 32, and the 32 sums are then added by halves: 16 to 16, 8 to 8
-//! and so on. So it is for every M, N and number of threads: a row alone has the bits of the same row in a batch.
+//! W is read once, and never written out to memory beyond the caches.
+//!
+//! **Order of the sums** of floats: step k of an element adds to sum k mod 32, and the 32 sums are then added by halves: 16 to
+//! 16, 8 to 8 and so on. That order, and the one of [`whole`], hold for every M, N and number of threads: a row alone has the
+//! bits of the same row in a batch.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+mod rounded;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod units;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
+mod whole;
+#[cfg(target_arch = "x86_64")]
+mod whole_units;
 
 use std::ops::Range;
 
 use warpsmith_gguf::Kind;
 
 use super::scratch::with_thread_scratch;
-use super::view::{MatMut, MatRef, MatmulError, Out};
+use super::view::{MatMut, MatRef, MatmulError, Out, View};
 use crate::cpu::pool::for_chunks;
+use whole::Rounded;
 
 /// Weights that are read as one: so many sums an element has.
 const UNIT: usize = 32;
@@ -98,29 +110,45 @@ pub fn matmul_quantised(
         return Ok(());
     }
     let out = c.out();
-    let rows = (TASK_WORK / (m * k)).max(1).next_multiple_of(if m > 1 { TILE } else { 1 });
+    // SAFETY: C is ours alone; shapes are checked, and row i is one of A and of C.
+    unsafe {
+        match Rounded::new(&a, w.kind) {
+            None => as_floats(a.view(), m, w, out),
+            Some(rounded) => {
+                rounded.product(w, out);
+                rounded.left.iter().for_each(|&i| as_floats(a.view().at(i, 0), 1, w, out.at(i, 0)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// C = A Wᵀ for `m` rows, with the weights as f32 numbers.
+///
+/// # Safety
+/// C must lie at `out`, and nobody else may see it; A must have m rows, as long as those of W.
+unsafe fn as_floats(a: View<f32>, m: usize, w: Blocks<'_>, out: Out<f32>) {
+    let rows = (TASK_WORK / (m * w.k)).max(1).next_multiple_of(if m > 1 { TILE } else { 1 });
     for_chunks(w.n, rows, |range| {
         let first = range.start;
-        // SAFETY: these columns of C are this task's alone; shapes are checked.
-        unsafe { columns(&a, w.rows(range), out.at(0, first)) };
+        // SAFETY: these columns of C are this task's alone.
+        unsafe { columns(a, m, w.rows(range), out.at(0, first)) };
     });
-    Ok(())
 }
 
 /// All rows of C, in the columns of these rows of W.
 ///
 /// # Safety
-/// The columns must lie in C from `out` on, and nobody else may see them; K must be that of A.
-unsafe fn columns(a: &MatRef<'_, f32>, w: Blocks<'_>, out: Out<f32>) {
-    let (m, _) = a.shape();
+/// As [`as_floats`].
+unsafe fn columns(a: View<f32>, m: usize, w: Blocks<'_>, out: Out<f32>) {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
         // SAFETY: the instruction set was found; the caller's promise.
         return unsafe {
-            match m {
-                1 => avx512::one_row(a.view(), w, out),
+            match (m, w.kind.offset()) {
+                (1, None) => avx512::one_row(a, w, out),
                 _ => in_parts(w, avx512::dequantise, &mut |first, part| {
-                    avx512::rows(a.view(), m, part, out.at(0, first));
+                    avx512::rows(a, m, part, out.at(0, first));
                 }),
             }
         };
@@ -128,7 +156,7 @@ unsafe fn columns(a: &MatRef<'_, f32>, w: Blocks<'_>, out: Out<f32>) {
     // SAFETY: the caller's promise.
     unsafe {
         in_parts(w, portable::dequantise, &mut |first, part| {
-            portable::rows(a.view(), m, part, out.at(0, first));
+            portable::rows(a, m, part, out.at(0, first));
         });
     }
 }

@@ -1,42 +1,36 @@
-//! Products with quantised weights on AVX-512. Of one row of A: weights become numbers in registers, where they are multiplied
+//! Products with weights that are read as f32, on AVX-512. Of one row of A: weights become numbers in registers, where they are multiplied
 //! at once. Of several: rows of W become numbers in the first-level cache, and tiles of 4 by 3 rows read them there.
 
 use std::arch::x86_64::*;
 
 use super::super::avx512::LANES;
 use super::super::view::{Out, View};
-use super::units::{Bf16, F16, F32, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q6K, Q8_0, Units};
-use super::{Blocks, Part, TILE, UNIT};
+use super::units::{Bf16, F16, F32, Units};
+use super::{Blocks, Part, TILE, UNIT, portable};
 use warpsmith_gguf::Kind;
 
 /// Rows of A in a tile.
 const MR: usize = 4;
 
-/// Calls a function that is written for one kind of blocks.
+/// Calls a function that is written for one kind of floats; others are left to `$other`.
 macro_rules! by_kind {
-    ($kind:expr, $function:ident, $arguments:tt) => {
+    ($kind:expr, $function:ident, $arguments:tt, $other:expr) => {
         match $kind {
             Kind::F32 => $function::<F32> $arguments,
             Kind::F16 => $function::<F16> $arguments,
             Kind::Bf16 => $function::<Bf16> $arguments,
-            Kind::Q4_0 => $function::<Q4_0> $arguments,
-            Kind::Q4_1 => $function::<Q4_1> $arguments,
-            Kind::Q5_0 => $function::<Q5_0> $arguments,
-            Kind::Q5_1 => $function::<Q5_1> $arguments,
-            Kind::Q8_0 => $function::<Q8_0> $arguments,
-            Kind::Q4K => $function::<Q4K> $arguments,
-            Kind::Q6K => $function::<Q6K> $arguments,
+            _ => $other,
         }
     };
 }
 
-/// The first row of A times all rows of W.
+/// The first row of A times all rows of W, which must be floats.
 ///
 /// # Safety
 /// AVX-512F; A must have k contiguous numbers, C from `out` on a column for each row of W, which nobody else sees.
 pub(super) unsafe fn one_row(a: View<f32>, w: Blocks<'_>, out: Out<f32>) {
     // SAFETY: the caller's promise.
-    unsafe { by_kind!(w.kind, one_row_of, (a.ptr, w, out.row(0, 0..w.n))) }
+    unsafe { by_kind!(w.kind, one_row_of, (a.ptr, w, out.row(0, 0..w.n)), ()) }
 }
 
 /// The numbers of all rows.
@@ -45,7 +39,7 @@ pub(super) unsafe fn one_row(a: View<f32>, w: Blocks<'_>, out: Out<f32>) {
 /// AVX-512F, and `out` must have a place for each.
 pub(super) unsafe fn dequantise(w: Blocks<'_>, out: *mut f32) {
     // SAFETY: the caller's promise.
-    unsafe { by_kind!(w.kind, dequantise_of, (w, out)) }
+    unsafe { by_kind!(w.kind, dequantise_of, (w, out), portable::dequantise(w, out)) }
 }
 
 /// # Safety
@@ -152,7 +146,7 @@ unsafe fn tile<const M: usize, const N: usize>(a: View<f32>, w: *const f32, k: u
 /// The sum of 32 numbers, added by halves.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn halves([first, second]: [__m512; 2]) -> f32 {
+pub(super) fn halves([first, second]: [__m512; 2]) -> f32 {
     let sixteen = _mm512_add_ps(first, second);
     let upper = _mm512_castsi512_ps(_mm512_shuffle_i64x2::<0b11_10_11_10>(
         _mm512_castps_si512(sixteen),

@@ -3,6 +3,10 @@
 use warpsmith_gguf::Kind;
 
 use super::super::{MatMut, MatRef, MatmulError};
+use super::rounded::{Group, Stored, round};
+#[cfg(target_arch = "x86_64")]
+use super::vnni;
+use super::whole::Rounded;
 use super::{Blocks, Part, matmul_quantised, portable};
 use crate::{Rng, Seed, f16};
 
@@ -52,33 +56,103 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Tiles, what is left over of them, and one row; rows longer than what is kept of W in a pass.
+/// For each weight of a row: its number, and what is at most rounded of it, |scale·whole| + |minimum|.
+fn sizes(kind: Kind, bytes: &[u8], numbers: &[f32]) -> Vec<f64> {
+    let Some(offset) = kind.offset() else { return numbers.iter().map(|w| f64::from(w.abs())).collect() };
+    let units = bytes
+        .chunks_exact(kind.block_bytes())
+        .flat_map(|block| (0..kind.block_len() / 32).map(move |i| kind.unit(block, i)));
+    let of_unit = |unit: warpsmith_gguf::Unit| {
+        (0..32).map(move |j| {
+            let whole = f64::from(i32::from(unit.stored[j]) - offset);
+            (whole * f64::from(unit.scales[j / 16])).abs() + f64::from(unit.least.abs())
+        })
+    };
+    units.flat_map(of_unit).collect()
+}
+
+/// Tiles, what is left over of them, and one row; rows longer than what is kept of W in a pass; groups that are not whole.
 #[test]
 fn every_kind_has_the_sums_of_its_numbers() {
     for kind in Kind::ALL {
         let k = if kind.block_len() == 256 { 512 } else { 544 };
-        for (m, n, k) in [(1, 7, k), (9, 11, k), (4, 1, k), (2, 4, 7 * 1024)] {
+        for (m, n, k) in
+            [(1, 7, k), (9, 11, k), (4, 1, k), (2, 4, 7 * 1024), (7, 3, kind.block_len().max(32))]
+        {
             let (bytes, numbers) = weights(kind, n, k);
+            let sizes = sizes(kind, &bytes, &numbers);
             let x = Rng::new(Seed(3)).normal(m * k);
             let y = product(kind, &x, &bytes, (m, n, k));
             for (i, y) in y.iter().enumerate() {
-                let terms = || {
-                    let (x, w) = (&x[i / n * k..][..k], &numbers[i % n * k..][..k]);
-                    x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w))
-                };
-                let (truth, size) = (terms().sum::<f64>(), terms().map(f64::abs).sum::<f64>());
-                // k/32 multiply-adds in each of 32 sums, then five additions, each rounded to 2⁻²⁴ of what is there.
-                let bound = (2 * k / 32 + 5) as f64 * 2f64.powi(-24) * size;
+                let (x, w, sizes) =
+                    (&x[i / n * k..][..k], &numbers[i % n * k..][..k], &sizes[i % n * k..][..k]);
+                let truth: f64 = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+                // k/32 multiply-adds in each of 32 sums, five additions, and those of scales; each rounded to 2⁻²⁴.
+                let roundings = (2 * k / 32 + 10) as f64 * 2f64.powi(-24);
+                let size: f64 = x.iter().zip(sizes).map(|(x, w)| f64::from(x.abs()) * w).sum();
+                // Half a step of 1/127 for each value, where A is rounded.
+                let moved: f64 = x
+                    .chunks(32)
+                    .zip(w.chunks(32))
+                    .map(|(x, w)| {
+                        let largest = x.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+                        f64::from(largest) / 253.9 * w.iter().map(|w| f64::from(w.abs())).sum::<f64>()
+                    })
+                    .sum();
+                let bound = roundings * size + if kind.offset().is_some() { moved } else { 0.0 };
                 assert!((f64::from(*y) - truth).abs() <= bound, "{kind:?} {m} {n} {k}: {y}, not {truth}");
             }
         }
     }
 }
 
+/// Values that are multiples of a 127th of the largest are not moved by rounding: what is left is the rounding of sums.
+#[test]
+fn whole_numbers_meet_whole_numbers_exactly() {
+    for kind in Kind::ALL {
+        let (m, n, k) = (7, 5, kind.block_len().max(32) * 3);
+        let (bytes, numbers) = weights(kind, n, k);
+        let sizes = sizes(kind, &bytes, &numbers);
+        let mut x: Vec<f32> =
+            Rng::new(Seed(6)).uniform(m * k).iter().map(|u| (u * 253.0).floor() - 126.0).collect();
+        x.chunks_mut(32).for_each(|block| block[17] = -127.0);
+        for (i, y) in product(kind, &x, &bytes, (m, n, k)).iter().enumerate() {
+            let (x, w, sizes) = (&x[i / n * k..][..k], &numbers[i % n * k..][..k], &sizes[i % n * k..][..k]);
+            let truth: f64 = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+            let size: f64 = x.iter().zip(sizes).map(|(x, w)| f64::from(x.abs()) * w).sum();
+            let bound = (2 * k / 32 + 10) as f64 * 2f64.powi(-24) * size;
+            assert!((f64::from(*y) - truth).abs() <= bound, "{kind:?} {i}: {y}, not {truth}");
+        }
+    }
+}
+
+/// A row that 8 bits cannot stand for has the bits of weights that were made f32, beside rows that are rounded.
+#[test]
+fn rows_out_of_range_are_not_rounded() {
+    for (kind, odd) in [Kind::Q4_0, Kind::Q4K, Kind::Q6K].into_iter().zip([f32::NAN, f32::INFINITY, 1e-30]) {
+        let (m, n, k) = (8, 5, 512);
+        let (bytes, numbers) = weights(kind, n, k);
+        let mut x = Rng::new(Seed(7)).normal(m * k);
+        x[3 * k..4 * k].fill(0.0);
+        x[3 * k + 40] = odd;
+        let whole = product(kind, &x, &bytes, (m, n, k));
+        let floats: Vec<u8> = numbers.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let exact = product(Kind::F32, &x[3 * k..4 * k], &floats, (1, n, k));
+        assert!(odd.is_nan() || exact.iter().any(|y| *y != 0.0), "{exact:?}");
+        let bits_or_nan =
+            |y: &[f32]| y.iter().map(|y| if y.is_nan() { 1 } else { y.to_bits() }).collect::<Vec<u32>>();
+        assert_eq!(bits_or_nan(&whole[3 * n..4 * n]), bits_or_nan(&exact), "{kind:?} {odd}");
+        let alone = product(kind, &x[4 * k..5 * k], &bytes, (1, n, k));
+        assert_eq!(bits(&whole[4 * n..5 * n]), bits(&alone), "{kind:?}");
+    }
+}
+
 #[test]
 fn a_row_alone_has_the_bits_of_the_row_in_a_batch_and_of_any_processor_that_fuses() {
-    for kind in Kind::ALL {
-        let (m, n, k) = (6, 13, 768);
+    for (kind, k) in
+        Kind::ALL.into_iter().flat_map(|kind| [(kind, 768), (kind, kind.block_len().max(32) * 7)])
+    {
+        let (m, n) = (8, 13);
         let (bytes, numbers) = weights(kind, n, k);
         let x = Rng::new(Seed(4)).normal(m * k);
         let together = product(kind, &x, &bytes, (m, n, k));
@@ -89,9 +163,16 @@ fn a_row_alone_has_the_bits_of_the_row_in_a_batch_and_of_any_processor_that_fuse
         if super::super::fused() {
             let mut y = vec![0.0; m * n];
             let a = MatRef::row_major(&x, m, k).unwrap();
-            let part = Part { numbers: numbers.as_ptr(), rows: n, k };
+            let out = MatMut::row_major(&mut y, m, n).unwrap().out();
             // SAFETY: A is (m, k), W (n, k) and C (m, n).
-            unsafe { portable::rows(a.view(), m, part, MatMut::row_major(&mut y, m, n).unwrap().out()) };
+            unsafe {
+                match Rounded::new(&a, kind) {
+                    Some(rounded) => rounded.product_anywhere(Blocks::new(kind, &bytes, n, k).unwrap(), out),
+                    None => {
+                        portable::rows(a.view(), m, Part { numbers: numbers.as_ptr(), rows: n, k }, out);
+                    }
+                }
+            }
             assert_eq!(bits(&y), bits(&together), "{kind:?}");
         }
     }
@@ -125,4 +206,34 @@ fn what_does_not_fit_is_refused_and_nothing_is_a_product_too() {
     run(0, 32, 1).unwrap();
     assert!(matches!(run(2, 16, 1), Err(MatmulError::Shape { what: "quantised weights", .. })));
     assert!(matches!(run(1, 32, 2), Err(MatmulError::Shape { what: "strides of A", .. })));
+}
+
+/// Ties, the largest value itself, zeros, a group that is not whole.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn rows_are_rounded_to_the_same_bits_everywhere() {
+    if !vnni::available() {
+        return eprintln!("left out: no AVX-512 with VNNI here");
+    }
+    let mut row = Rng::new(Seed(8)).normal(9 * 32);
+    row[..32].iter_mut().enumerate().for_each(|(i, x)| *x = i as f32 - 15.5);
+    row[0] = 127.0;
+    row[64..96].fill(0.0);
+    for (offset, in_halves) in [(0, false), (8, false), (128, false), (32, true)] {
+        let stored = Stored { offset, in_halves };
+        let (mut plain, mut quick) = (vec![Group::ZERO; 3], vec![Group::ZERO; 3]);
+        // SAFETY: the instructions were found.
+        assert!(round(&row, stored, &mut plain) && unsafe { vnni::round(&row, stored, &mut quick) });
+        assert_eq!(plain, quick, "{offset}");
+        assert_eq!((plain[0].values[0][1], plain[0].values[0][2], plain[0].values[0][0]), (-14, -14, 127));
+    }
+    for odd in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2e28, 1e-40] {
+        let mut row = [if odd < 1.0 { 0.0 } else { 1.0 }; 64];
+        row[50] = odd;
+        let stored = Stored { offset: 8, in_halves: false };
+        let mut groups = vec![Group::ZERO; 1];
+        // SAFETY: the instructions were found.
+        let quick = unsafe { vnni::round(&row, stored, &mut groups) };
+        assert!(!quick && !round(&row, stored, &mut groups), "{odd}");
+    }
 }

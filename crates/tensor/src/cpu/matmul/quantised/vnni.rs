@@ -1,0 +1,189 @@
+//! Products of whole numbers on AVX-512 with VNNI, whose `vpdpbusd` multiplies 64 bytes without a sign by 64 with one, and adds
+//! them up by fours. 128 weights are unpacked in registers, and multiplied there with some rows of A.
+
+use std::arch::x86_64::*;
+
+use super::avx512::halves;
+use super::rounded::{Group, Stored, TOGETHER, steps};
+use super::whole::Rounded;
+use super::whole_units::{Packed, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q6K, Q8_0};
+use super::{Blocks, UNIT};
+use crate::cpu::matmul::view::Out;
+use warpsmith_gguf::Kind;
+
+/// Rows of A that pass by unpacked weights.
+const MR: usize = 6;
+/// Bytes of weights that are fetched ahead for one row of A: the processor itself stops at the end of a page.
+const AHEAD: usize = 2048;
+
+/// Whether this processor has the instructions.
+pub(super) fn available() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && std::arch::is_x86_feature_detected!("avx512vnni")
+}
+
+/// As [`round`](super::rounded::round), with its bits.
+///
+/// # Safety
+/// The processor must be [`available`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) unsafe fn round(row: &[f32], stored: Stored, groups: &mut [Group]) -> bool {
+    let mut within = true;
+    for (row, group) in row.chunks(TOGETHER * UNIT).zip(groups) {
+        for (b, block) in row.as_chunks::<UNIT>().0.iter().enumerate() {
+            // SAFETY: two registers of values; a group has room for four blocks.
+            unsafe {
+                let x = [_mm512_loadu_ps(block.as_ptr()), _mm512_loadu_ps(block.as_ptr().add(16))];
+                // NaN is the larger of two as a whole number, and so is infinity.
+                let sizes = x.map(
+                    #[inline(always)]
+                    |x| _mm512_castps_si512(_mm512_abs_ps(x)),
+                );
+                let largest = f32::from_bits(_mm512_reduce_max_epu32(_mm512_max_epu32(sizes[0], sizes[1])));
+                let Some((step, inverse)) = steps(largest) else {
+                    within = false;
+                    continue;
+                };
+                let bytes = x.map(
+                    #[inline(always)]
+                    |x| _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse)))),
+                );
+                let [first, second] = bytes.map(
+                    #[inline(always)]
+                    |x| _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), x),
+                );
+                let (both, offset) = (_mm_add_epi32(first, second), _mm_set1_epi32(-stored.offset));
+                let begin = if stored.in_halves { [first, second] } else { [both, _mm_setzero_si128()] };
+                for half in 0..2 {
+                    _mm_store_si128(group.values[half].as_mut_ptr().add(16 * b).cast(), bytes[half]);
+                    let begin = _mm_mullo_epi32(begin[half], offset);
+                    _mm_store_si128(group.begin[half].as_mut_ptr().add(4 * b).cast(), begin);
+                }
+                let step = _mm_set1_ps(step);
+                _mm_store_ps(group.scale.as_mut_ptr().add(4 * b), step);
+                _mm_store_ps(group.total.as_mut_ptr().add(4 * b), _mm_mul_ps(step, _mm_cvtepi32_ps(both)));
+            }
+        }
+    }
+    within
+}
+
+/// As [`Rounded::product`], on this thread.
+///
+/// # Safety
+/// As there, and the processor must be [`available`].
+pub(super) unsafe fn product(a: &Rounded, w: Blocks<'_>, out: Out<f32>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match w.kind {
+            // Not of whole numbers: `Rounded` is not made for them.
+            Kind::F32 | Kind::F16 | Kind::Bf16 => {}
+            Kind::Q4_0 => product_of::<Q4_0>(a, w, out),
+            Kind::Q4_1 => product_of::<Q4_1>(a, w, out),
+            Kind::Q5_0 => product_of::<Q5_0>(a, w, out),
+            Kind::Q5_1 => product_of::<Q5_1>(a, w, out),
+            Kind::Q8_0 => product_of::<Q8_0>(a, w, out),
+            Kind::Q4K => product_of::<Q4K>(a, w, out),
+            Kind::Q6K => product_of::<Q6K>(a, w, out),
+        }
+    }
+}
+
+/// # Safety
+/// As [`product`].
+unsafe fn product_of<P: Packed>(a: &Rounded, w: Blocks<'_>, out: Out<f32>) {
+    let rows: Vec<&[Group]> = a.rows().collect();
+    let (some, left) = rows.as_chunks::<MR>();
+    // SAFETY: rows of C for the rows of A.
+    unsafe {
+        for (i, x) in some.iter().enumerate() {
+            few_rows::<P, MR>(x, w, out.at(MR * i, 0));
+        }
+        for (i, &x) in left.iter().enumerate() {
+            few_rows::<P, 1>(&[x], w, out.at(rows.len() - left.len() + i, 0));
+        }
+    }
+}
+
+/// M rows of A times all rows of W.
+///
+/// # Safety
+/// As [`product`], with M rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn few_rows<P: Packed, const M: usize>(x: &[&[Group]; M], w: Blocks<'_>, out: Out<f32>) {
+    let (blocks, width) = (w.k / UNIT, Blocks::row_bytes(w.kind, w.k));
+    for (n, row) in w.bytes.chunks_exact(width).enumerate() {
+        let mut sums = [[_mm512_setzero_ps(); 2]; M];
+        if M == 1 {
+            for line in (0..width).step_by(64) {
+                // What lies beyond the weights is not read.
+                _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(AHEAD + line).cast());
+            }
+        }
+        // SAFETY: a row has so many blocks, those of A too; `out` has a row for each of A and a column for each of W.
+        unsafe {
+            for g in 0..blocks / 4 {
+                add_group::<P, M>(x, row.as_ptr(), g, 4, &mut sums);
+            }
+            if !blocks.is_multiple_of(4) {
+                add_group::<P, M>(x, row.as_ptr(), blocks / 4, blocks % 4, &mut sums);
+            }
+            for i in 0..M {
+                *out.at(i, n).ptr = halves(sums[i]);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `row` must have group `g` with so many blocks, and each of `x` a group `g`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn add_group<P: Packed, const M: usize>(
+    x: &[&[Group]; M],
+    row: *const u8,
+    g: usize,
+    blocks: usize,
+    sums: &mut [[__m512; 2]; M],
+) {
+    // SAFETY: the caller's promise.
+    let w = unsafe { P::group(row, g, blocks) };
+    for i in 0..M {
+        // SAFETY: the caller's promise.
+        let x = unsafe { x[i].get_unchecked(g) };
+        let values = [whole(&x.values[0]), whole(&x.values[1])];
+        let scale = floats(&x.scale);
+        let sum = _mm512_dpbusd_epi32(whole(&x.begin[0]), w.stored[0], values[0]);
+        if P::HALF_SCALES {
+            let other = _mm512_dpbusd_epi32(whole(&x.begin[1]), w.stored[1], values[1]);
+            let scales = [_mm512_mul_ps(w.scales[0], scale), _mm512_mul_ps(w.scales[1], scale)];
+            sums[i][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales[0], sums[i][0]);
+            sums[i][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(other), scales[1], sums[i][1]);
+        } else {
+            let sum = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(sum, w.stored[1], values[1]));
+            sums[i][0] = _mm512_fmadd_ps(sum, _mm512_mul_ps(w.scales[0], scale), sums[i][0]);
+        }
+        if P::LEAST {
+            sums[i][1] = _mm512_fmadd_ps(w.least, floats(&x.total), sums[i][1]);
+        }
+    }
+}
+
+/// 64 bytes of whole numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn whole<T: bytemuck::Pod, const N: usize>(numbers: &[T; N]) -> __m512i {
+    const { assert!(size_of::<[T; N]>() == 64) };
+    // SAFETY: so many bytes are there.
+    unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) }
+}
+
+/// 16 numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn floats(numbers: &[f32; 16]) -> __m512 {
+    // SAFETY: they are there.
+    unsafe { _mm512_loadu_ps(numbers.as_ptr()) }
+}
