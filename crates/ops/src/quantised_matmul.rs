@@ -3,8 +3,8 @@
 //! Derivative: refused. Weights in blocks are not trained, and nobody asks for a gradient with respect to x alone yet.
 //! Shapes: `(…, K)`, W as bytes `(N, R)` of u8 → `(…, N)`; R bytes are a row of K weights, whole blocks and a multiple of 32.
 //! Numerics: weights that are floats (F32, F16, BF16) meet x as it is, in f32 sums. For weights that are whole numbers with
-//! scales, x is rounded to 8 bits for the product, each 32 neighbours by their largest (ggml's Q8_1): a value moves by at most
-//! 1/254 of it. See [`warpsmith_tensor::cpu::matmul::matmul_quantised`].
+//! scales, x is rounded to 15 bits for the product, each 32 neighbours by their largest: a value moves by at most 1/32638 of it.
+//! See [`warpsmith_tensor::cpu::matmul::matmul_quantised`].
 //! There is no CUDA kernel yet: models on a GPU hold these weights as f32.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_single};
@@ -124,8 +124,8 @@ fn sizes(kind: Kind, bytes: &Array, numbers: &[f64]) -> Vec<f64> {
     sizes
 }
 
-/// By how much a product may move when each value moves by half a step of 1/127 of the largest of its 32 neighbours. Rows
-/// that 8 bits cannot stand for do not move.
+/// By how much a product may move when each value moves by half a step of 1/16319 of the largest of its 32 neighbours. Rows
+/// that cannot be rounded do not move.
 fn moved(x: &[f64], w: &[f64]) -> f64 {
     let largest = |block: &[f64]| {
         block
@@ -136,7 +136,7 @@ fn moved(x: &[f64], w: &[f64]) -> f64 {
         return 0.0;
     }
     let blocks = x.chunks(32).zip(w.chunks(32));
-    blocks.map(|(x, w)| largest(x) / 253.9 * w.iter().map(|w| w.abs()).sum::<f64>()).sum()
+    blocks.map(|(x, w)| largest(x) / 32630.0 * w.iter().map(|w| w.abs()).sum::<f64>()).sum()
 }
 
 methods! {

@@ -1,7 +1,7 @@
 //! Products with weights that stay quantised: C (M, N) = A (M, K) Wᵀ, W (N, K) in the blocks of a GGUF file.
 //!
-//! **Weights of whole numbers** (Q4_0 to Q6_K) meet an A that is rounded to 8 bits for the product, 32 neighbours to a scale, as
-//! in ggml: a value moves by at most 1/254 of the largest of the 32. Products are then exact whole numbers; see [`whole`]. Rows
+//! **Weights of whole numbers** (Q4_0 to Q6_K) meet an A that is rounded to 15 bits for the product, 32 neighbours to a scale: a
+//! value moves by at most 1/32638 of the largest of the 32. Products are then exact whole numbers; see [`whole`]. Rows
 //! of A with NaN, infinity or a largest value outside of 1e-28 to 1e28 are not rounded: their weights become the f32 numbers of
 //! [`Kind::dequantise`], and all is as for weights that are floats. **Floats** (F32, F16, BF16) meet A as it is.
 //!

@@ -1,7 +1,9 @@
-//! Rows of A in 8 bits, for products with whole-number weights: x ≈ q·amax/127 for each 32 neighbours, |q| <= 127.
+//! Rows of A as whole numbers of 15 bits, for products with whole-number weights: x ≈ q·amax/16319 for each 32 neighbours, and
+//! q = 128·coarse + fine, two bytes with a sign.
 //!
-//! ggml rounds the left operand so (its kind Q8_1), and so do all who run GGUF models on processors. A value moves by at most
-//! half a step, amax/254.
+//! ggml rounds its left operand to 8 bits (its kind Q8_1). That moves the logits of a small model by whole units, and what it
+//! answers with them; a second byte costs little where the weights have to come from memory. A value moves by at most half a
+//! step, amax/32638.
 
 use super::UNIT;
 use crate::cpu::dispatch;
@@ -14,17 +16,22 @@ pub(super) const SUMS: usize = 4 * TOGETHER;
 /// leave the range of f32 although those of the values do not.
 const RANGE: std::ops::RangeInclusive<f32> = 1e-28..=1e28;
 
+/// Steps of the largest of 32 neighbours: 128·127 + 63.
+const STEPS: f32 = 16319.0;
+
 /// 128 values of a row of A, those of absent blocks zero. Sum 4·b + j is of block b and its values 4·j to 4·j + 3 and
 /// 16 + 4·j to 19 + 4·j.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub(super) struct Group {
-    /// The first 16 of each block, and the other 16.
-    pub(super) values: [[i8; 16 * TOGETHER]; 2],
+    /// The first 16 of each block, and the other 16, in units of 128 steps.
+    pub(super) coarse: [[i8; 16 * TOGETHER]; 2],
+    /// What is left of them, -64 to 63 steps.
+    pub(super) fine: [[i8; 16 * TOGETHER]; 2],
     /// What the sums begin with: minus their values times the offset of the weights. Where halves of a block have one sum,
     /// all of it is in the first.
     pub(super) begin: [[i32; SUMS]; 2],
-    /// amax/127 of the block of each sum.
+    /// The step in the block of each sum.
     pub(super) scale: [f32; SUMS],
     /// The values of each sum, added up: what a minimum of the weights is multiplied by.
     pub(super) total: [f32; SUMS],
@@ -32,7 +39,8 @@ pub(super) struct Group {
 
 impl Group {
     pub(super) const ZERO: Self = Self {
-        values: [[0; 16 * TOGETHER]; 2],
+        coarse: [[0; 16 * TOGETHER]; 2],
+        fine: [[0; 16 * TOGETHER]; 2],
         begin: [[0; SUMS]; 2],
         scale: [0.0; SUMS],
         total: [0.0; SUMS],
@@ -53,7 +61,7 @@ pub(super) struct Stored {
 pub(super) fn steps(largest: f32) -> Option<(f32, f32)> {
     match largest == 0.0 {
         true => Some((0.0, 0.0)),
-        false => RANGE.contains(&largest).then(|| (largest / 127.0, 127.0 / largest)),
+        false => RANGE.contains(&largest).then(|| (largest / STEPS, STEPS / largest)),
     }
 }
 
@@ -87,7 +95,9 @@ fn round_block(block: &[f32], stored: Stored, b: usize, group: &mut Group) -> bo
     }
     for half in 0..2 {
         for i in 0..16 {
-            group.values[half][16 * b + i] = whole[16 * half + i] as i8;
+            let coarse = (whole[16 * half + i] + 64) >> 7;
+            group.coarse[half][16 * b + i] = coarse as i8;
+            group.fine[half][16 * b + i] = (whole[16 * half + i] - (coarse << 7)) as i8;
         }
     }
     for j in 0..4 {

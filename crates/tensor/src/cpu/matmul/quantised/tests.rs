@@ -90,13 +90,13 @@ fn every_kind_has_the_sums_of_its_numbers() {
                 // k/32 multiply-adds in each of 32 sums, five additions, and those of scales; each rounded to 2⁻²⁴.
                 let roundings = (2 * k / 32 + 10) as f64 * 2f64.powi(-24);
                 let size: f64 = x.iter().zip(sizes).map(|(x, w)| f64::from(x.abs()) * w).sum();
-                // Half a step of 1/127 for each value, where A is rounded.
+                // Half a step of 1/16319 for each value, where A is rounded.
                 let moved: f64 = x
                     .chunks(32)
                     .zip(w.chunks(32))
                     .map(|(x, w)| {
                         let largest = x.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-                        f64::from(largest) / 253.9 * w.iter().map(|w| f64::from(w.abs())).sum::<f64>()
+                        f64::from(largest) / 32630.0 * w.iter().map(|w| f64::from(w.abs())).sum::<f64>()
                     })
                     .sum();
                 let bound = roundings * size + if kind.offset().is_some() { moved } else { 0.0 };
@@ -106,7 +106,7 @@ fn every_kind_has_the_sums_of_its_numbers() {
     }
 }
 
-/// Values that are multiples of a 127th of the largest are not moved by rounding: what is left is the rounding of sums.
+/// Values that are multiples of a 16319th of the largest are not moved by rounding: what is left is the rounding of sums.
 #[test]
 fn whole_numbers_meet_whole_numbers_exactly() {
     for kind in Kind::ALL {
@@ -114,8 +114,8 @@ fn whole_numbers_meet_whole_numbers_exactly() {
         let (bytes, numbers) = weights(kind, n, k);
         let sizes = sizes(kind, &bytes, &numbers);
         let mut x: Vec<f32> =
-            Rng::new(Seed(6)).uniform(m * k).iter().map(|u| (u * 253.0).floor() - 126.0).collect();
-        x.chunks_mut(32).for_each(|block| block[17] = -127.0);
+            Rng::new(Seed(6)).uniform(m * k).iter().map(|u| (u * 32637.0).floor() - 16318.0).collect();
+        x.chunks_mut(32).for_each(|block| block[17] = -16319.0);
         for (i, y) in product(kind, &x, &bytes, (m, n, k)).iter().enumerate() {
             let (x, w, sizes) = (&x[i / n * k..][..k], &numbers[i % n * k..][..k], &sizes[i % n * k..][..k]);
             let truth: f64 = x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
@@ -126,7 +126,7 @@ fn whole_numbers_meet_whole_numbers_exactly() {
     }
 }
 
-/// A row that 8 bits cannot stand for has the bits of weights that were made f32, beside rows that are rounded.
+/// A row that cannot be rounded has the bits of weights that were made f32, beside rows that are rounded.
 #[test]
 fn rows_out_of_range_are_not_rounded() {
     for (kind, odd) in [Kind::Q4_0, Kind::Q4K, Kind::Q6K].into_iter().zip([f32::NAN, f32::INFINITY, 1e-30]) {
@@ -217,7 +217,7 @@ fn rows_are_rounded_to_the_same_bits_everywhere() {
     }
     let mut row = Rng::new(Seed(8)).normal(9 * 32);
     row[..32].iter_mut().enumerate().for_each(|(i, x)| *x = i as f32 - 15.5);
-    row[0] = 127.0;
+    row[0] = 16319.0;
     row[64..96].fill(0.0);
     for (offset, in_halves) in [(0, false), (8, false), (128, false), (32, true)] {
         let stored = Stored { offset, in_halves };
@@ -225,7 +225,9 @@ fn rows_are_rounded_to_the_same_bits_everywhere() {
         // SAFETY: the instructions were found.
         assert!(round(&row, stored, &mut plain) && unsafe { vnni::round(&row, stored, &mut quick) });
         assert_eq!(plain, quick, "{offset}");
-        assert_eq!((plain[0].values[0][1], plain[0].values[0][2], plain[0].values[0][0]), (-14, -14, 127));
+        // 127·128 + 63; -14.5 and -13.5 are ties and go to -14.
+        let [coarse, fine] = [plain[0].coarse[0], plain[0].fine[0]];
+        assert_eq!((coarse[..3].to_vec(), fine[..3].to_vec()), (vec![127, 0, 0], vec![63, -14, -14]));
     }
     for odd in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2e28, 1e-40] {
         let mut row = [if odd < 1.0 { 0.0 } else { 1.0 }; 64];

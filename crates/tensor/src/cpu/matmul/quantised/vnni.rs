@@ -1,5 +1,5 @@
 //! Products of whole numbers on AVX-512 with VNNI, whose `vpdpbusd` multiplies 64 bytes without a sign by 64 with one, and adds
-//! them up by fours. 128 weights are unpacked in registers, and multiplied there with some rows of A.
+//! them up by fours: once for each byte of A. 128 weights are unpacked in registers, and multiplied there with some rows of A.
 
 use std::arch::x86_64::*;
 
@@ -46,18 +46,23 @@ pub(super) unsafe fn round(row: &[f32], stored: Stored, groups: &mut [Group]) ->
                     within = false;
                     continue;
                 };
-                let bytes = x.map(
+                let whole = x.map(
                     #[inline(always)]
-                    |x| _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse)))),
+                    |x| _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse))),
                 );
-                let [first, second] = bytes.map(
-                    #[inline(always)]
-                    |x| _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), x),
-                );
+                let [mut first, mut second] = [_mm_setzero_si128(); 2];
+                for (half, total) in [(0, &mut first), (1, &mut second)] {
+                    let coarse = _mm512_srai_epi32::<7>(_mm512_add_epi32(whole[half], _mm512_set1_epi32(64)));
+                    let fine = _mm512_sub_epi32(whole[half], _mm512_slli_epi32::<7>(coarse));
+                    let [coarse, fine] = [_mm512_cvtepi32_epi8(coarse), _mm512_cvtepi32_epi8(fine)];
+                    _mm_store_si128(group.coarse[half].as_mut_ptr().add(16 * b).cast(), coarse);
+                    _mm_store_si128(group.fine[half].as_mut_ptr().add(16 * b).cast(), fine);
+                    let fours = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), coarse);
+                    *total = _mm_dpbusd_epi32(_mm_slli_epi32::<7>(fours), _mm_set1_epi8(1), fine);
+                }
                 let (both, offset) = (_mm_add_epi32(first, second), _mm_set1_epi32(-stored.offset));
                 let begin = if stored.in_halves { [first, second] } else { [both, _mm_setzero_si128()] };
                 for half in 0..2 {
-                    _mm_store_si128(group.values[half].as_mut_ptr().add(16 * b).cast(), bytes[half]);
                     let begin = _mm_mullo_epi32(begin[half], offset);
                     _mm_store_si128(group.begin[half].as_mut_ptr().add(4 * b).cast(), begin);
                 }
@@ -153,16 +158,28 @@ unsafe fn add_group<P: Packed, const M: usize>(
     for i in 0..M {
         // SAFETY: the caller's promise.
         let x = unsafe { x[i].get_unchecked(g) };
-        let values = [whole(&x.values[0]), whole(&x.values[1])];
         let scale = floats(&x.scale);
-        let sum = _mm512_dpbusd_epi32(whole(&x.begin[0]), w.stored[0], values[0]);
         if P::HALF_SCALES {
-            let other = _mm512_dpbusd_epi32(whole(&x.begin[1]), w.stored[1], values[1]);
-            let scales = [_mm512_mul_ps(w.scales[0], scale), _mm512_mul_ps(w.scales[1], scale)];
-            sums[i][0] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales[0], sums[i][0]);
-            sums[i][1] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(other), scales[1], sums[i][1]);
+            let products = [0, 1].map(
+                #[inline(always)]
+                |half| {
+                    let coarse =
+                        _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.stored[half], whole(&x.coarse[half]));
+                    let fine =
+                        _mm512_dpbusd_epi32(whole(&x.begin[half]), w.stored[half], whole(&x.fine[half]));
+                    _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<7>(coarse), fine))
+                },
+            );
+            for half in 0..2 {
+                let scale = _mm512_mul_ps(w.scales[half], scale);
+                sums[i][half] = _mm512_fmadd_ps(products[half], scale, sums[i][half]);
+            }
         } else {
-            let sum = _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(sum, w.stored[1], values[1]));
+            let coarse = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.stored[0], whole(&x.coarse[0]));
+            let coarse = _mm512_dpbusd_epi32(coarse, w.stored[1], whole(&x.coarse[1]));
+            let fine = _mm512_dpbusd_epi32(whole(&x.begin[0]), w.stored[0], whole(&x.fine[0]));
+            let fine = _mm512_dpbusd_epi32(fine, w.stored[1], whole(&x.fine[1]));
+            let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<7>(coarse), fine));
             sums[i][0] = _mm512_fmadd_ps(sum, _mm512_mul_ps(w.scales[0], scale), sums[i][0]);
         }
         if P::LEAST {

@@ -1,4 +1,4 @@
-//! Products with weights that are whole numbers with scales: A [rounded](super::rounded) to 8 bits, 8 products (4 where half a
+//! Products with weights that are whole numbers with scales: A [rounded](super::rounded) to 15 bits, 8 products (4 where half a
 //! block has a scale of its own) added up as whole numbers, exactly, and these sums in f32.
 //!
 //! An element of C has 16 chains of f32 sums, and 16 more. Group after group of four blocks, the whole sum s goes to chain s
@@ -115,8 +115,8 @@ fn dot<const FUSED: bool>(kind: Kind, x: &[Group], units: &[Unit]) -> f32 {
             let mut whole = [x.begin[0][s], x.begin[1][s]];
             for half in 0..2 {
                 for j in 0..4 {
-                    whole[half] += i32::from(unit.stored[16 * half + s % 4 * 4 + j])
-                        * i32::from(x.values[half][4 * s + j]);
+                    let q = 128 * i32::from(x.coarse[half][4 * s + j]) + i32::from(x.fine[half][4 * s + j]);
+                    whole[half] += i32::from(unit.stored[16 * half + s % 4 * 4 + j]) * q;
                 }
             }
             if kind.has_half_scales() {
