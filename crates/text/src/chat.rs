@@ -10,6 +10,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, context};
 use serde_json::Value;
 
+use crate::settings::content;
 use crate::{Error, Result, Tokenizer};
 
 /// Steps of a template: those in use need some hundred for each message.
@@ -62,22 +63,47 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] if the file is no JSON, or its template is none.
     pub fn from_tokenizer_config(bytes: &[u8]) -> Result<Option<Self>> {
-        let config: Value = serde_json::from_slice(bytes)
-            .map_err(|e| Error::ChatTemplate { reason: format!("tokenizer_config.json: {e}") })?;
+        Self::of_folder(Some(bytes), None)
+    }
+
+    /// The template of a model folder, if it has one, from the bytes of its `tokenizer_config.json` and of its
+    /// `chat_template.jinja`: the latter is taken where both have one.
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`] if the first is no JSON, the second no UTF-8, or the template is none.
+    pub fn of_folder(config: Option<&[u8]>, jinja: Option<&[u8]>) -> Result<Option<Self>> {
+        let problem = |reason: String| Error::ChatTemplate { reason };
+        let config: Value = match config {
+            None => Value::Null,
+            Some(bytes) => {
+                serde_json::from_slice(bytes).map_err(|e| problem(format!("tokenizer_config.json: {e}")))?
+            }
+        };
         let named = |list: &Vec<Value>| {
             list.iter().find(|one| one["name"] == "default").map(|one| one["template"].clone())
         };
-        let source = match &config["chat_template"] {
-            Value::Array(list) => named(list),
-            other => Some(other.clone()),
+        let source = match (jinja, &config["chat_template"]) {
+            (Some(bytes), _) => {
+                let text = std::str::from_utf8(bytes);
+                let text = text.map_err(|e| problem(format!("chat_template.jinja is no UTF-8: {e}")))?;
+                Some(Value::String(text.into()))
+            }
+            (None, Value::Array(list)) => named(list),
+            (None, other) => Some(other.clone()),
         };
         let Some(Value::String(source)) = source else { return Ok(None) };
-        // A token is a text, or an object that holds it.
-        let token = |name: &str| {
-            let token = &config[name];
-            token.as_str().or_else(|| token["content"].as_str()).unwrap_or_default().to_string()
-        };
+        let token = |name: &str| content(&config[name]).unwrap_or_default();
         Self::new(source, token("bos_token"), token("eos_token")).map(Some)
+    }
+
+    /// The Jinja template.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The texts of the tokens that begin and end a text, empty if there are none.
+    pub fn edges(&self) -> (&str, &str) {
+        (&self.bos, &self.eos)
     }
 
     fn environment(&self) -> Result<Environment<'_>> {
@@ -272,5 +298,12 @@ mod tests {
         assert_eq!(read(list), Some(ChatTemplate::new("d", "", "").unwrap()));
         assert_eq!(read("{}"), None);
         assert!(ChatTemplate::from_tokenizer_config(b"{").is_err());
+        let both = ChatTemplate::of_folder(Some(text.as_bytes()), Some(b"y")).unwrap();
+        assert_eq!(both, Some(ChatTemplate::new("y", "<b>", "<e>").unwrap()));
+        assert_eq!(
+            ChatTemplate::of_folder(None, Some(b"y")).unwrap(),
+            Some(ChatTemplate::new("y", "", "").unwrap())
+        );
+        assert!(ChatTemplate::of_folder(None, Some(b"\xFF")).is_err());
     }
 }

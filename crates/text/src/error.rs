@@ -98,8 +98,8 @@ pub enum Error {
         /// [`Tokenizer::vocab_size`](crate::Tokenizer::vocab_size).
         vocab_size: usize,
     },
-    /// The file is no `tokenizer.json`.
-    #[error("{path} is not a usable tokenizer.json: {reason}")]
+    /// The file holds no tokenizer.
+    #[error("{path} is not a usable tokenizer: {reason}")]
     InvalidTokenizer {
         /// The file.
         path: PathBuf,

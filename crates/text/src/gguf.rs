@@ -2,33 +2,40 @@
 //!
 //! Source: the keys `tokenizer.ggml.*` of llama.cpp's `gguf-py/gguf/constants.py`.
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 use warpsmith_gguf::{Gguf, Value};
 
+use crate::byte_pairs::{BytePairs, halves};
 use crate::json::{added, frame, special};
+use crate::pieces::SPACE;
+use crate::word_piece::{CONTINUES, WordPiece};
+use crate::words::{self, Words};
 use crate::{ChatTemplate, Error, Pieces, Result, Tokenizer};
 
+/// The type of the token for what is not known.
+const UNKNOWN: i64 = 2;
 /// The type of tokens that are never text.
 const CONTROL: i64 = 3;
 /// The type of tokens that a text is cut at before anything else.
 const USER_DEFINED: i64 = 4;
-/// How Llama 3 and Qwen2 cut a text into words; they differ in how many digits make one.
-const WORDS: &str = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|DIGITS| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\
-                     \\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 impl Tokenizer {
-    /// The tokenizer of a GGUF file: SentencePiece of the BPE kind (`llama`), or byte-level BPE (`gpt2`) with one of the ways
-    /// to cut words that are known here.
+    /// The tokenizer of a GGUF file: SentencePiece of the BPE kind (`llama`), byte-level BPE (`gpt2`) with one of the ways to
+    /// cut words that are known here, or WordPiece (`bert`).
     ///
     /// # Errors
-    /// [`Error::InvalidTokenizer`] if a key is missing or of another type, or the kind is not known.
+    /// [`Error::InvalidTokenizer`] if a key is missing or of another type, or the kind or the way is not known.
     pub fn from_gguf(file: &Gguf<'_>) -> Result<Self> {
         let vocabulary = Vocabulary { file };
-        match vocabulary.text("model")? {
-            "llama" => vocabulary.pieces()?.tokenizer(),
-            "gpt2" => Self::from_json(vocabulary.bpe()?.to_string().as_bytes()),
-            other => Err(invalid(format!("the kind `{other}` is not known; llama and gpt2 are"))),
-        }
+        let json = match vocabulary.text("model")? {
+            "llama" => return vocabulary.pieces()?.tokenizer(),
+            "gpt2" => vocabulary.bpe()?.into_json(),
+            "bert" => vocabulary.word_piece()?.into_json(),
+            other => {
+                return Err(invalid(format!("the kind `{other}` is not known; llama, gpt2 and bert are")));
+            }
+        };
+        Self::from_json(json.map_err(invalid)?.to_string().as_bytes())
     }
 }
 
@@ -83,100 +90,100 @@ impl<'a> Vocabulary<'_, 'a> {
         texts.ok_or_else(|| invalid(format!("`{name}` holds something else than texts")))
     }
 
+    /// The tokens in the order of their ids. Those without a text get one, as in llama.cpp: no text is made of them.
+    fn tokens(&self) -> Result<Vec<String>> {
+        let named = |(id, text): (usize, &str)| match text.is_empty() {
+            true => format!("[EMPTY_{id}]"),
+            false => text.to_string(),
+        };
+        Ok(self.texts("tokens")?.into_iter().enumerate().map(named).collect())
+    }
+
     fn pieces(&self) -> Result<Pieces> {
-        let (texts, scores) = (self.texts("tokens")?, self.get("scores", Value::as_array)?);
-        if texts.len() != scores.len() {
-            return Err(invalid(format!("{} tokens and {} scores", texts.len(), scores.len())));
+        let (tokens, scores) = (self.tokens()?, self.get("scores", Value::as_array)?);
+        if tokens.len() != scores.len() {
+            return Err(invalid(format!("{} tokens and {} scores", tokens.len(), scores.len())));
         }
-        let scored = texts.into_iter().zip(scores.iter());
-        let scored =
-            scored.map(|(text, score)| (text.to_string(), score.as_real().unwrap_or(f64::NAN) as f32));
+        let special = self.special(&tokens);
+        let scores = scores.iter().map(|score| score.as_real().unwrap_or(f64::NAN) as f32);
         Ok(Pieces {
-            special: self.special(&self.texts("tokens")?),
+            special,
             adds_bos: self.is_set("add_bos_token", true),
+            adds_eos: self.is_set("add_eos_token", false),
             adds_space: self.is_set("add_space_prefix", true),
-            scored: scored.collect(),
+            scored: tokens.into_iter().zip(scores).collect(),
             unknown: self.id("unknown_token_id").unwrap_or(0),
             bos: self.id("bos_token_id").unwrap_or(1),
             eos: self.id("eos_token_id").unwrap_or(2),
         })
     }
 
-    /// A `tokenizer.json` of byte-level BPE.
-    fn bpe(&self) -> Result<Json> {
-        let texts = self.texts("tokens")?;
-        let merges = self.texts("merges")?;
-        let merges = merges.iter().map(|merge| {
-            let halves = merge.split_once(' ').map(|(left, right)| json!([left, right]));
-            halves.ok_or_else(|| invalid(format!("the merge {merge:?} is no pair")))
-        });
-        let vocab: Map<String, Json> =
-            texts.iter().enumerate().map(|(id, text)| (text.to_string(), json!(id))).collect();
-        let bos = self.id("bos_token_id").filter(|id| (*id as usize) < texts.len());
-        let adds_bos = self.is_set("add_bos_token", false);
+    fn bpe(&self) -> Result<BytePairs> {
+        let (tokens, merges) = (self.tokens()?, self.texts("merges")?);
         let way = self.text("pre").unwrap_or("default");
-        Ok(json!({
-            "version": "1.0",
-            "truncation": null,
-            "padding": null,
-            "added_tokens": self.special(&texts),
-            "normalizer": null,
-            "pre_tokenizer": words(way)?,
-            "post_processor": match bos.filter(|_| adds_bos) {
-                Some(id) => frame(texts[id as usize], id),
-                None => Json::Null,
-            },
-            "decoder": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
-            "model": {
-                "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
-                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-                // A word that is a token is that token, whatever the merges make of it: so Llama 3 was trained.
-                "ignore_merges": way == "llama-bpe",
-                "vocab": vocab, "merges": merges.collect::<Result<Vec<Json>>>()?,
-            },
-        }))
+        let words = Words::of(way).ok_or_else(|| {
+            invalid(format!("its way `{way}` to cut words is not known; {} are", words::NAMES))
+        })?;
+        let edge = |adds: &str, default: bool, name: &str| {
+            let id = self.id(name).filter(|_| self.is_set(adds, default))?;
+            Some((tokens.get(id as usize)?.as_str(), id))
+        };
+        let begin = edge("add_bos_token", words.begins, "bos_token_id");
+        let frame = frame(begin, edge("add_eos_token", false, "eos_token_id"));
+        Ok(BytePairs {
+            merges: merges.into_iter().map(halves).collect::<std::result::Result<_, _>>().map_err(invalid)?,
+            words,
+            added: self.special(&tokens),
+            frame,
+            vocab: tokens.into_iter().zip(0..).collect(),
+        })
+    }
+
+    /// llama.cpp marks the pieces that begin a word, where BERT marks those that go on one.
+    fn word_piece(&self) -> Result<WordPiece> {
+        let tokens = self.tokens()?;
+        let is_sign = |text: &str| text.starts_with('[') && text.ends_with(']') && text.len() > 2;
+        let piece = |text: &String| match text.strip_prefix(SPACE) {
+            Some(begin) => begin.to_string(),
+            None if is_sign(text) => text.clone(),
+            None => format!("{CONTINUES}{text}"),
+        };
+        let pieces: Vec<String> = tokens.iter().map(piece).collect();
+        let named = |keys: &[&str], default: String| {
+            let id = keys.iter().find_map(|key| self.id(key));
+            id.and_then(|id| pieces.get(id as usize).cloned()).unwrap_or(default)
+        };
+        let plain = WordPiece::new(Vec::new());
+        let lower_case = self.is_set("normalizer.lowercase", true);
+        Ok(WordPiece {
+            unknown: named(&["unknown_token_id"], plain.unknown),
+            begin: named(&["cls_token_id", "bos_token_id"], plain.begin),
+            // The key is spelled so in the files.
+            end: named(&["seperator_token_id", "eos_token_id"], plain.end),
+            special: plain.special,
+            added: plain.added,
+            lower_case,
+            strip_accents: Some(self.is_set("normalizer.strip_accents", lower_case)),
+            splits_chinese: true,
+            pieces,
+        })
     }
 
     /// The tokens that are no pieces of words: those that are never text, the ends of texts among them, and those at which
     /// every text is cut.
-    fn special(&self, texts: &[&str]) -> Vec<Json> {
+    fn special(&self, tokens: &[String]) -> Vec<Json> {
         let types: Vec<i64> = match self.get("token_type", Value::as_array) {
             Ok(types) => types.iter().map(|kind| kind.as_real().unwrap_or(0.0) as i64).collect(),
             Err(_) => Vec::new(),
         };
         let named = ["bos_token_id", "eos_token_id"].map(|name| self.id(name).map(|id| id as usize));
-        let token = |(id, text): (usize, &&str)| match types.get(id) {
-            _ if text.is_empty() => None,
-            Some(&CONTROL) => Some(special(id as u32, text)),
+        let token = |(id, text): (usize, &String)| match types.get(id) {
+            Some(&(UNKNOWN | CONTROL)) => Some(special(id as u32, text)),
             _ if named.contains(&Some(id)) => Some(special(id as u32, text)),
             Some(&USER_DEFINED) => Some(added(id as u32, text)),
             _ => None,
         };
-        texts.iter().enumerate().filter_map(token).collect()
-    }
-}
-
-/// How a text is cut into words, by the name that llama.cpp gives it.
-fn words(name: &str) -> Result<Json> {
-    let by_level =
-        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
-    let split = |digits: &str| {
-        let pattern = WORDS.replace("DIGITS", digits);
-        json!({ "type": "Sequence", "pretokenizers": [
-            { "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false },
-            { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false },
-        ]})
-    };
-    match name {
-        "gpt-2" | "gpt2" | "default" => Ok(by_level),
-        "smollm" => Ok(json!({ "type": "Sequence", "pretokenizers": [
-            { "type": "Digits", "individual_digits": true }, by_level,
-        ]})),
-        "llama-bpe" => Ok(split("\\p{N}{1,3}")),
-        "qwen2" => Ok(split("\\p{N}")),
-        other => Err(invalid(format!(
-            "its way `{other}` to cut words is not known; gpt-2, smollm, llama-bpe and qwen2 are"
-        ))),
+        tokens.iter().enumerate().filter_map(token).collect()
     }
 }
 
@@ -207,10 +214,10 @@ mod tests {
     #[test]
     fn words_are_cut_as_the_file_says() {
         let ids = |pre: &str, text: &str| read(byte_level(pre, "a b")).unwrap().encode(text).unwrap();
-        for pre in ["gpt-2", "llama-bpe"] {
+        for pre in ["gpt-2", "llama-bpe", "deepseek-llm", "default", "falcon"] {
             assert_eq!(ids(pre, "ab12"), [257, 256], "{pre}");
         }
-        for pre in ["smollm", "qwen2"] {
+        for pre in ["smollm", "qwen2", "qwen35", "tekken", "deepseek-coder"] {
             assert_eq!(
                 ids(pre, "ab12"),
                 [257, u32::from(b'1'), u32::from(b'2')],
@@ -243,14 +250,32 @@ mod tests {
     }
 
     #[test]
+    fn word_pieces_have_their_marks_turned() {
+        let mut writer = Writer::new();
+        writer.text("tokenizer.ggml.model", "bert");
+        writer.texts(
+            "tokenizer.ggml.tokens",
+            ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "▁play", "ing", ""].into_iter(),
+        );
+        let tokenizer = read(writer).unwrap();
+        assert_eq!(tokenizer.encode_with_special_tokens("Pláying play x").unwrap(), [2, 4, 5, 4, 1, 3]);
+        assert_eq!(tokenizer.decode(&[4, 5, 4]).unwrap(), "playing play");
+        assert_eq!(tokenizer.encode("[SEP]").unwrap(), [1, 1, 1], "what a user types is text");
+    }
+
+    #[test]
     fn vocabularies_that_are_none_are_refused() {
         let refused = |writer: Writer| read(writer).unwrap_err().to_string();
         assert!(refused(Writer::new()).contains("tokenizer.ggml.model"));
-        assert!(refused(byte_level("tekken", "a b")).contains("tekken"));
+        assert!(refused(byte_level("kimi-k2", "a b")).contains("kimi-k2"));
         assert!(refused(byte_level("gpt-2", "ab")).contains("is no pair"));
         refused(byte_level("gpt-2", "x y"));
         let mut other = Writer::new();
-        other.text("tokenizer.ggml.model", "bert");
-        assert!(refused(other).contains("bert"));
+        other.text("tokenizer.ggml.model", "t5");
+        assert!(refused(other).contains("t5"));
+        let mut twice = Writer::new();
+        twice.text("tokenizer.ggml.model", "bert");
+        twice.texts("tokenizer.ggml.tokens", ["[UNK]", "[CLS]", "[SEP]", "▁a", "▁a"].into_iter());
+        assert!(refused(twice).contains("\"a\" comes twice"));
     }
 }

@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use crate::byte_pairs::unique;
 use crate::json::{frame, special};
 use crate::{Error, Result, Tokenizer};
 
 /// SentencePiece's sign for a space.
-const SPACE: &str = "\u{2581}";
+pub(crate) const SPACE: &str = "\u{2581}";
 
 /// Pieces in the order of their ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Pieces {
     pub eos: u32,
     /// Whether a text begins with `bos`.
     pub adds_bos: bool,
+    /// Whether a text ends with `eos`.
+    pub adds_eos: bool,
     /// Whether a text begins with a space that is not in it.
     pub adds_space: bool,
     /// Entries of `added_tokens` beside `unknown`, `bos` and `eos`.
@@ -38,7 +41,16 @@ impl Pieces {
     /// Pieces with scores, and which of them stand for what is not known, the begin and the end of a text: one that begins
     /// with `bos` and a space.
     pub fn new(scored: Vec<(String, f32)>, unknown: u32, bos: u32, eos: u32) -> Self {
-        Self { scored, unknown, bos, eos, adds_bos: true, adds_space: true, special: Vec::new() }
+        Self {
+            scored,
+            unknown,
+            bos,
+            eos,
+            adds_bos: true,
+            adds_eos: false,
+            adds_space: true,
+            special: Vec::new(),
+        }
     }
 
     /// The `tokenizer.bin` of llama2.c, with as many pieces as the model has ids: the length of the longest piece (i32), then
@@ -77,15 +89,11 @@ impl Pieces {
     /// [`Error::InvalidTokenizer`] if a piece comes twice, a score is NaN, or a special piece does not exist.
     pub fn tokenizer(&self) -> Result<Tokenizer> {
         let invalid = |reason: String| Error::InvalidTokenizer { path: "<pieces>".into(), reason };
-        let mut vocab = Map::with_capacity(self.scored.len());
-        for (id, (text, score)) in self.scored.iter().enumerate() {
-            if score.is_nan() {
-                return Err(invalid(format!("the score of piece {id} is NaN")));
-            }
-            if vocab.insert(text.clone(), json!(id)).is_some() {
-                return Err(invalid(format!("the piece {text:?} comes twice")));
-            }
+        if let Some(id) = self.scored.iter().position(|(_, score)| score.is_nan()) {
+            return Err(invalid(format!("the score of piece {id} is NaN")));
         }
+        let texts = self.scored.iter().map(|(text, _)| text.clone());
+        let vocab = unique(texts.zip(0..)).map_err(invalid)?;
         let piece = |id: u32| {
             let found = self.scored.get(id as usize).map(|(text, _)| text.as_str());
             found.ok_or_else(|| invalid(format!("there is no piece {id}")))
@@ -114,7 +122,10 @@ impl Pieces {
             "added_tokens": added,
             "normalizer": { "type": "Sequence", "normalizers": normalizers },
             "pre_tokenizer": null,
-            "post_processor": if self.adds_bos { frame(bos, self.bos) } else { Value::Null },
+            "post_processor": frame(
+                self.adds_bos.then_some((bos, self.bos)),
+                self.adds_eos.then_some((eos, self.eos)),
+            ),
             "decoder": { "type": "Sequence", "decoders": decoders },
             "model": {
                 "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,

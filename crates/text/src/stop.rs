@@ -4,7 +4,7 @@ use crate::{Error, Result};
 
 /// Ends a text before that one of some strings which is complete first (of several, the longest), however the text is cut
 /// into pieces.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StopStrings {
     strings: Vec<String>,
     /// What may still be the beginning of a stop string.

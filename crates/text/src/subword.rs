@@ -3,6 +3,7 @@
 //! Files are not trusted. They are checked before the library sees them, a panic inside the library becomes an
 //! error, and truncation and padding settings are dropped: a corpus is never cut or filled up in silence.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde_json::Value;
@@ -18,6 +19,9 @@ const EOS_NAMES: [&str; 7] =
     ["<|endoftext|>", "</s>", "<eos>", "<|end_of_text|>", "<|eot_id|>", "<|im_end|>", "[SEP]"];
 /// Names under which published vocabularies keep their start-of-text token.
 const BOS_NAMES: [&str; 5] = ["<|startoftext|>", "<s>", "<bos>", "<|begin_of_text|>", "[CLS]"];
+/// Published vocabularies leave out some ids; so many for each token, and some on top, need no more memory than is fair.
+const MOST_IDS: usize = 4;
+const SPARE_IDS: usize = 1 << 14;
 /// Pieces of a long text that are encoded side by side.
 const CHUNK_BYTES: usize = 1 << 14;
 
@@ -33,6 +37,8 @@ pub(crate) struct Subword {
     chunkable: bool,
     /// Whether the file asks for special tokens around a text.
     frames: bool,
+    /// Whether the bytes of a text are to be those of its tokens.
+    keeps_bytes: bool,
 }
 
 /// Runs library code; its error and its panic both come back as a reason in words.
@@ -55,7 +61,19 @@ impl Subword {
             Some(_) => return Err("\"model\" is not an object".to_string()),
             None => return Err("it has no \"model\"".to_string()),
         }
-        Self::new(guarded(|| tokenizers::Tokenizer::from_bytes(bytes))?)
+        let inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))?;
+        for token in fields.get("added_tokens").and_then(Value::as_array).into_iter().flatten() {
+            let (Some(text), Some(id)) = (token["content"].as_str(), token["id"].as_u64()) else { continue };
+            match inner.token_to_id(text).map(u64::from) {
+                // Nobody spells a token of no text.
+                found if found == Some(id) || text.is_empty() => {}
+                found => {
+                    let place = found.map_or("has none".into(), |found| format!("gets {found}"));
+                    return Err(format!("the added token {text:?} should have the id {id}, and {place}"));
+                }
+            }
+        }
+        Self::new(inner)
     }
 
     pub(crate) fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, String> {
@@ -72,6 +90,7 @@ impl Subword {
         if vocab_size > MAX_VOCAB {
             return Err(format!("it has a token with id {largest}; ids must be below {MAX_VOCAB}"));
         }
+        check_ids(&vocab, vocab_size)?;
         let byte_level = matches!(inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)));
         let bytes = byte_level.then(|| {
             let mut table = vec![None; vocab_size];
@@ -82,7 +101,8 @@ impl Subword {
         });
         let chunkable = splits_like_gpt2(&inner);
         let frames = guarded(|| inner.encode_fast("", true)).is_ok_and(|encoding| !encoding.is_empty());
-        Ok(Self { inner, vocab_size, bytes, chunkable, frames })
+        let keeps_bytes = byte_level && keeps_bytes(&inner);
+        Ok(Self { inner, vocab_size, bytes, chunkable, frames, keeps_bytes })
     }
 
     pub(crate) fn vocab_size(&self) -> usize {
@@ -131,11 +151,21 @@ impl Subword {
 
     pub(crate) fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
         if !self.chunkable || text.len() <= CHUNK_BYTES {
-            return self.encode_whole(text);
+            return self.encode_whole(text).and_then(|ids| self.checked(ids, text));
         }
         let chunks: Vec<&str> = word_safe_chunks(text, CHUNK_BYTES).collect();
         let encodings = guarded(|| self.inner.encode_batch_fast(chunks, false))?;
-        Ok(encodings.iter().flat_map(|encoding| encoding.get_ids()).copied().collect())
+        let ids = encodings.iter().flat_map(|encoding| encoding.get_ids()).copied().collect();
+        self.checked(ids, text)
+    }
+
+    /// An error if bytes of the text are in none of its tokens: the library leaves out what a vocabulary lacks.
+    fn checked(&self, ids: Vec<u32>, text: &str) -> Result<Vec<u32>, String> {
+        let bytes: usize = ids.iter().filter_map(|&id| self.token_bytes(id)).map(<[u8]>::len).sum();
+        match self.keeps_bytes && bytes != text.len() {
+            true => Err(format!("of {} bytes {bytes} are in tokens: its vocabulary lacks some", text.len())),
+            false => Ok(ids),
+        }
     }
 
     pub(crate) fn encode_whole(&self, text: &str) -> Result<Vec<u32>, String> {
@@ -166,6 +196,44 @@ impl Subword {
 
     pub(crate) fn to_json(&self) -> Result<String, String> {
         guarded(|| self.inner.to_string(true))
+    }
+}
+
+/// Whether nothing but the vocabulary decides if a byte of a text is in a token.
+fn keeps_bytes(inner: &tokenizers::Tokenizer) -> bool {
+    let has_unknown = match inner.get_model() {
+        ModelWrapper::BPE(model) => model.unk_token.is_some(),
+        _ => true,
+    };
+    let cut = inner.get_pre_tokenizer().and_then(|cut| serde_json::to_value(cut).ok());
+    let is_plain = |token: &tokenizers::AddedToken| !token.lstrip && !token.rstrip;
+    !has_unknown
+        && inner.get_normalizer().is_none()
+        && inner.get_added_tokens_decoder().values().all(is_plain)
+        && cut.is_some_and(|cut| only_cuts(&cut))
+}
+
+/// Whether a pre-tokenizer neither adds nor removes anything.
+fn only_cuts(cut: &Value) -> bool {
+    match cut["type"].as_str() {
+        Some("ByteLevel") => cut["add_prefix_space"] == false,
+        Some("Split" | "Punctuation") => cut["behavior"] != "Removed",
+        Some("Digits") => true,
+        Some("Sequence") => cut["pretokenizers"].as_array().is_some_and(|all| all.iter().all(only_cuts)),
+        _ => false,
+    }
+}
+
+/// An error if two tokens have one id, or there are so few tokens that their ids must be wrong.
+fn check_ids(vocab: &HashMap<String, u32>, vocab_size: usize) -> Result<(), String> {
+    if vocab_size > MOST_IDS * vocab.len() + SPARE_IDS {
+        return Err(format!("it has {} tokens, and one with id {}", vocab.len(), vocab_size - 1));
+    }
+    let mut by_id: Vec<(u32, &String)> = vocab.iter().map(|(token, &id)| (id, token)).collect();
+    by_id.sort_unstable();
+    match by_id.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(format!("{:?} and {:?} have the same id, {}", pair[0].1, pair[1].1, pair[0].0)),
+        None => Ok(()),
     }
 }
 

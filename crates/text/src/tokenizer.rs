@@ -7,11 +7,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::alphabet::Alphabet;
+use crate::files::read;
 use crate::subword::Subword;
 use crate::{Error, Result, StreamDecoder, TokenizerSpec, bpe, byte_level};
-
-/// Larger files are refused unread; the largest published `tokenizer.json` is an eighth of it.
-const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// Text to token ids and back: bytes, characters, or any `tokenizer.json`.
 ///
@@ -78,25 +76,20 @@ impl Tokenizer {
         Ok(Self { kind: Kind::Subword(Arc::new(subword)) })
     }
 
-    /// Reads a `tokenizer.json`, or the one inside a model folder.
+    /// Reads a `tokenizer.json`, or the tokenizer of a model folder: its `tokenizer.json`, else `vocab.json` with
+    /// `merges.txt` (GPT-2, Qwen2), else `vocab.txt` (BERT).
     ///
     /// Truncation and padding settings in the file are ignored.
     ///
     /// # Errors
-    /// If the file is missing, larger than 256 MiB, or no valid tokenizer; never a panic.
+    /// If a file is missing, larger than 256 MiB, or no valid tokenizer; never a panic.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
-        let invalid = |reason| Error::InvalidTokenizer { path: file.clone(), reason };
-        let io = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::NotFound => Error::Missing { path: file.clone() },
-            _ => Error::Io { path: file.clone(), source },
-        };
-        let bytes = std::fs::metadata(&file).map_err(io)?.len();
-        if bytes > MAX_FILE_BYTES {
-            return Err(invalid(format!("it has {bytes} bytes, more than {MAX_FILE_BYTES}")));
+        if path.is_dir() {
+            return Self::of_folder(path);
         }
-        Self::parse(&std::fs::read(&file).map_err(io)?).map_err(invalid)
+        let invalid = |reason| Error::InvalidTokenizer { path: path.to_path_buf(), reason };
+        Self::parse(&read(path)?).map_err(invalid)
     }
 
     /// Reads the bytes of a `tokenizer.json`.

@@ -70,7 +70,7 @@ fn what_is_no_tokenizer_is_said_in_one_line() {
         &deep,
     ] {
         let message = Tokenizer::from_json(file.as_bytes()).unwrap_err().to_string();
-        assert!(message.starts_with("<memory> is not a usable tokenizer.json: "), "{message}");
+        assert!(message.starts_with("<memory> is not a usable tokenizer: "), "{message}");
         assert!(!message.contains('\n'), "{message}");
     }
     assert!(Tokenizer::from_json(b"\xFF\xFE{}").is_err());

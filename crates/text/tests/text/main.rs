@@ -1,0 +1,8 @@
+//! Tokenizers and tasks as a user meets them.
+
+mod damaged_vocabularies;
+mod hostile_files;
+mod published_files;
+mod tasks;
+mod tokenizers;
+mod vocabulary_files;
