@@ -138,6 +138,23 @@ SEARCHES = [
 ]
 
 
+def searches(model, prompt, ways, **kw):
+    """The texts that `model` writes, and their scores; without the prompt, and without what stands behind an end."""
+    texts, start = [], 1 if model.config.is_encoder_decoder else prompt.shape[1]
+    for ends in [None, [3, 11, 20, 28]]:
+        for how in ways:
+            out = model.generate(prompt, attention_mask=SEEN[:, :prompt.shape[1]], max_new_tokens=9, do_sample=False,
+                                 pad_token_id=36, eos_token_id=ends,
+                                 return_dict_in_generate=True, output_scores=True, **how, **kw)
+            tokens = [row[start:].tolist() for row in out.sequences]
+            for row in tokens if ends else []:
+                cut = [i for i, token in enumerate(row) if token in ends]
+                del row[cut[0] + 1 if cut else len(row):]
+            scores = out.sequences_scores.tolist() if how.get("num_beams") else None
+            texts.append(dict(how=how, ends=ends or [], tokens=tokens, scores=scores))
+    return texts
+
+
 def decoding():
     """Greedy text and beams of two models, under penalties, with and without tokens that end a text."""
     cases = {}
@@ -147,18 +164,7 @@ def decoding():
         config = AutoConfig.for_model(config.pop("model_type"), **config)
         model = fill(AutoModelForCausalLM.from_config(config, attn_implementation="eager").float())
         prompt = torch.from_numpy(rng.integers(0, 37, (1, 6)))
-        texts = []
-        for ends in [None, [3, 11, 20, 28]]:
-            for how in SEARCHES:
-                out = model.generate(prompt, attention_mask=SEEN[:, :6], max_new_tokens=9, do_sample=False,
-                                     pad_token_id=36, eos_token_id=ends,
-                                     return_dict_in_generate=True, output_scores=True, **how)
-                tokens = [row[6:].tolist() for row in out.sequences]
-                for row in tokens if ends else []:
-                    cut = [i for i, token in enumerate(row) if token in ends]
-                    del row[cut[0] + 1 if cut else len(row):]
-                scores = out.sequences_scores.tolist() if how.get("num_beams") else None
-                texts.append(dict(how=how, ends=ends or [], tokens=tokens, scores=scores))
+        texts = searches(model, prompt, SEARCHES)
         cases[name] = dict(prompt=prompt[0].tolist(), texts=texts)
     return {}, cases
 
@@ -222,6 +228,7 @@ def seq2seq():
             shapes={n: list(p.shape) for n, p in model.named_parameters()},
             prompts=[prompts[0].tolist(), prompts[1, :8].tolist()], answers=answers.tolist(),
             greedy=greedy[0, 1:].tolist(),
+            texts=searches(model, prompts[:1], SEARCHES, use_cache=False),
         )
     return {n: t.contiguous() for n, t in tensors.items()}, cases
 

@@ -39,6 +39,18 @@ impl Writer {
         self.entry(key, 6, &value.to_le_bytes());
     }
 
+    /// Adds a truth value.
+    pub fn truth(&mut self, key: &str, value: bool) {
+        self.entry(key, 7, &[u8::from(value)]);
+    }
+
+    /// Adds whole numbers of 32 bits.
+    pub fn integers(&mut self, key: &str, values: &[i32]) {
+        let mut bytes = [&5u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes()].concat();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        self.entry(key, 9, &bytes);
+    }
+
     /// Adds a text.
     pub fn text(&mut self, key: &str, value: &str) {
         let mut bytes = Vec::new();

@@ -47,6 +47,11 @@ pub trait CausalModel {
         false
     }
 
+    /// Whether a text's bits depend on how many positions its cache has: rotary positions may turn by it.
+    fn sees_capacity(&self) -> bool {
+        false
+    }
+
     /// A cache for `batch` sequences of at most `capacity` positions.
     ///
     /// # Errors

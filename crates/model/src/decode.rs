@@ -4,7 +4,7 @@ use warpsmith_autograd::no_grad;
 use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::step::Step;
-use crate::{CausalModel, Gpt, KvCache, Sampler, Sampling};
+use crate::{CausalModel, Gpt, KvCache, Sampler, Sampling, TokenLogProb};
 
 /// Why a decoder stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,9 @@ pub struct Decoder<'a> {
     written: usize,
     limit: usize,
     ends: Vec<u32>,
+    /// How many likeliest tokens are told of at each step, if any step is told of.
+    tell: Option<usize>,
+    told: Option<TokenLogProb>,
 }
 
 impl<'a> Decoder<'a> {
@@ -44,19 +47,7 @@ impl<'a> Decoder<'a> {
         sampling: &Sampling,
         ends: &[u32],
     ) -> Result<Self> {
-        if prompt.is_empty() {
-            return Err(
-                Error::value("generate", "the prompt has no token").hint("give at least one character")
-            );
-        }
-        let vocab = model.vocab_size();
-        if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocab) {
-            return Err(Error::index(
-                "generate",
-                format!("the prompt holds id {id}, the model knows {vocab} ids"),
-            )
-            .hint("use the tokenizer that the model was trained with"));
-        }
+        check_prompt(model, prompt)?;
         let longest = prompt.len().saturating_add(sampling.max_new_tokens);
         let sampler = Sampler::new(sampling.clone())?.after_prompt(prompt.len());
         let is_recorded = !model.device().is_cpu() && model.can_be_recorded() && sampler.is_plain();
@@ -71,6 +62,8 @@ impl<'a> Decoder<'a> {
             written: 0,
             limit: sampling.max_new_tokens,
             ends: ends.to_vec(),
+            tell: None,
+            told: None,
         })
     }
 
@@ -94,6 +87,16 @@ impl<'a> Decoder<'a> {
         &self.tokens
     }
 
+    /// What the model thinks of the last token that was written, if the decoder tells.
+    pub fn log_prob(&self) -> Option<&TokenLogProb> {
+        self.told.as_ref()
+    }
+
+    /// The same decoder, which tells what the model thinks of each token, and of the `top` likeliest in its place.
+    pub fn telling(self, top: usize) -> Self {
+        Self { tell: Some(top), ..self.eager() }
+    }
+
     /// The same decoder, which records nothing: each step is told to the device anew.
     pub fn eager(self) -> Self {
         Self { step: None, ..self }
@@ -109,7 +112,9 @@ impl<'a> Decoder<'a> {
             }
             _ => {
                 let logits = self.logits()?;
-                self.sampler.next_of(&logits, &self.tokens)
+                let token = self.sampler.next_of(&logits, &self.tokens)?;
+                self.told = self.tell.map(|top| TokenLogProb::of(&logits, token, top)).transpose()?;
+                Ok(token)
             }
         }
     }
@@ -119,13 +124,34 @@ impl<'a> Decoder<'a> {
         let capacity = self.cache.capacity();
         if self.cache.len() + self.waiting > capacity {
             self.cache.clear();
-            let longest = if self.tokens.len() <= capacity { capacity } else { (capacity / 2).max(1) };
-            self.waiting = self.tokens.len().min(longest);
+            self.waiting = refilled(self.tokens.len(), capacity);
         }
         let new = &self.tokens[self.tokens.len() - self.waiting..];
         let ids = Tensor::from_slice(new, &[1, new.len()], self.model.device())?;
         no_grad(|| self.model.forward_cached(&ids, &mut self.cache))
     }
+}
+
+/// An error if a prompt has no token, or one that the model does not know.
+pub(crate) fn check_prompt(model: &dyn CausalModel, prompt: &[u32]) -> Result<()> {
+    if prompt.is_empty() {
+        return Err(Error::value("generate", "the prompt has no token").hint("give at least one character"));
+    }
+    let vocab = model.vocab_size();
+    if let Some(id) = prompt.iter().find(|&&id| id as usize >= vocab) {
+        return Err(Error::index(
+            "generate",
+            format!("the prompt holds id {id}, the model knows {vocab} ids"),
+        )
+        .hint("use the tokenizer that the model was trained with"));
+    }
+    Ok(())
+}
+
+/// How many of so many tokens, from the end, fill a cache anew that has no room for the next.
+pub(crate) fn refilled(tokens: usize, capacity: usize) -> usize {
+    let longest = if tokens <= capacity { capacity } else { (capacity / 2).max(1) };
+    tokens.min(longest)
 }
 
 impl Gpt {

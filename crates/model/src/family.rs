@@ -53,7 +53,9 @@ impl Family {
         let (what, hint) = match self {
             Self::Gpt | Self::Llama => return Ok(()),
             Self::Bert => ("a BERT reads a text and writes none", "`warpsmith embed` runs it"),
-            Self::T5 => ("a T5 answers a text and does not write on from it", "the library's T5 runs it"),
+            Self::T5 => {
+                ("a T5 answers a text and does not write on from it", "`warpsmith generate` lets it answer")
+            }
         };
         Err(Error::value("config.json", what).hint(hint))
     }

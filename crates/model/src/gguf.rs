@@ -4,6 +4,7 @@
 
 mod gpt;
 mod llama;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
 
 use crate::causal::CausalModel;
 use crate::weights::Quantised;
+
+pub use write::write_gguf;
 
 /// How the matrices of a file lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +127,18 @@ impl Names {
             None => find(self.of_model, name).map(Into::into),
         }
     }
+
+    /// The name in the file of a name at Hugging Face.
+    fn back(&self, name: &str) -> Option<String> {
+        let find = |table: &[(&'static str, &str)], name| {
+            table.iter().find(|(_, here)| *here == name).map(|(there, _)| *there)
+        };
+        let rest = name.strip_prefix(self.block).and_then(|rest| rest.strip_prefix('.'));
+        match rest.and_then(|rest| rest.split_once('.')) {
+            Some((block, rest)) => find(self.of_block, rest).map(|name| format!("blk.{block}.{name}")),
+            None => find(self.of_model, name).map(Into::into),
+        }
+    }
 }
 
 /// The tensors of a file by Hugging Face's names: numbers, and matrices in blocks.
@@ -207,4 +222,22 @@ pub(crate) fn halves<T: Copy>(rows: &[T], d: usize, c: usize) -> Vec<T> {
     // Row i of the upper half was row 2i, row i of the lower one row 2i + 1.
     let from = |row: usize| row / d * d + row % d % (d / 2) * 2 + row % d / (d / 2);
     (0..rows.len() / c).flat_map(|row| &rows[from(row) * c..][..c]).copied().collect()
+}
+
+/// The way of [`halves`] backwards.
+fn pairs_apart<T: Copy>(rows: &[T], d: usize, c: usize) -> Vec<T> {
+    let from = |row: usize| row / d * d + row % d / 2 + row % 2 * (d / 2);
+    (0..rows.len() / c).flat_map(|row| &rows[from(row) * c..][..c]).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_pairs_come_back_where_they_were() {
+        let rows: Vec<u32> = (0..2 * 6 * 3).collect();
+        assert_eq!(pairs_apart(&halves(&rows, 6, 3), 6, 3), rows);
+        assert_eq!(pairs_apart(&[0, 1, 2, 3], 4, 1), [0, 2, 1, 3]);
+    }
 }

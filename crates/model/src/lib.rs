@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod batch;
 mod beam;
 mod bert;
 mod block;
@@ -16,6 +17,7 @@ mod gguf;
 mod gpt;
 mod layers;
 mod llama;
+mod log_probs;
 mod penalties;
 mod sampling;
 mod stack;
@@ -23,6 +25,7 @@ mod step;
 mod t5;
 mod weights;
 
+pub use batch::{Completion, Request, complete};
 pub use beam::{BeamSearch, EarlyStopping, Found};
 pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Pooling, Task};
 pub use block::Block;
@@ -31,13 +34,14 @@ pub use causal::CausalModel;
 pub use config::GptConfig;
 pub use decode::{Decoder, Stop};
 pub use family::{Family, causal_model, model_type};
-pub use gguf::{Held, gguf_model};
+pub use gguf::{Held, gguf_model, write_gguf};
 pub use gpt::Gpt;
 pub use layers::{
     AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,
 };
 pub use llama::{Llama, LlamaConfig, LlamaKind, from_llama2c};
+pub use log_probs::TokenLogProb;
 pub use penalties::Penalties;
 pub use sampling::{Sampler, Sampling};
-pub use t5::{T5, T5Cache, T5Config};
+pub use t5::{Answers, T5, T5Cache, T5Config};
 pub use weights::{Init, Quantised, Weights, from_safetensors, to_safetensors};

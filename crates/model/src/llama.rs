@@ -174,6 +174,10 @@ impl CausalModel for Llama {
         self.head(&x.slice(1, t - 1, 1, 1)?)
     }
 
+    fn sees_capacity(&self) -> bool {
+        matches!(self.config.rope.scaling, crate::Scaling::Dynamic { .. })
+    }
+
     fn cache(&self, batch: usize, capacity: usize) -> Result<KvCache> {
         check_capacity(capacity, self.context())?;
         let c = &self.config;

@@ -3,6 +3,7 @@
 //! Source: Raffel et al., *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*, 2019, arXiv
 //! 1910.10683, §2.1; the gated network of version 1.1 is that of Shazeer 2020, arXiv 2002.05202.
 
+mod answer;
 mod attention;
 mod config;
 mod mlp;
@@ -22,6 +23,7 @@ use crate::weights::{Weights, state};
 use attention::{Attention, Biased, DistanceBias};
 use mlp::Mlp;
 
+pub use answer::Answers;
 pub use config::T5Config;
 
 /// An encoder-decoder of the T5 family.
@@ -195,6 +197,17 @@ impl T5 {
     /// If the sequence would pass the capacity of the cache, or an id is out of range.
     pub fn decode_cached(&self, ids: &Tensor, cache: &mut T5Cache) -> Result<Tensor> {
         let T5Cache { own, cross, lengths } = cache;
+        self.decode(ids, own, cross, lengths)
+    }
+
+    /// As [`T5::decode_cached`], of the parts of a cache.
+    fn decode(
+        &self,
+        ids: &Tensor,
+        own: &mut KvCache,
+        cross: &[(Tensor, Tensor)],
+        lengths: &Tensor,
+    ) -> Result<Tensor> {
         let past = own.len();
         let t = check_ids("t5", ids, past, own.capacity())?;
         let biased = self.decoder.bias.causal(past, t)?;

@@ -69,13 +69,18 @@ fn what_is_written_is_read() {
     writer.text("t", "語");
     writer.texts("ts", ["x", ""].into_iter());
     writer.reals("rs", &[0.5, -2.0]);
+    writer.integers("is", &[-3, 4]);
+    writer.truth("b", true);
     for (name, kind) in [("f32", Kind::F32), ("f16", Kind::F16), ("q8", Kind::Q8_0)] {
         writer.tensor(name, &[2, 32], kind, &numbers).unwrap();
     }
     writer.tensor("one", &[1], Kind::F32, &[7.0]).unwrap();
     let bytes = writer.finish();
     let file = Gguf::parse(&bytes).unwrap();
-    assert_eq!(file.metadata().len(), 5);
+    assert_eq!(file.metadata().len(), 7);
+    assert_eq!(file.get("b", |v| Some(*v == Value::Truth(true))), Ok(true));
+    let integers = file.get("is", Value::as_array).unwrap();
+    assert_eq!(integers.iter().collect::<Vec<_>>(), [Value::Signed(-3), Value::Signed(4)]);
     let reals = file.get("rs", Value::as_array).unwrap();
     assert_eq!(reals.iter().map(|r| r.as_real().unwrap()).collect::<Vec<_>>(), [0.5, -2.0]);
     assert_eq!(file.tensor("f32").unwrap().numbers().unwrap(), numbers);

@@ -7,7 +7,7 @@ use super::{Held, Metadata, Names, Stored, Turned};
 use crate::weights::Weights;
 use crate::{Gpt, GptConfig};
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     of_model: &[
         ("token_embd.weight", "transformer.wte.weight"),
         ("position_embd.weight", "transformer.wpe.weight"),
@@ -35,9 +35,13 @@ const NAMES: Names = Names {
 /// llama.cpp's converter turns the matrices of the blocks to (N, K); here they are turned back.
 const TRANSPOSED: [&str; 4] = ["attn_qkv.weight", "attn_output.weight", "ffn_up.weight", "ffn_down.weight"];
 
+/// Whether a tensor of the file lies the other way round than at Hugging Face.
+pub(super) fn is_transposed(name: &str) -> bool {
+    TRANSPOSED.iter().any(|end| name.ends_with(end))
+}
+
 pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<Gpt> {
-    let turned =
-        Turned { pairs: &|_| None, transposed: &|name| TRANSPOSED.iter().any(|end| name.ends_with(end)) };
+    let turned = Turned { pairs: &|_| None, transposed: &is_transposed };
     let config = config(metadata)?;
     let stored = Stored::of(metadata.file, &NAMES, &turned, held, device)?;
     let weights = Weights::stored(stored.numbers, stored.blocks, device);

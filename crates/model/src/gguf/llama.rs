@@ -9,7 +9,7 @@ use crate::layers::{Rope, Scaling};
 use crate::weights::Weights;
 use crate::{Llama, LlamaConfig, LlamaKind};
 
-const NAMES: Names = Names {
+pub(super) const NAMES: Names = Names {
     of_model: &[
         ("token_embd.weight", "model.embed_tokens.weight"),
         ("output_norm.weight", "model.norm.weight"),
@@ -37,13 +37,16 @@ const NAMES: Names = Names {
 
 const OF_PAIRS: [&str; 4] = ["attn_q.weight", "attn_k.weight", "attn_q.bias", "attn_k.bias"];
 
+/// Whether the rows of a tensor are turned by rotary positions.
+pub(super) fn is_of_pairs(name: &str) -> bool {
+    OF_PAIRS.iter().any(|end| name.ends_with(end))
+}
+
 pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<Llama> {
     let config = config(metadata)?;
     let (is_turned, d) = (config.kind == LlamaKind::Llama, config.head_dim);
-    let turned = Turned {
-        pairs: &|name| (is_turned && OF_PAIRS.iter().any(|end| name.ends_with(end))).then_some(d),
-        transposed: &|_| false,
-    };
+    let turned =
+        Turned { pairs: &|name| (is_turned && is_of_pairs(name)).then_some(d), transposed: &|_| false };
     let stored = Stored::of(metadata.file, &NAMES, &turned, held, device)?;
     Llama::build(config, &Weights::stored(stored.numbers, stored.blocks, device))
 }

@@ -3,14 +3,15 @@
 use serde_json::Value;
 use warpsmith_autograd::no_grad;
 use warpsmith_model::{
-    BeamSearch, CausalModel, Decoder, EarlyStopping, Llama, LlamaConfig, Penalties, Sampling, causal_model,
+    BeamSearch, CausalModel, Completion, Decoder, EarlyStopping, Llama, LlamaConfig, Penalties, Request,
+    Sampling, Stop, TokenLogProb, causal_model, complete,
 };
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Seed, Tensor};
 
 use crate::golden::{ids, json, weights};
 
-fn penalties(how: &Value) -> Penalties {
+pub fn penalties(how: &Value) -> Penalties {
     let bias = how["sequence_bias"].as_array().into_iter().flatten();
     Penalties {
         logit_bias: bias.map(|b| (ids(&b[0])[0], b[1].as_f64().unwrap() as f32)).collect(),
@@ -20,7 +21,7 @@ fn penalties(how: &Value) -> Penalties {
     }
 }
 
-fn search(how: &Value) -> BeamSearch {
+pub fn search(how: &Value) -> BeamSearch {
     BeamSearch {
         num_beams: how["num_beams"].as_u64().unwrap() as usize,
         max_new_tokens: 9,
@@ -35,6 +36,36 @@ fn search(how: &Value) -> BeamSearch {
     }
 }
 
+/// Holds searches to those of transformers; how many there are.
+pub fn compare_beams(name: &str, model: &dyn CausalModel, prompt: &[u32], texts: &Value) -> usize {
+    let texts = texts.as_array().unwrap().iter().filter(|text| !text["scores"].is_null());
+    let compare = |text: &Value| {
+        let found = search(&text["how"]).run(model, prompt, &ids(&text["ends"])).unwrap();
+        let tokens: Vec<Vec<u32>> = text["tokens"].as_array().unwrap().iter().map(ids).collect();
+        assert_eq!(found.iter().map(|f| f.tokens.clone()).collect::<Vec<_>>(), tokens, "{name}: {text}");
+        for (found, score) in found.iter().zip(text["scores"].as_array().unwrap()) {
+            let score = score.as_f64().unwrap();
+            assert!((f64::from(found.score) / score - 1.0).abs() < 1e-5, "{name}: {text}: {}", found.score);
+        }
+    };
+    texts.map(compare).count()
+}
+
+/// Holds greedy texts to those of transformers; how many there are.
+pub fn compare_greedy(name: &str, model: &dyn CausalModel, prompt: &[u32], texts: &Value) -> usize {
+    let texts = texts.as_array().unwrap().iter().filter(|text| text["scores"].is_null());
+    let compare = |text: &Value| {
+        let (ends, mut truth) = (ids(&text["ends"]), ids(&text["tokens"][0]));
+        // A text of ours does not hold the token that ended it.
+        truth.pop_if(|token| ends.contains(token));
+        let sampling = Sampling { penalties: penalties(&text["how"]), ..Sampling::greedy() };
+        let mut decoder = Decoder::new(model, prompt, &sampling.max_new_tokens(9), &ends).unwrap();
+        while decoder.next_token().unwrap().is_ok() {}
+        assert_eq!(decoder.tokens()[prompt.len()..], truth, "{name}: {text}");
+    };
+    texts.map(compare).count()
+}
+
 #[test]
 fn beams_are_those_of_transformers() {
     let (decoding, models) = (json("decoding.json"), json("causal.json"));
@@ -44,21 +75,7 @@ fn beams_are_those_of_transformers() {
         let model =
             causal_model(&golden["config"].to_string(), weights(&golden["shapes"]), &Device::Cpu).unwrap();
         let prompt = ids(&case["prompt"]);
-        let texts = case["texts"].as_array().unwrap();
-        for text in texts.iter().filter(|text| !text["scores"].is_null()) {
-            let found = search(&text["how"]).run(&*model, &prompt, &ids(&text["ends"])).unwrap();
-            let tokens: Vec<Vec<u32>> = text["tokens"].as_array().unwrap().iter().map(ids).collect();
-            assert_eq!(found.iter().map(|f| f.tokens.clone()).collect::<Vec<_>>(), tokens, "{name}: {text}");
-            for (found, score) in found.iter().zip(text["scores"].as_array().unwrap()) {
-                let score = score.as_f64().unwrap();
-                assert!(
-                    (f64::from(found.score) / score - 1.0).abs() < 1e-5,
-                    "{name}: {text}: {}",
-                    found.score
-                );
-            }
-            compared += 1;
-        }
+        compared += compare_beams(name, &*model, &prompt, &case["texts"]);
     }
     assert_eq!(compared, 28);
 }
@@ -72,16 +89,7 @@ fn greedy_text_under_penalties_is_that_of_transformers() {
         let model =
             causal_model(&golden["config"].to_string(), weights(&golden["shapes"]), &Device::Cpu).unwrap();
         let prompt = ids(&case["prompt"]);
-        for text in case["texts"].as_array().unwrap().iter().filter(|text| text["scores"].is_null()) {
-            let (ends, mut truth) = (ids(&text["ends"]), ids(&text["tokens"][0]));
-            // A text of ours does not hold the token that ended it.
-            truth.pop_if(|token| ends.contains(token));
-            let sampling = Sampling { penalties: penalties(&text["how"]), ..Sampling::greedy() };
-            let mut decoder = Decoder::new(&*model, &prompt, &sampling.max_new_tokens(9), &ends).unwrap();
-            while decoder.next_token().unwrap().is_ok() {}
-            assert_eq!(decoder.tokens()[prompt.len()..], truth, "{name}: {text}");
-            compared += 1;
-        }
+        compared += compare_greedy(name, &*model, &prompt, &case["texts"]);
     }
     assert_eq!(compared, 12);
 }
@@ -121,6 +129,86 @@ fn beams_enough_find_the_likeliest_of_all_texts() {
     for (found, (text, score)) in found.iter().zip(&all) {
         assert_eq!(&found.tokens, text);
         assert!((f64::from(found.score) - score / 3.0).abs() < 1e-5);
+    }
+}
+
+/// The same tokens and the same bits of their log-probabilities, past the context, with and without draws and penalties.
+#[test]
+fn a_batch_of_ragged_prompts_is_each_prompt_alone() {
+    let models = json("causal.json");
+    for (name, case) in models["cases"].as_object().unwrap() {
+        let model =
+            causal_model(&case["config"].to_string(), weights(&case["shapes"]), &Device::Cpu).unwrap();
+        let text: Vec<u32> = ids(&case["ids"]);
+        let penalties = Penalties { presence_penalty: 0.5, ..Penalties::default() };
+        let how = |i: usize| match i % 3 {
+            0 => Sampling::greedy().max_new_tokens(3 + 2 * i),
+            1 => Sampling::default().temperature(0.8).seed(i as u64).max_new_tokens(5),
+            _ => Sampling { penalties: penalties.clone(), ..Sampling::default() }.max_new_tokens(4),
+        };
+        // The last two go past the context: one while it is written, one with its prompt.
+        let lengths = [3, 1, 7, 3, 12, 2, model.context() - 2, model.context() + 3];
+        let request = |(i, &length): (usize, &usize)| Request {
+            prompt: text.iter().cycle().skip(i).take(length).copied().collect(),
+            sampling: how(i),
+        };
+        let requests: Vec<Request> = lengths.iter().enumerate().map(request).collect();
+        let ends = [ids(&case["greedy"])[2]];
+        let run =
+            |requests: &[Request]| complete(&*model, requests, &ends, Some(2), &mut |_, _| true).unwrap();
+        let together = run(&requests);
+        assert!(together.iter().any(|c| c.stop == Some(Stop::Length)));
+        for (i, request) in requests.iter().enumerate() {
+            let mut decoder =
+                Decoder::new(&*model, &request.prompt, &request.sampling, &ends).unwrap().telling(2);
+            let mut log_probs = Vec::new();
+            let stop = loop {
+                match decoder.next_token().unwrap() {
+                    Ok(_) => log_probs.extend(decoder.log_prob().cloned()),
+                    Err(stop) => break Some(stop),
+                }
+            };
+            let tokens = decoder.tokens()[request.prompt.len()..].to_vec();
+            assert_eq!(together[i], Completion { tokens, log_probs, stop }, "{name}: prompt {i}");
+        }
+        let eight = vec![requests[0].clone(); 8];
+        assert!(run(&eight).iter().all(|one| *one == together[0]), "{name}: eight times the same");
+    }
+}
+
+#[test]
+fn who_wants_no_more_gets_no_more() {
+    let model = Llama::new(LlamaConfig::default(), &Device::Cpu, Seed(4)).unwrap();
+    let request = |prompt: &[u32]| Request { prompt: prompt.to_vec(), sampling: Sampling::default() };
+    let requests = [request(&[5, 6]), request(&[7])];
+    let mut seen = [0; 2];
+    let done = complete(&model, &requests, &[], None, &mut |i, _| {
+        seen[i] += 1;
+        seen[i] < 3 + i
+    });
+    let done = done.unwrap();
+    assert_eq!([0, 1].map(|i| (done[i].tokens.len(), done[i].stop)), [(3, None), (4, None)]);
+    let refused = complete(&model, &[request(&[])], &[], None, &mut |_, _| true).unwrap_err();
+    assert!(refused.to_string().contains("no token"), "{refused}");
+}
+
+/// The log-probabilities of a text as its prompt are those that it was written with.
+#[test]
+fn a_text_read_has_the_log_probabilities_of_the_text_written() {
+    let config = LlamaConfig { initializer_range: 0.3, ..LlamaConfig::default() };
+    let model = Llama::new(config, &Device::Cpu, Seed(4)).unwrap();
+    let request = Request { prompt: vec![5, 6], sampling: Sampling::default().max_new_tokens(12) };
+    let written = complete(&model, &[request], &[], Some(3), &mut |_, _| true).unwrap().swap_remove(0);
+    let whole = [&[5, 6], &written.tokens[..]].concat();
+    let read = TokenLogProb::of_prompt(&model, &whole, 3).unwrap();
+    assert_eq!(read[1..], written.log_probs);
+    let ids = Tensor::from_slice(&whole, &[1, whole.len()], &Device::Cpu).unwrap();
+    let truth = no_grad(|| model.forward(&ids)?.log_softmax()).unwrap().to_vec::<f32>().unwrap();
+    let rows: Vec<&[f32]> = truth.chunks(model.vocab_size()).collect();
+    for (i, found) in read.iter().enumerate() {
+        assert!((found.log_prob - rows[i][whole[i + 1] as usize]).abs() < 1e-5);
+        let largest = rows[i].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        assert!((found.top[0].1 - largest).abs() < 1e-5 && found.top.len() == 3);
     }
 }
 

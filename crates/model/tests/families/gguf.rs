@@ -3,9 +3,11 @@
 use serde_json::Value;
 use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind, Writer};
-use warpsmith_model::{CausalModel, Held, gguf_model};
+use warpsmith_model::{
+    CausalModel, Held, Llama, LlamaConfig, LlamaKind, causal_model, gguf_model, write_gguf,
+};
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Device, Tensor};
+use warpsmith_tensor::{Device, Seed, Tensor};
 
 use crate::golden::{Tensors, assert_close, ids, json, tensors, weights};
 
@@ -180,4 +182,63 @@ fn files_that_are_of_no_use_are_refused() {
             .contains("in part")
     );
     assert!(refused("blk.0.ffn_gate.weight", "blk.0.ffn_gota.weight").contains("ffn_gota"));
+}
+
+/// What the format has no place for is refused by name; everything else is the same model afterwards, to the bit.
+#[test]
+fn a_model_written_and_read_is_the_same() {
+    let models = json("causal.json");
+    let ids = [1, 5, 9, 30, 7];
+    let bits = |model: &dyn CausalModel| logits(model, &ids).to_vec::<f32>().unwrap();
+    let mut refused = Vec::new();
+    for (name, case) in models["cases"].as_object().unwrap() {
+        let model =
+            causal_model(&case["config"].to_string(), weights(&case["shapes"]), &Device::Cpu).unwrap();
+        match write_gguf(&*model, Kind::F32) {
+            Err(error) => refused.push((name.as_str(), error.to_string())),
+            Ok(writer) => {
+                let again = self::model(&writer.finish(), Held::InBlocks);
+                assert_eq!(bits(&*again), bits(&*model), "{name}");
+            }
+        }
+    }
+    let why = [
+        ("bias", "mlp"),
+        ("dynamic", "stretched"),
+        ("llama3", "stretched"),
+        ("yarn", "stretched"),
+        ("qwen2", "widths"),
+    ];
+    assert_eq!(refused.len(), why.len(), "{refused:?}");
+    for ((name, error), (of_name, mention)) in refused.iter().zip(why) {
+        assert!(name.contains(of_name) && error.contains(mention), "{name}: {error}");
+    }
+    let config = LlamaConfig {
+        kind: LlamaKind::Qwen2,
+        hidden_size: 32,
+        head_dim: 8,
+        attention_bias: true,
+        initializer_range: 0.3,
+        ..LlamaConfig::default()
+    };
+    let qwen2 = Llama::new(config, &Device::Cpu, Seed(1)).unwrap();
+    for p in qwen2.parameters().iter().filter(|p| p.name().ends_with("bias")) {
+        p.set(&Tensor::full(p.shape(), 0.25, warpsmith_tensor::DType::F32, &Device::Cpu).unwrap()).unwrap();
+    }
+    let whole = bits(&*model(&write_gguf(&qwen2, Kind::F32).unwrap().finish(), Held::InBlocks));
+    assert_eq!(whole, bits(&qwen2));
+    // Rounding to f16 leaves half a bit in 11, 8 bits half a step of 127, and a scale that is rounded to f16.
+    for (kind, share) in [(Kind::F16, 1.0 / 2048.0), (Kind::Q8_0, 1.0 / 254.0 + 1.0 / 2048.0)] {
+        let file = write_gguf(&qwen2, kind).unwrap().finish();
+        let parsed = Gguf::parse(&file).unwrap();
+        let (there, here) =
+            (parsed.tensor("blk.0.attn_v.weight").unwrap(), "model.layers.0.self_attn.v_proj.weight");
+        let truth = qwen2.state()[here].to_vec::<f32>().unwrap();
+        assert_eq!((there.kind(), parsed.tensor("blk.0.attn_q.bias").unwrap().kind()), (kind, Kind::F32));
+        for (block, truth) in there.numbers().unwrap().chunks(32).zip(truth.chunks(32)) {
+            let largest = truth.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            assert!(block.iter().zip(truth).all(|(a, b)| (a - b).abs() <= share * largest), "{kind:?}");
+        }
+        assert_ne!(bits(&*model(&file, Held::InBlocks)), whole);
+    }
 }

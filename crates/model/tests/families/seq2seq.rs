@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 use warpsmith_autograd::{TensorExt, no_grad};
-use warpsmith_model::{EncoderBatch, T5, T5Config};
+use warpsmith_model::{EncoderBatch, Request, Sampling, T5, T5Config, complete};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Rng, Seed, Tensor};
 
+use crate::decoding::{compare_beams, compare_greedy};
 use crate::golden::{assert_close, ids, json, tensors, weights};
 
 /// As for the decoders: both sides compute in f32.
@@ -73,6 +74,31 @@ fn greedy_text_is_that_of_transformers() {
         let ours = model(case).greedy(&ids(&case["prompts"][0]), greedy.len(), None).unwrap();
         assert_eq!(ours, greedy, "{name}");
     }
+}
+
+/// Greedy under penalties, and beams: what decodes takes the answers of a T5 as it takes a decoder.
+#[test]
+fn answers_are_those_of_transformers() {
+    let mut compared = (0, 0);
+    for (name, case) in &cases() {
+        let model = model(case);
+        let answers = model.answers(&ids(&case["prompts"][0])).unwrap();
+        let start = [answers.start()];
+        compared.0 += compare_beams(name, &answers, &start, &case["texts"]);
+        compared.1 += compare_greedy(name, &answers, &start, &case["texts"]);
+        let greedy = ids(&case["greedy"]);
+        let request = |seed| Request {
+            prompt: start.to_vec(),
+            sampling: Sampling::default().temperature(0.5).max_new_tokens(greedy.len()).seed(seed),
+        };
+        let run = |requests: &[Request]| complete(&answers, requests, &[], None, &mut |_, _| true).unwrap();
+        // Rows of a batch read the same text.
+        let together = run(&[request(1), request(2), request(3)]);
+        for (seed, one) in (1..).zip(&together) {
+            assert_eq!(run(&[request(seed)])[0], *one, "{name}");
+        }
+    }
+    assert_eq!(compared, (28, 12));
 }
 
 #[test]
