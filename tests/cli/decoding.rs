@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use warpsmith::generate::write;
-use warpsmith::model::{BeamSearch, Decoder, LlamaKind, Penalties};
+use warpsmith::model::{BeamSearch, Decoder, LlamaKind, Penalties, T5, T5Config, to_safetensors};
 use warpsmith::prelude::*;
 
 use super::families::folder;
@@ -100,5 +100,138 @@ fn the_steps_are_told_and_what_contradicts_is_refused() -> Checked {
         let error = refused(&run(flags), 2);
         assert!(error.contains(mention), "{flags:?}: {error}");
     }
+    Ok(())
+}
+
+#[test]
+fn several_prompts_are_each_prompt_alone() -> Checked {
+    let place = Place::new();
+    folder(&place, LlamaKind::Llama)?;
+    place.write("prompts.txt", "line\na\nline 1 says that\n".as_bytes());
+    let words = ["generate", "--model", "llama", "--device", "cpu", "--json", "--max_new_tokens", "6"];
+    let run = |flags: &[&str]| -> Result<Vec<Value>, Box<dyn std::error::Error>> {
+        let lines = succeeded(&place.run(&[&words[..], flags].concat()));
+        Ok(lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    };
+    let how = ["--top_logprobs", "2", "--num_return_sequences", "2", "--prompt_logprobs", "--stop", "q"];
+    let together = run(&[&["--prompts", "prompts.txt", "--batch_size", "4"], &how[..]].concat())?;
+    assert_eq!(together.len(), 6);
+    for (i, prompt) in ["line", "a", "line 1 says that"].into_iter().enumerate() {
+        // One text is written as it comes, and has to be the same.
+        let alone = [1337, 1338].map(|seed: u64| {
+            run(&[
+                "--prompt",
+                prompt,
+                "--seed",
+                &seed.to_string(),
+                "--top_logprobs",
+                "2",
+                "--prompt_logprobs",
+                "--stop",
+                "q",
+            ])
+        });
+        for (j, alone) in alone.into_iter().enumerate() {
+            assert_eq!(together[2 * i + j], alone?[0], "{prompt}");
+        }
+        let told = &together[2 * i];
+        let count = |name: &str| told[name].as_array().map_or(0, Vec::len);
+        assert_eq!((count("logprobs"), count("prompt_logprobs")), (count("tokens"), prompt.len() - 1));
+        assert_eq!(told["logprobs"][0]["id"], told["tokens"][0]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_refused_cut_or_left_to_slide() -> Checked {
+    let place = Place::new();
+    let model = folder(&place, LlamaKind::Llama)?;
+    let long = "line after line ".repeat(4);
+    let words = [
+        "generate",
+        "--model",
+        "llama",
+        "--prompt",
+        &long,
+        "--device",
+        "cpu",
+        "--json",
+        "--temperature",
+        "0",
+    ];
+    let run = |flags: &[&str]| place.run(&[&words[..], &["--max_new_tokens", "5"], flags].concat());
+    let error = refused(&run(&[]), 1);
+    assert!(error.contains("64 tokens, the model sees 32") && error.contains("--long_prompt"), "{error}");
+    let ids = Tokenizer::byte_level().encode(&long)?;
+    let greedy = |ids: &[u32]| -> Result<Vec<u32>, Box<dyn std::error::Error>> {
+        let mut decoder = Decoder::new(&model, ids, &Sampling::greedy().max_new_tokens(5), &[])?;
+        while decoder.next_token()?.is_ok() {}
+        Ok(decoder.tokens()[ids.len()..].to_vec())
+    };
+    let told: Value = serde_json::from_str(&succeeded(&run(&["--long_prompt", "truncate"])))?;
+    assert_eq!(tokens(&told), greedy(&ids[64 - 27..])?);
+    let told: Value = serde_json::from_str(&succeeded(&run(&["--long_prompt", "slide"])))?;
+    assert_eq!(tokens(&told), greedy(&ids)?);
+    let error = refused(&run(&["--logprobs", "--num_beams", "2"]), 2);
+    assert!(error.contains("not of a search") || error.contains("--temperature"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_t5_answers() -> Checked {
+    let place = Place::new();
+    let config = T5Config {
+        vocab_size: 260,
+        d_model: 16,
+        d_kv: 4,
+        d_ff: 24,
+        num_layers: 1,
+        num_decoder_layers: 2,
+        num_heads: 2,
+        initializer_factor: 2.0,
+        ..T5Config::from_json(
+            r#"{"model_type":"t5","vocab_size":9,"d_model":8,"d_kv":4,"d_ff":8,"num_layers":1,"num_heads":2}"#,
+        )?
+    };
+    let model = T5::new(config, &Device::Cpu, Seed(5))?;
+    std::fs::create_dir(place.path("t5"))?;
+    place.write("t5/config.json", model.config().to_json().as_bytes());
+    place.write("t5/model.safetensors", &to_safetensors(&model.state(), &[])?);
+    Tokenizer::byte_level().save(place.path("t5/tokenizer.json"))?;
+    let forbidden: Vec<String> = (256..260).map(|id| format!("{id}:-inf")).collect();
+    let forbidden: Vec<&str> = forbidden.iter().flat_map(|bias| ["--logit_bias", bias.as_str()]).collect();
+    let words = [
+        "generate",
+        "--model",
+        "t5",
+        "--prompt",
+        "line",
+        "--device",
+        "cpu",
+        "--json",
+        "--max_new_tokens",
+        "6",
+    ];
+    let answers = model.answers(&Tokenizer::byte_level().encode("line")?)?;
+    let penalties = Penalties {
+        logit_bias: (256..260).map(|id| (id, f32::NEG_INFINITY)).collect(),
+        ..Penalties::default()
+    };
+    let how =
+        BeamSearch { num_beams: 3, max_new_tokens: 6, penalties: penalties.clone(), ..BeamSearch::default() };
+    let told = succeeded(&place.run(&[&words[..], &["--num_beams", "3"], &forbidden].concat()));
+    let told: Value = serde_json::from_str(&told)?;
+    assert_eq!(tokens(&told), how.run(&answers, &[0], &[])?[0].tokens);
+    let sampling = Sampling { penalties, ..Sampling::default() }.max_new_tokens(6);
+    let mut decoder = Decoder::new(&answers, &[0], &sampling, &[])?;
+    while decoder.next_token()?.is_ok() {}
+    // The prompt comes twice, and twice the same answer.
+    let told = succeeded(&place.run(&[&words[..], &["--prompt", "line", "--logprobs"], &forbidden].concat()));
+    for line in told.lines() {
+        let told: Value = serde_json::from_str(line)?;
+        assert_eq!(tokens(&told), decoder.tokens()[1..]);
+        assert_eq!(told["logprobs"].as_array().map_or(0, Vec::len), 6);
+    }
+    assert_eq!(told.lines().count(), 2);
     Ok(())
 }

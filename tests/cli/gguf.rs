@@ -78,6 +78,13 @@ fn a_file_writes_as_the_folder_that_is_made_of_it() -> Checked {
     let error =
         refused(&place.run(&["convert", "--from", "m.gguf", "--out", "x", "--tokenizer", "text.txt"]), 2);
     assert!(error.contains("no --tokenizer"), "{error}");
+    // And back: the same numbers, and the same text in halves of them.
+    succeeded(&place.run(&["convert", "--from", "folder", "--to", "again.gguf", "--type", "f32"]));
+    assert_eq!(logits(&place, "again.gguf")?, truth);
+    succeeded(&place.run(&["convert", "--from", "folder", "--to", "half.gguf", "--type", "q8_0"]));
+    // Numbers of 8 bits are found again as they were.
+    let half = logits(&place, "half.gguf")?;
+    assert!(half.iter().zip(&truth).all(|(a, b)| (a - b).abs() <= 1e-5 * largest));
     let error = refused(&place.run(&["convert", "--from", "text.txt", "--out", "x"]), 2);
     assert!(error.contains("no GGUF file"), "{error}");
     Ok(())
@@ -104,6 +111,15 @@ fn a_model_with_a_template_talks_and_one_without_says_what_to_do() -> Checked {
     place.write("t.jinja", b"{{ raise_exception('not today') }}");
     let error = refused(&talk(&["--chat_template", "t.jinja", "--prompt", "Hi"]), 1);
     assert!(error.contains("not today"), "{error}");
+    // A folder that is made of the file talks as it does, and so does a file that is made of the folder.
+    succeeded(&place.run(&["convert", "--from", "m.gguf", "--out", "talks"]));
+    succeeded(&place.run(&["convert", "--from", "talks", "--to", "again.gguf", "--type", "q8_0"]));
+    for name in ["talks", "again.gguf"] {
+        let words =
+            ["chat", "--model", name, "--temperature", "0", "--max_new_tokens", "4", "--device", "cpu"];
+        let again = place.run(&[&words[..], &["--json", "--system", "x", "--prompt", "</s><s>"]].concat());
+        assert_eq!(serde_json::from_str::<Value>(&succeeded(&again))?, told, "{name}");
+    }
     let error = refused(&talk(&["--prompt", &"long ".repeat(30)]), 1);
     assert!(error.contains("begin a new chat"), "{error}");
     Ok(())
@@ -123,5 +139,23 @@ fn inspect_tells_what_a_gguf_file_holds() -> Checked {
     assert!(table.contains("test.share = 0.25") && table.contains("[2, 512]"), "{table}");
     let error = refused(&place.run(&["inspect", "--model", "text.txt"]), 1);
     assert!(error.contains("text.txt: not a GGUF file"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn the_tokens_of_texts_are_told() -> Checked {
+    let place = Place::new();
+    place.write("m.gguf", &model(None)?);
+    let words = ["tokenize", "--model", "m.gguf", "--json"];
+    let told = succeeded(&place.run(&[&words[..], &["--special", "--", "-é", ""]].concat()));
+    let lines: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    // A start token, the space before each text, and bytes; byte b has the id b + 3.
+    assert_eq!(lines[0]["ids"], serde_json::json!([1, 229, 153, 132, 48, 198, 172]));
+    assert_eq!((&lines[0]["tokens"][4], &lines[1]["ids"]), (&"<0x2D>".into(), &serde_json::json!([1])));
+    place.write("vocab.txt", b"[UNK]\n[CLS]\n[SEP]\nline\n");
+    let table = succeeded(&place.run(&["tokenize", "--model", ".", "Line x"]));
+    assert_eq!(table, "3 \"line\"  0 \"[UNK]\"\n");
+    let error = refused(&place.run(&["tokenize", "--model", "text.txt", "x"]), 1);
+    assert!(error.contains("text.txt is not a usable tokenizer"), "{error}");
     Ok(())
 }

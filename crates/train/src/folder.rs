@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use serde_json::json;
 use warpsmith_gguf::{Gguf, Value};
 use warpsmith_model::{
     CausalModel, Family, Gpt, GptConfig, Held, causal_model, from_safetensors, gguf_model, to_safetensors,
@@ -19,10 +20,10 @@ use crate::{Error, Result};
 pub(crate) const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-/// The tokenizer of a folder.
-pub const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// What a model folder holds.
 pub struct ModelFolder {
@@ -60,15 +61,36 @@ pub fn write_weights(dir: &Path, model: &dyn CausalModel) -> Result<()> {
     write_atomic(&dir.join(WEIGHTS), |out| out.write_all(&bytes))
 }
 
-/// Writes a model of any family with its tokenizer; `ends` are the tokens that end a text.
+/// What stands in a folder beside config and weights.
+#[derive(Clone, Copy)]
+pub struct Texts<'a> {
+    /// The tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// The tokens that end a text.
+    pub ends: &'a [u32],
+    /// How the model reads a chat, if it was taught to.
+    pub chat_template: Option<&'a ChatTemplate>,
+}
+
+/// Writes a model of any family with its tokenizer and chat template.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub fn write_folder(dir: &Path, model: &dyn CausalModel, tokenizer: &Tokenizer, ends: &[u32]) -> Result<()> {
+pub fn write_folder(dir: &Path, model: &dyn CausalModel, texts: Texts<'_>) -> Result<()> {
     write_model(dir, model)?;
+    let Texts { tokenizer, ends, chat_template } = texts;
     write_text(dir, TOKENIZER, &tokenizer.to_json()?)?;
-    let generation = serde_json::json!({ "bos_token_id": tokenizer.bos(), "eos_token_id": ends });
-    write_text(dir, GENERATION, &format!("{generation:#}\n"))
+    let generation = json!({ "bos_token_id": tokenizer.bos(), "eos_token_id": ends });
+    write_text(dir, GENERATION, &format!("{generation:#}\n"))?;
+    let Some(template) = chat_template else { return Ok(()) };
+    let (bos, eos) = template.edges();
+    let token = |text: &str| if text.is_empty() { serde_json::Value::Null } else { json!(text) };
+    // The class that reads a tokenizer.json as it is.
+    let config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": token(bos), "eos_token": token(eos),
+    });
+    write_text(dir, TOKENIZER_CONFIG, &format!("{config:#}\n"))?;
+    write_text(dir, CHAT_TEMPLATE, template.source())
 }
 
 fn write_text(dir: &Path, name: &str, text: &str) -> Result<()> {
@@ -221,6 +243,29 @@ pub fn write_model(dir: &Path, model: &dyn CausalModel) -> Result<()> {
     write_weights(dir, model)
 }
 
+/// How the model of a folder reads a chat, if the folder says it.
+fn chat_template(dir: &Path) -> Result<Option<ChatTemplate>> {
+    let optional = |name: &str| {
+        let path = dir.join(name);
+        if path.exists() { read(&path).map(Some) } else { Ok(None) }
+    };
+    let (config, jinja) = (optional(TOKENIZER_CONFIG)?, optional(CHAT_TEMPLATE)?);
+    ChatTemplate::of_folder(config.as_deref(), jinja.as_deref()).map_err(in_file(dir))
+}
+
+/// The tokenizer of a model folder, of a GGUF file, or of a `tokenizer.json`.
+///
+/// # Errors
+/// If a file is missing or damaged, or a kind of vocabulary is not known.
+pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
+    let is_gguf = path.extension().is_some_and(|name| name == "gguf");
+    if !is_gguf {
+        return Ok(Tokenizer::from_file(path)?);
+    }
+    let bytes = read(path)?;
+    Tokenizer::from_gguf(&parse_gguf(path, &bytes)?).map_err(in_file(path))
+}
+
 impl ModelFolder {
     /// Reads a model folder: a decoder of any family, and its tokenizer; or a GGUF file, whose weights stay quantised on the
     /// CPU.
@@ -232,13 +277,9 @@ impl ModelFolder {
             return Self::open_gguf(dir, Held::InBlocks, device);
         }
         let model = read_model(dir, device)?;
-        let tokenizer = Tokenizer::from_file(dir.join(TOKENIZER))?;
+        let tokenizer = Tokenizer::from_file(dir)?;
         let ends = ends(dir, &tokenizer)?;
-        let config = dir.join(TOKENIZER_CONFIG);
-        let chat_template = match config.exists() {
-            true => ChatTemplate::from_tokenizer_config(&read(&config)?).map_err(in_file(&config))?,
-            false => None,
-        };
+        let chat_template = chat_template(dir)?;
         Self { model, tokenizer, ends, chat_template }.checked(dir)
     }
 
@@ -263,6 +304,11 @@ impl ModelFolder {
         };
         let chat_template = ChatTemplate::from_gguf(&file).map_err(in_file(path))?;
         Self { model, tokenizer, ends, chat_template }.checked(path)
+    }
+
+    /// What the folder holds beside config and weights.
+    pub fn texts(&self) -> Texts<'_> {
+        Texts { tokenizer: &self.tokenizer, ends: &self.ends, chat_template: self.chat_template.as_ref() }
     }
 
     /// An error if the tokenizer has more tokens than the model.
@@ -374,7 +420,9 @@ mod tests {
     fn a_text_ends_with_the_tokens_that_the_folder_names() {
         let dir = tempfile::tempdir().unwrap();
         let model = Llama::new(LlamaConfig::default(), &Device::Cpu, Seed(1)).unwrap();
-        write_folder(dir.path(), &model, &Tokenizer::byte_level(), &[1, 2]).unwrap();
+        let tokenizer = &Tokenizer::byte_level();
+        let texts = Texts { tokenizer, ends: &[1, 2], chat_template: None };
+        write_folder(dir.path(), &model, texts).unwrap();
         let ends = || ModelFolder::open(dir.path(), &Device::Cpu).map(|folder| folder.ends);
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         assert_eq!(ends().unwrap(), [1, 2]);

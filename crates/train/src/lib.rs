@@ -2,12 +2,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod atomic;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod error;
 pub mod evaluate;
+pub mod finetune;
 pub mod folder;
 pub mod log;
 pub mod optimizer;
@@ -18,6 +20,7 @@ pub mod sentence;
 mod step;
 pub mod trainer;
 
+pub use answer::AnswerFolder;
 pub use config::TrainConfig;
 pub use data::{BatchSource, TensorBatch, TrainData};
 pub use error::{Error, Result};

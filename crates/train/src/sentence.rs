@@ -8,7 +8,7 @@ use warpsmith_model::{BertTask, EncoderBatch, Family, Pooling};
 use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
-use crate::folder::{CONFIG, TOKENIZER, read, read_config, read_tensors};
+use crate::folder::{CONFIG, read, read_config, read_tensors};
 use crate::{Error, Result};
 
 /// Texts that run through the model together.
@@ -79,7 +79,7 @@ impl SentenceEncoder {
         let lengths: Option<Lengths> = optional(&dir.join("sentence_bert_config.json"))?;
         let most = model.encoder().config().max_position_embeddings;
         Ok(Self {
-            tokenizer: Tokenizer::from_file(dir.join(TOKENIZER))?,
+            tokenizer: Tokenizer::from_file(dir)?,
             pooling: pooling(&dir.join("1_Pooling/config.json"))?,
             normalise: has(".Normalize"),
             max_tokens: lengths.and_then(|l| l.max_seq_length).unwrap_or(most).min(most),

@@ -1,6 +1,6 @@
 //! From text to text: a model and its tokenizer together.
 
-use warpsmith_model::{CausalModel, Decoder, Sampling, Stop};
+use warpsmith_model::{CausalModel, Decoder, Sampling, Stop, TokenLogProb};
 use warpsmith_text::Tokenizer;
 use warpsmith_train::Result;
 
@@ -53,10 +53,12 @@ impl Generate for dyn CausalModel + '_ {
 }
 
 /// What a decoder wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Written {
     /// Its tokens, without the prompt.
     pub tokens: Vec<u32>,
+    /// What the model thinks of them, if the decoder tells.
+    pub log_probs: Vec<TokenLogProb>,
     /// Why it stopped; `None` if nobody wanted more.
     pub stop: Option<Stop>,
 }
@@ -73,18 +75,19 @@ pub fn write(
     piece: &mut dyn FnMut(&str) -> bool,
 ) -> Result<Written> {
     let mut stream = tokenizer.stream_after(shown);
-    let mut tokens = Vec::new();
+    let (mut tokens, mut log_probs) = (Vec::new(), Vec::new());
     loop {
         match decoder.next_token()? {
             Ok(token) => {
                 tokens.push(token);
+                log_probs.extend(decoder.log_prob().cloned());
                 if stream.push(token)?.is_some_and(|text| !piece(&text)) {
-                    return Ok(Written { tokens, stop: None });
+                    return Ok(Written { tokens, log_probs, stop: None });
                 }
             }
             Err(stop) => {
                 let is_wanted = stream.finish()?.is_none_or(|text| piece(&text));
-                return Ok(Written { tokens, stop: is_wanted.then_some(stop) });
+                return Ok(Written { tokens, log_probs, stop: is_wanted.then_some(stop) });
             }
         }
     }

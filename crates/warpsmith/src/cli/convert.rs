@@ -1,13 +1,15 @@
-//! `warpsmith convert`: model folders from the files of other programs.
+//! `warpsmith convert`: model folders and GGUF files from each other, and from the files of llama2.c.
 
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
-use warpsmith::model::{CausalModel, Family, Held, causal_model, from_llama2c};
+use warpsmith::model::{Family, Held, causal_model, from_llama2c, write_gguf};
 use warpsmith::tensor::Device;
 use warpsmith::text::Pieces;
 use warpsmith::train::ModelFolder;
+use warpsmith::train::atomic::write_atomic;
 use warpsmith::train::folder::{read, write_folder};
+use warpsmith_gguf::Kind;
 
 use super::Failure;
 
@@ -17,42 +19,52 @@ pub fn command() -> Command {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     Command::new("convert")
-        .about("Makes a model folder of a GGUF file or of a llama2.c checkpoint")
+        .about("Makes a model folder or a GGUF file of the other, or of a llama2.c checkpoint")
         .arg(
             path(
                 "from",
-                "FILE.gguf|FILE.bin",
-                "A GGUF file, whose weights become f32, or a checkpoint in the layout of llama2.c's first version (f32).",
+                "DIR|FILE.gguf|FILE.bin",
+                "A model folder, a GGUF file, whose weights become f32, or a checkpoint in the layout of llama2.c's first \
+                 version (f32).",
             )
             .required(true),
         )
         .arg(path("tokenizer", "FILE.bin", "The tokenizer of llama2.c that belongs to a checkpoint."))
-        .arg(path("out", "DIR", "The folder to write.").required(true))
+        .arg(path("out", "DIR", "The folder to write.").required_unless_present("to"))
+        .arg(path("to", "FILE.gguf", "The GGUF file to write.").conflicts_with("out"))
+        .arg(
+            path("type", "f32|f16|q8_0", "How the matrices of a GGUF file are stored [default: f16].")
+                .value_parser(kind)
+                .requires("to"),
+        )
+}
+
+fn kind(word: &str) -> Result<Kind, String> {
+    match word {
+        "f32" => Ok(Kind::F32),
+        "f16" => Ok(Kind::F16),
+        "q8_0" => Ok(Kind::Q8_0),
+        _ => Err("write f32, f16 or q8_0".into()),
+    }
 }
 
 /// `warpsmith convert`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let path = |name: &str| args.get_one::<String>(name).map(Path::new);
-    let (Some(from), Some(out)) = (path("from"), path("out")) else {
-        return Err(Failure::Usage("give --from and --out".into()));
-    };
-    let bytes = read(from)?;
-    let model = match (bytes.starts_with(b"GGUF"), path("tokenizer")) {
-        (true, None) => {
-            let ModelFolder { model, tokenizer, ends, .. } =
-                ModelFolder::open_gguf(from, Held::AsF32, &Device::Cpu)?;
-            write_folder(out, &*model, &tokenizer, &ends)?;
-            model
+    let Some(from) = path("from") else { return Err(Failure::Usage("give --from".into())) };
+    let folder = source(from, path("tokenizer"))?;
+    let model = &*folder.model;
+    let out = match (path("out"), path("to")) {
+        (Some(out), _) => {
+            write_folder(out, model, folder.texts())?;
+            out
         }
-        (true, Some(_)) => {
-            return Err(Failure::Usage("a GGUF file has its tokenizer: no --tokenizer".into()));
+        (None, Some(to)) => {
+            let bytes = gguf(&folder, args.get_one("type").copied().unwrap_or(Kind::F16))?;
+            write_atomic(to, |file| file.write_all(&bytes))?;
+            to
         }
-        (false, Some(tokenizer)) => of_llama2c(from, &bytes, tokenizer, out)?,
-        (false, None) => {
-            let problem =
-                format!("{} is no GGUF file: --tokenizer names the one of llama2.c", from.display());
-            return Err(Failure::Usage(problem));
-        }
+        (None, None) => return Err(Failure::Usage("give --out or --to".into())),
     };
     let count: usize = model.parameters().iter().map(|p| p.shape().numel()).sum();
     let family = Family::of(&model.config_json())?;
@@ -60,17 +72,53 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     Ok(())
 }
 
-fn of_llama2c(
-    from: &Path,
-    bytes: &[u8],
-    tokenizer: &Path,
-    out: &Path,
-) -> Result<Box<dyn CausalModel>, Failure> {
+/// What is to be converted.
+fn source(from: &Path, tokenizer: Option<&Path>) -> Result<ModelFolder, Failure> {
+    let has_tokenizer = |what: &str| Failure::Usage(format!("a {what} has its tokenizer: no --tokenizer"));
+    if from.is_dir() {
+        return match tokenizer {
+            None => Ok(ModelFolder::open(from, &Device::Cpu)?),
+            Some(_) => Err(has_tokenizer("model folder")),
+        };
+    }
+    let bytes = read(from)?;
+    match (bytes.starts_with(b"GGUF"), tokenizer) {
+        (true, None) => Ok(ModelFolder::open_gguf(from, Held::AsF32, &Device::Cpu)?),
+        (true, Some(_)) => Err(has_tokenizer("GGUF file")),
+        (false, Some(tokenizer)) => of_llama2c(from, &bytes, tokenizer),
+        (false, None) => {
+            let problem =
+                format!("{} is no GGUF file: --tokenizer names the one of llama2.c", from.display());
+            Err(Failure::Usage(problem))
+        }
+    }
+}
+
+fn of_llama2c(from: &Path, bytes: &[u8], tokenizer: &Path) -> Result<ModelFolder, Failure> {
     let in_file = |e: warpsmith::tensor::Error| Failure::Failed(format!("{}: {e}", from.display()));
     let (config, tensors) = from_llama2c(bytes).map_err(in_file)?;
     let pieces = Pieces::from_llama2c(&read(tokenizer)?, config.vocab_size)?;
     let model = causal_model(&config.to_json(), tensors, &Device::Cpu).map_err(in_file)?;
     // llama2.c ends a story where the next would begin.
-    write_folder(out, &*model, &pieces.tokenizer()?, &[pieces.bos, pieces.eos])?;
-    Ok(model)
+    let ends = vec![pieces.bos, pieces.eos];
+    Ok(ModelFolder { model, tokenizer: pieces.tokenizer()?, ends, chat_template: None })
+}
+
+/// The bytes of a GGUF file. Ids that the tokenizer lacks are the model's own affair: its table says how many there are.
+fn gguf(folder: &ModelFolder, kind: Kind) -> Result<Vec<u8>, Failure> {
+    let mut writer = write_gguf(&*folder.model, kind)?;
+    writer.unsigned(
+        "general.file_type",
+        match kind {
+            Kind::F32 => 0,
+            Kind::F16 => 1,
+            _ => 7,
+        },
+    );
+    writer.unsigned("general.quantization_version", 2);
+    folder.tokenizer.write_gguf(&mut writer, &folder.ends)?;
+    if let Some(template) = &folder.chat_template {
+        template.write_gguf(&mut writer);
+    }
+    Ok(writer.finish())
 }

@@ -55,9 +55,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if let Some(pooling) = args.get_one("pooling") {
         encoder.pooling = *pooling;
     }
-    let given: Vec<String> = args.get_many("texts").into_iter().flatten().cloned().collect();
-    let texts =
-        if given.is_empty() { std::io::stdin().lines().collect::<Result<Vec<_>, _>>()? } else { given };
+    let texts = flags::texts(args)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let found = encoder.embed(&texts)?;
     for (text, found) in texts.iter().zip(&found).filter(|(_, found)| found.cut > 0) {

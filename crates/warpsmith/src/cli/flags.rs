@@ -31,3 +31,9 @@ pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
 pub fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
 }
+
+/// The texts that a command is given as its words `texts`; without any, the lines of standard input.
+pub fn texts(args: &ArgMatches) -> std::io::Result<Vec<String>> {
+    let given: Vec<String> = args.get_many("texts").into_iter().flatten().cloned().collect();
+    if given.is_empty() { std::io::stdin().lines().collect() } else { Ok(given) }
+}

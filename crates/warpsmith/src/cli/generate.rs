@@ -1,123 +1,69 @@
-//! `warpsmith generate`: writes on from a prompt, as it goes, or finds the likeliest texts.
+//! `warpsmith generate`: writes on from prompts, as it goes, or finds the likeliest texts; a T5 answers its prompts.
 
 pub mod flags;
-
-use std::io::Write;
+mod output;
+mod writer;
 
 use clap::ArgMatches;
-use serde::Serialize;
 use warpsmith::generate::write;
-use warpsmith::model::{BeamSearch, Decoder, Sampling, Stop};
+use warpsmith::model::{BeamSearch, Completion, Decoder, Request, Sampling, Stop, TokenLogProb, complete};
 use warpsmith::tensor::Seed;
-use warpsmith::text::{StopStrings, Tokenizer};
-use warpsmith::train::ModelFolder;
+use warpsmith::text::{StopStrings, StreamDecoder, Tokenizer};
 
 use super::Failure;
 pub use flags::command;
-use flags::{Way, way};
-
-/// A text as `--json` tells of it.
-#[derive(Serialize)]
-struct Told<'a> {
-    prompt: &'a str,
-    text: &'a str,
-    /// Its tokens; one that ended the text is not among them.
-    tokens: &'a [u32],
-    /// `length`, `eos` (a token ended it) or `stop` (a string did).
-    finish_reason: &'a str,
-    /// What it was drawn from, if it was.
-    seed: Option<u64>,
-    /// Its log-probability over its length to the length penalty, if it was searched for.
-    score: Option<f32>,
-}
-
-/// What is written, and to whom.
-struct Output<'a> {
-    out: std::io::StdoutLock<'a>,
-    prompt: &'a str,
-    json: bool,
-    count: usize,
-}
-
-impl Output<'_> {
-    /// Begins a text: the prompt, behind a line if there was another.
-    fn begin(&mut self) -> bool {
-        let is_first = self.count == 0;
-        self.count += 1;
-        let line = if is_first { String::new() } else { format!("\n{}\n", "-".repeat(72)) };
-        self.piece(&line) && self.piece(self.prompt)
-    }
-
-    /// Writes a piece of a text. A reader that went away (`| head`) is no error: it has what it wanted.
-    fn piece(&mut self, text: &str) -> bool {
-        self.json || self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).is_ok()
-    }
-
-    /// Ends a text.
-    fn end(&mut self, told: &Told<'_>) -> Result<(), Failure> {
-        if self.json {
-            let line = serde_json::to_string(told)?;
-            writeln!(self.out, "{line}").or_else(ignore_closed)?;
-        }
-        Ok(())
-    }
-}
-
-/// A reader that went away has what it wanted.
-pub fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
-}
+use flags::{Asked, Way};
+pub use output::ignore_closed;
+use output::{Output, Told, told};
+use writer::Writer;
 
 /// `warpsmith generate`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let way = way(args)?;
-    let stops = args.get_many::<String>("stop").into_iter().flatten();
-    let stops = StopStrings::new(stops).map_err(|e| Failure::Usage(e.to_string()))?;
-    let folder = super::flags::open(args)?;
-    let prompt = args.get_one::<String>("prompt").map_or("\n", String::as_str);
-    let prompt = match prompt.strip_prefix("FILE:") {
-        Some(path) => {
-            std::fs::read_to_string(path).map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))?
-        }
-        None => prompt.to_string(),
-    };
-    let out = std::io::stdout().lock();
-    let mut out = Output { out, prompt: &prompt, json: args.get_flag("json"), count: 0 };
-    match way {
+    let asked = flags::asked(args)?;
+    let writer = Writer::open(args)?;
+    let mut out = Output::new(args.get_flag("json"));
+    match &asked.way {
         Way::Draw(sampling) => {
             eprintln!("sampler: {}", sampling.steps());
-            let count = args.get_one("num_return_sequences").copied().unwrap_or(1usize);
-            for i in 0..count as u64 {
-                let seed = Seed(sampling.seed.0.wrapping_add(i));
-                draw(&folder, &Sampling { seed, ..sampling.clone() }, stops.clone(), &mut out)?;
+            let jobs: Vec<(&str, Sampling)> =
+                asked.prompts.iter().flat_map(|p| jobs(p, sampling, asked.count)).collect();
+            match &jobs[..] {
+                [(prompt, sampling)] => draw(&writer, &asked, prompt, sampling, &mut out)?,
+                _ => draw_together(&writer, &asked, &jobs, &mut out)?,
             }
         }
         Way::Search(how) => {
             eprintln!("search: {}", how.steps());
-            search(&folder, &how, &mut out)?;
+            asked.prompts.iter().try_for_each(|prompt| search(&writer, &asked, prompt, how, &mut out))?;
         }
     }
-    if !out.json {
-        writeln!(out.out).or_else(ignore_closed)?;
-    }
-    Ok(())
+    out.finish()
+}
+
+/// The texts that are asked for behind a prompt: the i-th has the seed that is i larger.
+fn jobs<'a>(prompt: &'a str, sampling: &Sampling, count: usize) -> impl Iterator<Item = (&'a str, Sampling)> {
+    let with = move |i: u64| Sampling { seed: Seed(sampling.seed.0.wrapping_add(i)), ..sampling.clone() };
+    (0..count as u64).map(with).map(move |sampling| (prompt, sampling)).collect::<Vec<_>>().into_iter()
 }
 
 /// Writes one text, token by token.
 fn draw(
-    folder: &ModelFolder,
+    writer: &Writer,
+    asked: &Asked,
+    prompt: &str,
     sampling: &Sampling,
-    mut stops: StopStrings,
-    out: &mut Output<'_>,
+    out: &mut Output,
 ) -> Result<(), Failure> {
-    let ids = folder.tokenizer.encode_with_special_tokens(out.prompt)?;
-    let decoder = Decoder::new(&*folder.model, &ids, sampling, &folder.ends)?;
-    if !out.begin() {
+    let start = writer.start(prompt, sampling.max_new_tokens, asked.long_prompt)?;
+    let mut decoder = Decoder::new(start.model(), &start.ids, sampling, writer.ends())?;
+    if let Some(top) = asked.top_logprobs {
+        decoder = decoder.telling(top);
+    }
+    if !out.begin(start.echo) {
         return Ok(());
     }
-    let (mut text, mut is_stopped) = (String::new(), false);
-    let shown = folder.tokenizer.encode(out.prompt)?;
-    let written = write(decoder, &folder.tokenizer, &shown, &mut |piece| {
+    let (mut text, mut is_stopped, mut stops) = (String::new(), false, asked.stops.clone());
+    let written = write(decoder, writer.tokenizer(), &start.shown, &mut |piece| {
         let checked = stops.push(piece);
         text.push_str(&checked.text);
         is_stopped = checked.is_stopped;
@@ -128,43 +74,172 @@ fn draw(
         out.piece(&rest);
         text.push_str(&rest);
     }
-    let finish_reason = match written.stop {
-        _ if is_stopped => "stop",
-        Some(Stop::EndOfSequence) => "eos",
-        Some(Stop::Length) => "length",
+    let stop = match written.stop {
+        _ if is_stopped => None,
         // The reader went away.
         None => return Ok(()),
+        stop => stop,
     };
-    let (prompt, seed) = (out.prompt, Some(sampling.seed.0));
-    out.end(&Told { prompt, text: &text, tokens: &written.tokens, finish_reason, seed, score: None })
+    let tokenizer = writer.tokenizer();
+    out.end(&Told {
+        prompt,
+        text: &text,
+        tokens: &written.tokens,
+        finish_reason: reason(stop),
+        seed: Some(sampling.seed.0),
+        score: None,
+        logprobs: asked.top_logprobs.map(|_| told(&written.log_probs, tokenizer)),
+        prompt_logprobs: prompt_logprobs(writer, asked, &start.ids)?,
+    })
 }
 
-/// Finds the likeliest texts.
-fn search(folder: &ModelFolder, how: &BeamSearch, out: &mut Output<'_>) -> Result<(), Failure> {
-    let ids = folder.tokenizer.encode_with_special_tokens(out.prompt)?;
-    let shown = folder.tokenizer.encode(out.prompt)?;
-    for found in how.run(&*folder.model, &ids, &folder.ends)? {
-        let (tokens, finish_reason) = match found.tokens.split_last() {
-            Some((last, rest)) if folder.ends.contains(last) => (rest, "eos"),
-            _ => (&found.tokens[..], "length"),
-        };
-        let text = text_after(&folder.tokenizer, &shown, tokens)?;
-        if !(out.begin() && out.piece(&text)) {
-            return Ok(());
+/// Why a text ended; without a reason of the decoder's, a string ended it.
+fn reason(stop: Option<Stop>) -> &'static str {
+    match stop {
+        None => "stop",
+        Some(Stop::EndOfSequence) => "eos",
+        Some(Stop::Length) => "length",
+    }
+}
+
+/// What the model thinks of the prompt, if that is asked for.
+fn prompt_logprobs(
+    writer: &Writer,
+    asked: &Asked,
+    ids: &[u32],
+) -> Result<Option<Vec<output::ToldToken>>, Failure> {
+    if !asked.prompt_logprobs {
+        return Ok(None);
+    }
+    let model = writer.decoder().ok_or_else(|| {
+        Failure::Failed("--prompt_logprobs: a T5 reads its prompt and gives it no probabilities".into())
+    })?;
+    let found = TokenLogProb::of_prompt(model, ids, asked.top_logprobs.unwrap_or(0))?;
+    Ok(Some(told(&found, writer.tokenizer())))
+}
+
+/// Writes several texts, a batch at a time, and tells of each when its batch is done.
+fn draw_together(
+    writer: &Writer,
+    asked: &Asked,
+    jobs: &[(&str, Sampling)],
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let Some(model) = writer.decoder() else {
+        return jobs.iter().try_for_each(|(prompt, sampling)| draw(writer, asked, prompt, sampling, out));
+    };
+    for jobs in jobs.chunks(asked.batch_size) {
+        let (mut requests, mut texts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        for (prompt, sampling) in jobs {
+            let start = writer.start(prompt, sampling.max_new_tokens, asked.long_prompt)?;
+            texts.push(Text::new(writer.tokenizer(), &start.shown, asked.stops.clone()));
+            requests.push(Request { prompt: start.ids.clone(), sampling: sampling.clone() });
+            ids.push(start.ids);
         }
-        let prompt = out.prompt;
-        out.end(&Told { prompt, text: &text, tokens, finish_reason, seed: None, score: Some(found.score) })?;
+        let mut failed = None;
+        let done = complete(model, &requests, writer.ends(), asked.top_logprobs, &mut |i, token| {
+            texts[i].push(token).unwrap_or_else(|failure| {
+                failed = Some(failure);
+                false
+            })
+        })?;
+        if let Some(failure) = failed {
+            return Err(failure);
+        }
+        for (i, completion) in done.iter().enumerate() {
+            let (prompt, sampling) = &jobs[i];
+            let Completion { tokens, log_probs, stop } = completion;
+            texts[i].finish(stop.is_some())?;
+            let Text { text, is_stopped, .. } = &texts[i];
+            if !(out.begin(prompt) && out.piece(text)) {
+                return Ok(());
+            }
+            out.end(&Told {
+                prompt,
+                text,
+                tokens,
+                finish_reason: reason(stop.filter(|_| !is_stopped)),
+                seed: Some(sampling.seed.0),
+                score: None,
+                logprobs: asked.top_logprobs.map(|_| told(log_probs, writer.tokenizer())),
+                prompt_logprobs: prompt_logprobs(writer, asked, &ids[i])?,
+            })?;
+        }
     }
     Ok(())
 }
 
-/// The text of tokens that go on from others.
-fn text_after(tokenizer: &Tokenizer, shown: &[u32], tokens: &[u32]) -> Result<String, Failure> {
-    let mut stream = tokenizer.stream_after(shown);
-    let mut text = String::new();
-    for &token in tokens {
-        text.extend(stream.push(token)?);
+/// A text that grows by tokens until a stop string comes.
+struct Text {
+    stream: StreamDecoder,
+    stops: StopStrings,
+    text: String,
+    is_stopped: bool,
+}
+
+impl Text {
+    fn new(tokenizer: &Tokenizer, shown: &[u32], stops: StopStrings) -> Self {
+        Self { stream: tokenizer.stream_after(shown), stops, text: String::new(), is_stopped: false }
     }
-    text.extend(stream.finish()?);
-    Ok(text)
+
+    /// Takes a token; whether there may be more.
+    fn push(&mut self, token: u32) -> Result<bool, Failure> {
+        if let Some(piece) = self.stream.push(token)? {
+            self.take(&piece);
+        }
+        Ok(!self.is_stopped)
+    }
+
+    fn take(&mut self, piece: &str) {
+        let checked = self.stops.push(piece);
+        self.text.push_str(&checked.text);
+        self.is_stopped = checked.is_stopped;
+    }
+
+    /// Adds what was held back, if nothing stopped the text.
+    fn finish(&mut self, is_whole: bool) -> Result<(), Failure> {
+        if is_whole && let Some(rest) = self.stream.finish()? {
+            self.take(&rest);
+        }
+        if is_whole && !self.is_stopped {
+            self.text.push_str(&self.stops.finish());
+        }
+        Ok(())
+    }
+}
+
+/// Finds the likeliest texts.
+fn search(
+    writer: &Writer,
+    asked: &Asked,
+    prompt: &str,
+    how: &BeamSearch,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let start = writer.start(prompt, how.max_new_tokens, asked.long_prompt)?;
+    for found in how.run(start.model(), &start.ids, writer.ends())? {
+        let (tokens, stop) = match found.tokens.split_last() {
+            Some((last, rest)) if writer.ends().contains(last) => (rest, Stop::EndOfSequence),
+            _ => (&found.tokens[..], Stop::Length),
+        };
+        let mut text = Text::new(writer.tokenizer(), &start.shown, StopStrings::default());
+        tokens.iter().try_for_each(|&token| text.push(token).map(drop))?;
+        text.finish(true)?;
+        let text = &text.text;
+        if !(out.begin(start.echo) && out.piece(text)) {
+            return Ok(());
+        }
+        let (finish_reason, score) = (reason(Some(stop)), Some(found.score));
+        out.end(&Told {
+            prompt,
+            text,
+            tokens,
+            finish_reason,
+            seed: None,
+            score,
+            logprobs: None,
+            prompt_logprobs: None,
+        })?;
+    }
+    Ok(())
 }

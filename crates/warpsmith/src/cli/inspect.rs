@@ -10,7 +10,7 @@ use serde::Serialize;
 use warpsmith::model::{BertTask, Family, T5, causal_model};
 use warpsmith::tensor::{Device, Tensor};
 use warpsmith::text::Tokenizer;
-use warpsmith::train::folder::{TOKENIZER, ends, read_config, read_tensors};
+use warpsmith::train::folder::{ends, read_config, read_tensors};
 
 use super::{Failure, flags};
 
@@ -160,10 +160,10 @@ fn build(
 }
 
 fn vocabulary(dir: &Path) -> Result<Option<Vocabulary>, Failure> {
-    if !dir.join(TOKENIZER).exists() {
+    if !Tokenizer::is_in(dir) {
         return Ok(None);
     }
-    let tokenizer = Tokenizer::from_file(dir.join(TOKENIZER))?;
+    let tokenizer = Tokenizer::from_file(dir)?;
     Ok(Some(Vocabulary {
         name: tokenizer.name(),
         vocab_size: tokenizer.vocab_size(),

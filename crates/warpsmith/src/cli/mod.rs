@@ -8,6 +8,7 @@ mod doctor;
 mod embed;
 mod eval;
 mod failure;
+mod finetune;
 mod flags;
 mod generate;
 mod inspect;
@@ -17,6 +18,7 @@ mod logits;
 mod ops;
 mod progress;
 mod selftest;
+mod tokenize;
 mod train;
 
 use std::process::ExitCode;
@@ -45,6 +47,8 @@ fn run() -> Result<(), Failure> {
         Some(("embed", args)) => embed::run(args),
         Some(("inspect", args)) => inspect::run(args),
         Some(("convert", args)) => convert::run(args),
+        Some(("finetune", args)) => finetune::run(args),
+        Some(("tokenize", args)) => tokenize::run(args),
         Some(("logits", args)) => logits::run(args),
         Some(("ops", args)) => ops::run(args),
         Some(("bench", args)) => bench::run(args),
@@ -72,6 +76,8 @@ fn command() -> Command {
             chat::command(),
             eval::command(),
             embed::command(),
+            finetune::command(),
+            tokenize::command(),
             logits::command(),
             inspect::command(),
             convert::command(),

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::model::{BeamSearch, EarlyStopping, Penalties, Sampling};
 use warpsmith::tensor::Seed;
+use warpsmith::text::StopStrings;
 
 use super::Failure;
+use super::writer::LongPrompt;
 use crate::cli::{device, flags};
 
 /// What the flags ask for.
@@ -15,6 +17,20 @@ pub enum Way {
     Draw(Sampling),
     /// The likeliest texts.
     Search(BeamSearch),
+}
+
+/// All that is asked for.
+pub struct Asked {
+    pub way: Way,
+    pub prompts: Vec<String>,
+    pub stops: StopStrings,
+    /// How many texts behind each prompt, if they are drawn.
+    pub count: usize,
+    pub batch_size: usize,
+    pub long_prompt: LongPrompt,
+    /// Whether log-probabilities are told, and of how many of the likeliest tokens.
+    pub top_logprobs: Option<usize>,
+    pub prompt_logprobs: bool,
 }
 
 /// The flags that a search has no use for.
@@ -29,18 +45,47 @@ pub fn command() -> Command {
         .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
         .arg(flags::decoder())
         .arg(device::arg())
-        .arg(
-            Arg::new("prompt")
-                .long("prompt")
-                .value_name("TEXT|FILE:PATH")
-                .default_value("\n")
-                .hide_default_value(true)
-                .help("What to write on from; FILE:PATH reads it from a file."),
-        )
+        .args(prompts())
         .args(choices())
         .args(penalties())
         .args(searches())
+        .args(told())
         .arg(flags::json("Print one JSON object for each text."))
+}
+
+fn prompts() -> [Arg; 4] {
+    [
+        flag(
+            "prompt",
+            "TEXT|FILE:PATH",
+            "What to write on from, or to answer; FILE:PATH reads it from a file; may be given several times.",
+        )
+        .action(ArgAction::Append),
+        flag("prompts", "FILE", "A prompt on each line.").conflicts_with("prompt"),
+        count("batch_size", "How many texts are written at a time [default: 8]."),
+        flag(
+            "long_prompt",
+            "refuse|truncate|slide",
+            "What becomes of a prompt that the model cannot see whole: an error; its start is left out, so that prompt and \
+             text fit; or the model goes on over the newest half of what it sees [default: refuse].",
+        )
+        .value_parser(LongPrompt::from_name),
+    ]
+}
+
+fn told() -> [Arg; 3] {
+    [
+        switch(
+            "logprobs",
+            "Tells the log-probability of each token, before penalties, temperature and cuts (--json).",
+        ),
+        count("top_logprobs", "The same of the N likeliest tokens in its place (--json)."),
+        switch("prompt_logprobs", "The same of the prompt's tokens (--json)."),
+    ]
+}
+
+fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).alias(name.replace('_', "-")).action(ArgAction::SetTrue).help(help)
 }
 
 fn flag(name: &'static str, value: &'static str, help: impl Into<String>) -> Arg {
@@ -136,7 +181,60 @@ fn early_stopping(word: &str) -> Result<EarlyStopping, String> {
 }
 
 /// What the flags ask for.
-pub fn way(args: &ArgMatches) -> Result<Way, Failure> {
+pub fn asked(args: &ArgMatches) -> Result<Asked, Failure> {
+    let way = way(args)?;
+    let stops = args.get_many::<String>("stop").into_iter().flatten();
+    let stops = StopStrings::new(stops).map_err(|e| Failure::Usage(e.to_string()))?;
+    let (logprobs, prompt_logprobs) = (args.get_flag("logprobs"), args.get_flag("prompt_logprobs"));
+    let top: Option<usize> = args.get_one("top_logprobs").copied();
+    let is_told = logprobs || prompt_logprobs || top.is_some();
+    if is_told && !args.get_flag("json") {
+        return Err(Failure::Usage("log-probabilities are told as JSON: add --json".into()));
+    }
+    if is_told && matches!(way, Way::Search(_)) {
+        return Err(Failure::Usage(
+            "log-probabilities are told of texts that are drawn, not of a search".into(),
+        ));
+    }
+    let batch_size = args.get_one("batch_size").copied().unwrap_or(8);
+    if batch_size == 0 {
+        return Err(Failure::Usage("--batch_size must be at least 1".into()));
+    }
+    Ok(Asked {
+        way,
+        prompts: read_prompts(args)?,
+        stops,
+        count: args.get_one("num_return_sequences").copied().unwrap_or(1),
+        batch_size,
+        long_prompt: args.get_one("long_prompt").copied().unwrap_or_default(),
+        top_logprobs: (logprobs || top.is_some()).then(|| top.unwrap_or(0)),
+        prompt_logprobs,
+    })
+}
+
+/// The prompts: a line break if none is given.
+fn read_prompts(args: &ArgMatches) -> Result<Vec<String>, Failure> {
+    let read = |path: &str| {
+        std::fs::read_to_string(path).map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))
+    };
+    if let Some(path) = args.get_one::<String>("prompts") {
+        let prompts: Vec<String> = read(path)?.lines().map(Into::into).collect();
+        return match prompts.is_empty() {
+            true => Err(Failure::Failed(format!("{path} has no line"))),
+            false => Ok(prompts),
+        };
+    }
+    let given = args.get_many::<String>("prompt").into_iter().flatten();
+    let text = |prompt: &String| match prompt.strip_prefix("FILE:") {
+        Some(path) => read(path),
+        None => Ok(prompt.clone()),
+    };
+    let prompts = given.map(text).collect::<Result<Vec<_>, _>>()?;
+    Ok(if prompts.is_empty() { vec!["\n".into()] } else { prompts })
+}
+
+/// How the texts are found.
+fn way(args: &ArgMatches) -> Result<Way, Failure> {
     let number = |name: &str, default: f64| args.get_one(name).copied().unwrap_or(default);
     let count = |name: &str, default: usize| args.get_one(name).copied().unwrap_or(default);
     let num_beams = count("num_beams", 1);

@@ -1,0 +1,42 @@
+//! Folders of encoders with decoders (T5): models that answer a text.
+
+use std::path::Path;
+
+use warpsmith_model::T5;
+use warpsmith_tensor::Device;
+use warpsmith_text::Tokenizer;
+
+use crate::folder::{ends, read_config, read_tensors};
+use crate::{Error, Result};
+
+/// A T5, its tokenizer, and the tokens that end an answer.
+pub struct AnswerFolder {
+    /// The model.
+    pub model: T5,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// The tokens that end an answer.
+    pub ends: Vec<u32>,
+}
+
+impl AnswerFolder {
+    /// Reads a folder of a T5.
+    ///
+    /// # Errors
+    /// If the folder or a file is missing or damaged, or the files do not belong together.
+    pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+        let in_folder = |what: String| Error::Run(format!("{}: {what}", dir.display()));
+        let config = read_config(dir)?;
+        let model = T5::from_state(&config, read_tensors(dir, device)?, device);
+        let model = model.map_err(|e| in_folder(e.to_string()))?;
+        let tokenizer = Tokenizer::from_file(dir)?;
+        let (tokens, known) = (tokenizer.vocab_size(), model.config().vocab_size);
+        if tokens > known {
+            return Err(in_folder(format!(
+                "the tokenizer has {tokens} tokens, the model {known}; are they of one model?"
+            )));
+        }
+        let ends = ends(dir, &tokenizer)?;
+        Ok(Self { model, tokenizer, ends })
+    }
+}

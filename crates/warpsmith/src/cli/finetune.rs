@@ -1,0 +1,150 @@
+//! `warpsmith finetune`: a model folder goes on learning from examples.
+
+use std::io::Write;
+use std::path::Path;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use serde_json::json;
+use warpsmith::model::Held;
+use warpsmith::train::ModelFolder;
+use warpsmith::train::finetune::{Example, FinetuneConfig, LoraConfig, Progress, Tuned, finetune};
+use warpsmith::train::folder::write_folder;
+
+use super::{Failure, device, flags};
+
+/// The flags.
+pub fn command() -> Command {
+    let default = FinetuneConfig::default();
+    Command::new("finetune")
+        .about("Goes on teaching a model, from lines of JSON with `text`, `messages`, or `prompt` and `completion`")
+        .after_help(
+            "Of a text every token is learned, of messages what the assistant says, of a prompt none, of a completion all.",
+        )
+        .arg(flags::decoder())
+        .arg(device::arg())
+        .arg(flag("data", "FILE.jsonl", "The examples.").required(true))
+        .arg(flag("val_data", "FILE.jsonl", "Examples to be held against after each epoch: the best weights are kept."))
+        .arg(flag("out", "DIR", "The folder to write.").required(true))
+        .arg(count("epochs", format!("How often each example is seen [default: {}].", default.epochs)))
+        .arg(count("batch_size", format!("Examples of a step [default: {}].", default.batch_size)))
+        .arg(real("learning_rate", format!("Falls to 0 along a line [default: {}].", default.learning_rate)))
+        .arg(count("warmup_iters", format!("Steps of warm-up [default: {}].", default.warmup_iters)))
+        .arg(real("weight_decay", format!("Of matrices [default: {}].", default.weight_decay)))
+        .arg(real("grad_clip", format!("The largest norm of the gradients; 0: any [default: {}].", default.grad_clip)))
+        .arg(count("lora", "Learns adapters of this rank, of the matrices of all blocks, and adds them to the weights."))
+        .arg(real("lora_alpha", "Adapters are multiplied by this over their rank [default: twice the rank]."))
+        .arg(
+            flag("freeze", "NAME", "Parameters whose names begin so stay as they are; may be given several times.")
+                .action(ArgAction::Append),
+        )
+        .arg(count("patience", "Ends after so many epochs that were not better; 0: never [default: 0]."))
+        .arg(
+            flag("seed", "N", format!("The same seed, the same weights [default: {}].", default.seed))
+                .value_parser(value_parser!(u64)),
+        )
+        .arg(flags::json("Print one JSON object for each step and epoch, and one at the end."))
+}
+
+fn flag(name: &'static str, value: &'static str, help: impl Into<String>) -> Arg {
+    Arg::new(name).long(name).alias(name.replace('_', "-")).value_name(value).help(help.into())
+}
+
+fn count(name: &'static str, help: impl Into<String>) -> Arg {
+    flag(name, "N", help).value_parser(value_parser!(usize))
+}
+
+fn real(name: &'static str, help: impl Into<String>) -> Arg {
+    flag(name, "X", help).value_parser(value_parser!(f64))
+}
+
+fn config(args: &ArgMatches) -> Result<FinetuneConfig, Failure> {
+    let default = FinetuneConfig::default();
+    let count = |name: &str, default: usize| args.get_one(name).copied().unwrap_or(default);
+    let real = |name: &str, default: f64| args.get_one(name).copied().unwrap_or(default);
+    let rank: Option<usize> = args.get_one("lora").copied();
+    if rank.is_none() && args.contains_id("lora_alpha") {
+        return Err(Failure::Usage("--lora_alpha is for adapters: give --lora RANK with it".into()));
+    }
+    let lora = rank.map(|rank| LoraConfig { rank, alpha: real("lora_alpha", 2.0 * rank as f64) });
+    if count("patience", 0) > 0 && !args.contains_id("val_data") {
+        return Err(Failure::Usage("--patience asks whether it gets better: give --val_data with it".into()));
+    }
+    Ok(FinetuneConfig {
+        epochs: count("epochs", default.epochs),
+        batch_size: count("batch_size", default.batch_size),
+        learning_rate: real("learning_rate", default.learning_rate),
+        warmup_iters: count("warmup_iters", default.warmup_iters),
+        weight_decay: real("weight_decay", default.weight_decay),
+        grad_clip: real("grad_clip", default.grad_clip),
+        seed: args.get_one("seed").copied().unwrap_or(default.seed),
+        lora,
+        freeze: args.get_many::<String>("freeze").into_iter().flatten().cloned().collect(),
+        patience: count("patience", 0),
+    })
+}
+
+/// `warpsmith finetune`.
+pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    let config = config(args)?;
+    let (path, device) = (flags::model_path(args), device::of(args)?);
+    let folder = match path.is_file() {
+        // What learns is numbers.
+        true => ModelFolder::open_gguf(path, Held::AsF32, &device)?,
+        false => ModelFolder::open(path, &device)?,
+    };
+    let read = |name: &str| -> Result<Vec<Example>, Failure> {
+        let Some(path) = args.get_one::<String>(name) else { return Ok(Vec::new()) };
+        let text =
+            std::fs::read_to_string(path).map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))?;
+        Example::read(&text, &folder).map_err(|e| Failure::Failed(format!("{path}: {e}")))
+    };
+    let (train, val) = (read("data")?, read("val_data")?);
+    let learned: usize = train.iter().map(Example::learned).sum();
+    eprintln!("{} examples, {learned} tokens of them to learn", train.len());
+    let (mut out, json) = (std::io::stdout().lock(), args.get_flag("json"));
+    let tuned = finetune(&*folder.model, &train, &val, &config, &mut |progress| {
+        writeln!(out, "{}", line(progress, json)).is_ok()
+    })?;
+    let dir = Path::new(args.get_one::<String>("out").map_or("", String::as_str));
+    write_folder(dir, &*folder.model, folder.texts())?;
+    writeln!(out, "{}", end(&tuned, dir, json)).or_else(super::generate::ignore_closed)?;
+    Ok(())
+}
+
+fn line(progress: Progress, json: bool) -> String {
+    match (progress, json) {
+        (Progress::Step { step, of, loss, norm, lr }, false) => {
+            format!("step {step}/{of} | loss {loss:.4} | norm {norm:.3} | lr {lr:.2e}")
+        }
+        (Progress::Step { step, loss, norm, lr, .. }, true) => {
+            json!({ "step": step, "loss": loss, "norm": norm, "lr": lr }).to_string()
+        }
+        (Progress::Epoch { epoch, val_loss, is_best }, false) => {
+            format!(
+                "epoch {epoch} | val loss {val_loss:.4}{}",
+                if is_best { " | the best so far" } else { "" }
+            )
+        }
+        (Progress::Epoch { epoch, val_loss, is_best }, true) => {
+            json!({ "epoch": epoch, "val_loss": val_loss, "is_best": is_best }).to_string()
+        }
+    }
+}
+
+fn end(tuned: &Tuned, dir: &Path, json: bool) -> String {
+    let Tuned { numbers, steps, best, is_early } = tuned;
+    if json {
+        return json!({
+            "out": dir.display().to_string(), "learned_numbers": numbers, "steps": steps,
+            "best_epoch": best.map(|(epoch, _)| epoch), "best_val_loss": best.map(|(_, loss)| loss),
+            "stopped_early": is_early,
+        })
+        .to_string();
+    }
+    let of_best = match best {
+        None => String::new(),
+        Some((epoch, loss)) => format!("; the weights of epoch {epoch}, val loss {loss:.4}"),
+    };
+    let early = if *is_early { ", ended early" } else { "" };
+    format!("{}: {numbers} numbers learned in {steps} steps{early}{of_best}", dir.display())
+}
