@@ -3,7 +3,6 @@
 use serde_json::Value;
 use warpsmith_gguf::Writer;
 
-use crate::pieces::SPACE;
 use crate::words::{self, Words};
 use crate::{ChatTemplate, Error, Result, Tokenizer};
 
@@ -41,8 +40,8 @@ impl Tokenizer {
                 writer.text("tokenizer.ggml.model", "llama");
                 writer.text("tokenizer.ggml.pre", "default");
                 writer.reals("tokenizer.ggml.scores", &self.scores(model));
-                let first = self.encode("a")?.first().and_then(|&id| self.id_to_token(id));
-                let adds_space = first.is_some_and(|token| token.starts_with(SPACE));
+                let adds_space = json["normalizer"].to_string().contains("\"Prepend\"")
+                    || json["pre_tokenizer"]["prepend_scheme"].as_str().is_some_and(|way| way != "never");
                 writer.truth("tokenizer.ggml.add_space_prefix", adds_space);
             }
             _ => return Err(fails("byte-level BPE and SentencePiece's BPE are".into())),
