@@ -14,7 +14,7 @@ pub enum Writer {
     /// Goes on from a text.
     GoesOn(ModelFolder),
     /// Answers a text.
-    Answers(AnswerFolder),
+    Answers(Box<AnswerFolder>),
 }
 
 /// What is done with a prompt that is longer than what the model sees.
@@ -62,7 +62,7 @@ impl Writer {
         // Who is no family at all is told so by the folder's own reader.
         let is_t5 = path.is_dir() && Family::of(&read_config(path)?).is_ok_and(|family| family == Family::T5);
         match is_t5 {
-            true => Ok(Self::Answers(AnswerFolder::open(path, &device::of(args)?)?)),
+            true => Ok(Self::Answers(Box::new(AnswerFolder::open(path, &device::of(args)?)?))),
             false => flags::open(args).map(Self::GoesOn),
         }
     }
