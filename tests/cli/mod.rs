@@ -2,6 +2,7 @@
 
 mod bench;
 mod commands;
+mod data;
 mod decoding;
 mod device;
 mod families;

@@ -1,4 +1,6 @@
-//! `warpsmith eval`: how well a model predicts a text.
+//! `warpsmith eval`: how well a model predicts a text, or with `--metric` how good answers are.
+
+mod score;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 use warpsmith::text::Corpus;
@@ -9,14 +11,16 @@ use super::{Failure, device, flags};
 /// The flags.
 pub fn command() -> Command {
     Command::new("eval")
-        .about("Loss, perplexity and bits per byte of a text under a model")
-        .arg(flags::decoder())
+        .about(
+            "Loss, perplexity and bits per byte of a text under a model; BLEU, F1 and their kin of answers",
+        )
+        .arg(flags::decoder().required(false).required_unless_present("metric"))
         .arg(device::arg())
         .arg(
             Arg::new("data")
                 .long("data")
                 .value_name("FILE")
-                .required(true)
+                .required_unless_present("metric")
                 .help("Text file or folder, `-` for standard input."),
         )
         .arg(
@@ -33,11 +37,15 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(usize))
                 .help("Tokens by which the window moves [default: the window]."),
         )
+        .args(score::args())
         .arg(flags::json("Print one JSON object."))
 }
 
 /// `warpsmith eval`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    if args.contains_id("metric") {
+        return score::run(args);
+    }
     let folder = flags::open(args)?;
     let data = args.get_one::<String>("data").map_or("", String::as_str);
     let corpus = match data {

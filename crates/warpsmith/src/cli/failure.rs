@@ -68,6 +68,18 @@ impl From<warpsmith::text::Error> for Failure {
     }
 }
 
+impl From<warpsmith::data::Error> for Failure {
+    fn from(error: warpsmith::data::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<warpsmith::metrics::Error> for Failure {
+    fn from(error: warpsmith::metrics::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::Failed(error.to_string())

@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod convert;
+mod data;
 mod device;
 mod doctor;
 mod embed;
@@ -44,6 +45,7 @@ fn run() -> Result<(), Failure> {
         Some(("generate", args)) => generate::run(args),
         Some(("chat", args)) => chat::run(args),
         Some(("eval", args)) => eval::run(args),
+        Some(("data", args)) => data::run(args),
         Some(("embed", args)) => embed::run(args),
         Some(("inspect", args)) => inspect::run(args),
         Some(("convert", args)) => convert::run(args),
@@ -75,6 +77,7 @@ fn command() -> Command {
             generate::command(),
             chat::command(),
             eval::command(),
+            data::command(),
             embed::command(),
             finetune::command(),
             tokenize::command(),

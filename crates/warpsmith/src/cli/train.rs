@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Arg, ArgMatches, Command};
-use warpsmith::text::{Corpus, Dataset, Task, TokenizerSpec};
+use warpsmith::PreparedFiles;
+use warpsmith::data::manifest::Manifest;
+use warpsmith::text::{Corpus, Dataset, Task, Tokenizer, TokenizerSpec};
 use warpsmith::train::atomic::find_latest;
 use warpsmith::train::config::{IGNORED, InitFrom, Kind, TaskKind};
 use warpsmith::train::{Ending, Outcome, Run, TrainConfig, TrainData, Trainer, checkpoint};
@@ -135,12 +137,24 @@ fn load_data(config: &TrainConfig, resumes: bool) -> Result<TrainData, Failure> 
     if let Some(task) = task {
         return Ok(TrainData::task(task)?);
     }
+    if Manifest::is_in(Path::new(&config.data)) {
+        return prepared(Path::new(&config.data));
+    }
     let corpus = match config.data.as_str() {
         "" => Corpus::from_text(warpsmith::corpus::EMBEDDED),
         "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
         path => Corpus::from_path(path)?,
     };
     text_data(&corpus, config, resumes)
+}
+
+/// The parts of a folder that `warpsmith data prepare` has made and finished.
+fn prepared(folder: &Path) -> Result<TrainData, Failure> {
+    let manifest = Manifest::open(folder, &PreparedFiles)?;
+    let (train, val) = (manifest.tokens(folder, "train")?, manifest.tokens(folder, "val")?);
+    let dataset = Dataset::of_parts(&train, &val, Tokenizer::from_file(folder)?);
+    println!("data: {} + {} tokens of {}, prepared", train.len(), val.len(), dataset.tokenizer().name());
+    Ok(TrainData::Text(dataset))
 }
 
 fn text_data(corpus: &Corpus, config: &TrainConfig, resumes: bool) -> Result<TrainData, Failure> {

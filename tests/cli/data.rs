@@ -1,0 +1,74 @@
+//! `data prepare`, `train --data` on what it made, and `eval --metric`.
+
+use serde_json::Value;
+use warpsmith::data::shard::choices::{Question, to_bytes};
+
+use super::{Place, refused, stdout, succeeded, tiny};
+use crate::Checked;
+
+const PREPARE: [&str; 8] = ["data", "prepare", "text.txt", "--out", "prepared", "--unit", "line", "--near=0"];
+
+#[test]
+fn a_folder_is_prepared_once_trained_from_and_not_taken_unfinished() -> Checked {
+    let place = Place::new();
+    let told = succeeded(&place.run(&PREPARE));
+    assert!(
+        told.contains("white space") && told.contains("train") && told.contains("prepared: prepared"),
+        "{told}"
+    );
+    assert!(succeeded(&place.run(&PREPARE)).contains("nothing to do"));
+    let other = refused(&place.run(&[&PREPARE[..], &["--seed", "2"]].concat()), 1);
+    assert!(other.ends_with("give another --out, or --force"), "{other}");
+
+    let mut words = tiny("run");
+    words.extend(["--max_iters", "2", "--data", "prepared"]);
+    let told = succeeded(&place.run(&words));
+    assert!(told.contains("of char, prepared"), "{told}");
+    let questions = Question { context: vec![1, 2], endings: vec![vec![3], vec![4, 5]], answer: 0 };
+    let other = Question { answer: 1, ..questions.clone() };
+    place.write("questions.bin", &to_bytes(&[questions, other])?);
+    let words = ["eval", "--metric", "choices", "--model", "run", "--data", "questions.bin", "--json"];
+    let told: Value = serde_json::from_str(&succeeded(&place.run(&words)))?;
+    // The same question with each of its endings as the right one.
+    assert_eq!(
+        (&told["questions"], &told["accuracy by sum"]),
+        (&Value::from(2.0), &Value::from(0.5)),
+        "{told}"
+    );
+
+    std::fs::remove_file(place.path("prepared/val.bin"))?;
+    let mut words = tiny("again");
+    words.extend(["--data", "prepared"]);
+    assert!(refused(&place.run(&words), 1).ends_with("prepared: val.bin is missing; prepare it again"));
+    Ok(())
+}
+
+#[test]
+fn answers_are_scored_against_what_is_right() -> Checked {
+    let place = Place::new();
+    place.write("out.zh", "我今天去了公园。\n我爱编程\n".as_bytes());
+    place.write("ref.zh", "我今天去公园了。\n我爱编程\n".as_bytes());
+    let eval = |words: &[&str]| place.run(&[&["eval", "--metric"], words].concat());
+    let texts = ["--hypotheses", "out.zh", "--references", "ref.zh", "--tokenize", "zh"];
+    let told = stdout(&eval(&[&["bleu,rouge"], &texts[..]].concat()));
+    assert!(told.contains("nrefs:1|case:mixed|eff:no|tok:zh|smooth:exp|version:"), "{told}");
+    assert!(told.contains("rouge-1 f1                           1.000000"), "{told}");
+
+    place.write("gold.tsv", b"sentence\tlabel\na\tpos\nb\tneg\nc\tpos\n");
+    place.write("said.txt", b"pos\nneg\nneg\n");
+    let labels =
+        ["--hypotheses", "said.txt", "--references", "gold.tsv", "--reference_column", "label", "--json"];
+    let told: Value = serde_json::from_str(&succeeded(&eval(&[&["accuracy,f1"], &labels[..]].concat())))?;
+    // pos: 1 of 1 and 1 of 2; neg: 1 of 2 and 1 of 1.
+    assert_eq!((told["precision of pos"].as_f64(), told["recall of pos"].as_f64()), (Some(1.0), Some(0.5)));
+    assert!((told["f1 macro"].as_f64().ok_or("a number")? - 2.0 / 3.0).abs() < 1e-12, "{told}");
+
+    let unknown = refused(&eval(&[&["f1", "--labels", "pos,neutral"], &labels[..]].concat()), 1);
+    assert!(unknown.ends_with("gold.tsv, line 3: unknown label `neg`: there are neutral, pos"), "{unknown}");
+    place.write("short.txt", b"pos\n");
+    let short = ["f1", "--hypotheses", "short.txt", "--references", "said.txt"];
+    let short = refused(&eval(&short), 1);
+    assert!(short.contains("said.txt, line 2: no partner for it: short.txt has 1 lines"), "{short}");
+    assert!(refused(&eval(&["blue"]), 2).contains("unknown metric `blue`"));
+    Ok(())
+}
