@@ -146,6 +146,9 @@ pub fn finetune(
             continue;
         }
         let val_loss = loss(model, val, config.batch_size)?;
+        if !val_loss.is_finite() {
+            return Err(diverged(format!("the loss on the validation examples is {val_loss}")));
+        }
         let is_best = best.as_ref().is_none_or(|(_, least, _)| val_loss < *least);
         if is_best {
             best = Some((epoch, val_loss, learner.targets(model).iter().map(|p| p.get().detach()).collect()));
@@ -162,6 +165,11 @@ pub fn finetune(
         tuned.best = Some((epoch, least));
     }
     Ok(tuned)
+}
+
+/// That numbers were lost.
+fn diverged(what: String) -> Error {
+    Error::Run(format!("finetune: {what}; lower the learning rate"))
 }
 
 /// How many steps there will be.
@@ -273,10 +281,7 @@ impl Learner {
         self.adapters.iter().try_for_each(|adapter| adapter.replace(&mut gradients))?;
         let norm = clip_gradients(&mut gradients, &self.parameters, clip)?;
         if !(mean.is_finite() && norm.is_finite()) {
-            let told = format!(
-                "finetune: the loss is {mean}, the norm of its gradients {norm}; lower the learning rate"
-            );
-            return Err(Error::Run(told));
+            return Err(diverged(format!("the loss is {mean}, the norm of its gradients {norm}")));
         }
         self.optimizer.set_learning_rate(lr);
         self.optimizer.step(gradients)?;
