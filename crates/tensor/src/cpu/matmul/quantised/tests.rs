@@ -180,14 +180,17 @@ fn a_row_alone_has_the_bits_of_the_row_in_a_batch_and_of_any_processor_that_fuse
 
 #[test]
 fn the_bits_do_not_depend_on_how_many_threads_there_are() {
-    let (m, n, k) = (5, 700, 256);
+    let (n, k) = (700, 256);
     let (bytes, _) = weights(Kind::Q4_1, n, k);
-    let x = Rng::new(Seed(5)).normal(m * k);
-    let [one, three] = [1, 3].map(|threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        bits(&pool.install(|| product(Kind::Q4_1, &x, &bytes, (m, n, k))))
-    });
-    assert_eq!(one, three);
+    for m in [5, 20] {
+        let x = Rng::new(Seed(5)).normal(m * k);
+        let [one, three] = [1, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            bits(&pool.install(|| product(Kind::Q4_1, &x, &bytes, (m, n, k))))
+        });
+        assert_eq!(one, three);
+        assert_eq!(one[(m - 1) * n..], bits(&product(Kind::Q4_1, &x[(m - 1) * k..], &bytes, (1, n, k))));
+    }
 }
 
 #[test]

@@ -18,6 +18,12 @@ use crate::cpu::pool::{for_chunks, for_rows};
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
 
+/// Rows of W in a task when A has more than a few: some rows of A stay in the first-level cache while those of W pass by, and
+/// all of A is read once for each task.
+const W_ROWS: usize = 48;
+/// Rows of A that are few.
+const FEW: usize = 16;
+
 /// Rows of A, rounded.
 pub(super) struct Rounded {
     groups: Vec<Group>,
@@ -57,7 +63,8 @@ impl Rounded {
     /// C must lie at `out`, and nobody else may see it; the rows of W must be as long as those of A.
     pub(super) unsafe fn product(&self, w: Blocks<'_>, out: Out<f32>) {
         let m = self.groups.len() / self.per_row;
-        for_chunks(w.n, (TASK_WORK / (m * w.k)).max(1), |range| {
+        let least = if m < FEW { 1 } else { W_ROWS };
+        for_chunks(w.n, (TASK_WORK / (m * w.k)).max(least), |range| {
             let first = range.start;
             // SAFETY: these columns of C are this task's alone; the instruction set was found.
             unsafe {
