@@ -199,6 +199,28 @@ def encoders():
     return {n: t.contiguous() for n, t in tensors.items()}, cases
 
 
+def classifiers():
+    """Logits of labels by decoders: two sequences of 13 and 7 tokens, the second padded with id 0."""
+    tensors, cases = {}, {}
+    rng = np.random.default_rng(10)
+    for name in ["gpt2", "llama", "qwen2"]:
+        config = dict(CASES[name])
+        config = AutoConfig.for_model(config.pop("model_type"), **config, num_labels=3, pad_token_id=0)
+        auto = transformers.AutoModelForSequenceClassification
+        model = fill(auto.from_config(config, attn_implementation="eager").float())
+        ids = torch.from_numpy(rng.integers(1, 37, (2, 13)))
+        mask = torch.arange(13)[None] < torch.tensor([[13], [7]])
+        with torch.no_grad():
+            tensors[name] = model(input_ids=ids * mask, attention_mask=mask.long()).logits.contiguous()
+        config.architectures = [type(model).__name__]
+        cases[name] = dict(
+            config=json.loads(config.to_json_string()),
+            shapes={n: list(p.shape) for n, p in model.named_parameters()},
+            ids=[ids[0].tolist(), ids[1, :7].tolist()],
+        )
+    return tensors, cases
+
+
 T5 = dict(vocab_size=37, d_model=24, d_kv=6, d_ff=40, num_layers=2, num_decoder_layers=3, num_heads=3,
           dropout_rate=0.0, relative_attention_num_buckets=8, relative_attention_max_distance=16, decoder_start_token_id=0)
 SEQ2SEQ = {
@@ -256,7 +278,8 @@ def folders():
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
     versions = dict(transformers=transformers.__version__, torch=torch.__version__)
-    for name, make in [("causal", causal), ("encoders", encoders), ("seq2seq", seq2seq), ("decoding", decoding)]:
+    for name, make in [("causal", causal), ("encoders", encoders), ("classifiers", classifiers), ("seq2seq", seq2seq),
+                       ("decoding", decoding)]:
         tensors, cases = make()
         if tensors:
             save_file(tensors, OUT / f"{name}.safetensors")

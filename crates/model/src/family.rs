@@ -6,6 +6,7 @@ use std::fmt;
 use warpsmith_tensor::{Device, Error, Result, Tensor};
 
 use crate::causal::CausalModel;
+use crate::classifier::is_classifier;
 use crate::config::parse;
 use crate::llama::{Llama, LlamaConfig, LlamaKind};
 use crate::weights::Weights;
@@ -97,6 +98,21 @@ pub fn model_type(config: &str) -> Result<String> {
     Ok(typed.model_type)
 }
 
+/// An error if the architecture is a classifier's: its language head is gone.
+fn check_writes(config: &str) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Architectures {
+        #[serde(default)]
+        architectures: Option<Vec<String>>,
+    }
+    let found: Architectures = parse(config)?;
+    match found.architectures.iter().flatten().find(|name| is_classifier(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::value("config.json", format!("a {name} classifies texts and writes none"))
+            .hint("`warpsmith classify` runs it")),
+    }
+}
+
 /// The decoder that a `config.json` and the tensors of its weight files describe.
 ///
 /// # Errors
@@ -109,6 +125,7 @@ pub fn causal_model(
 ) -> Result<Box<dyn CausalModel>> {
     let family = Family::of(config)?;
     family.check_causal()?;
+    check_writes(config)?;
     Ok(match family {
         Family::Llama => {
             let config = LlamaConfig::from_json(config)?;

@@ -104,6 +104,11 @@ impl Gpt {
         self.wte.forward(ids)?.add(positions)
     }
 
+    /// What the head reads: ids (B, T) → (B, T, C). With `rng`, activations are dropped.
+    pub(crate) fn hidden(&self, ids: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
+        self.ln_f.forward(&self.trunk(ids, rng, false)?)
+    }
+
     /// x (B, T, C) → logits (B, T, V)
     fn head(&self, x: &Tensor) -> Result<Tensor> {
         let _scope = Scope::enter("head");

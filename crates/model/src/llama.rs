@@ -131,6 +131,11 @@ impl Llama {
         })
     }
 
+    /// What the head reads: ids (B, T) → (B, T, C). With `rng`, activations are dropped.
+    pub(crate) fn hidden(&self, ids: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
+        self.norm.forward(&self.trunk(ids, rng, false)?)
+    }
+
     /// x (B, T, C) → logits (B, T, V)
     fn head(&self, x: &Tensor) -> Result<Tensor> {
         let _scope = Scope::enter("head");

@@ -1,20 +1,23 @@
 //! Fine-tuning: a model that has learned goes on learning from examples, whole, in part, or by low-rank adapters.
 
+mod classes;
 mod examples;
+mod learner;
 mod lora;
 
-use warpsmith_autograd::{Parameter, TensorExt, no_grad};
-use warpsmith_model::CausalModel;
+use warpsmith_autograd::{Parameter, no_grad};
+use warpsmith_model::{CausalModel, TextClassifier};
 use warpsmith_ops::cross_entropy::CrossEntropy;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Rng, Seed, Tensor};
 
 use crate::config::ScheduleKind;
-use crate::optimizer::{AdamW, AdamWConfig, Optimizer, clip_gradients};
 use crate::schedule::LearningRate;
 use crate::{Error, Result};
 
+pub use classes::{ClassScores, Labelled, judge};
 pub use examples::Example;
+use learner::Learner;
 pub use lora::{Adapter, LoraConfig};
 
 /// How to fine-tune.
@@ -68,7 +71,7 @@ pub enum Progress {
         step: usize,
         /// How many there will be, unless nothing gets better.
         of: usize,
-        /// Mean loss over the learned tokens of its examples, before the update.
+        /// Mean loss over what is learned of its examples, before the update.
         loss: f64,
         /// Norm of the gradients before clipping.
         norm: f64,
@@ -79,8 +82,10 @@ pub enum Progress {
     Epoch {
         /// Its number, from 1.
         epoch: usize,
-        /// Mean loss over the tokens of these examples.
+        /// Mean loss over what would be learned of these examples.
         val_loss: f64,
+        /// How well their classes are told apart, if they have classes.
+        scores: Option<ClassScores>,
         /// Whether it is the least so far.
         is_best: bool,
     },
@@ -99,12 +104,43 @@ pub struct Tuned {
     pub is_early: bool,
 }
 
-/// What learns: the model's own parameters, or adapters.
-struct Learner {
-    parameters: Vec<Parameter>,
-    adapters: Vec<Adapter>,
-    optimizer: Optimizer,
-    rng: Rng,
+/// What is learned, from examples of one kind.
+trait Lesson {
+    type Example;
+
+    /// What learns.
+    fn parameters(&self) -> Vec<Parameter>;
+
+    /// What is new to the model, and so learns whole where the rest has adapters.
+    fn head(&self) -> Vec<Parameter> {
+        Vec::new()
+    }
+
+    /// The mean loss over what is learned of examples, with activations dropped by `rng`.
+    fn loss(&self, examples: &[&Self::Example], rng: &Rng) -> Result<Tensor>;
+
+    /// The mean loss over examples that are not learned, nothing dropped, and how well their classes are told apart.
+    fn judge(&self, examples: &[Self::Example], batch_size: usize) -> Result<(f64, Option<ClassScores>)>;
+}
+
+/// A model learns to write.
+struct Writing<'a>(&'a dyn CausalModel);
+
+impl Lesson for Writing<'_> {
+    type Example = Example;
+
+    fn parameters(&self) -> Vec<Parameter> {
+        self.0.parameters()
+    }
+
+    fn loss(&self, examples: &[&Example], rng: &Rng) -> Result<Tensor> {
+        let batch = Example::batch(examples, self.0.device())?;
+        Ok(self.0.forward_train(&batch.ids, rng, false)?.cross_entropy(&batch.targets)?)
+    }
+
+    fn judge(&self, examples: &[Example], batch_size: usize) -> Result<(f64, Option<ClassScores>)> {
+        Ok((loss(self.0, examples, batch_size)?, None))
+    }
 }
 
 /// Teaches `model` the examples `train`. With examples in `val` it is held against them after each epoch, and ends with the
@@ -120,8 +156,32 @@ pub fn finetune(
     config: &FinetuneConfig,
     tell: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Tuned> {
-    let steps = check(config, train)?;
-    let mut learner = Learner::new(model, config)?;
+    teach(&Writing(model), train, val, config, tell)
+}
+
+/// The same of a classifier. With adapters, its head learns whole.
+///
+/// # Errors
+/// As [`finetune`].
+pub fn finetune_classifier(
+    model: &TextClassifier,
+    train: &[Labelled],
+    val: &[Labelled],
+    config: &FinetuneConfig,
+    tell: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Tuned> {
+    teach(&classes::Classifying(model), train, val, config, tell)
+}
+
+fn teach<L: Lesson>(
+    lesson: &L,
+    train: &[L::Example],
+    val: &[L::Example],
+    config: &FinetuneConfig,
+    tell: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Tuned> {
+    let steps = check(config, train.len())?;
+    let mut learner = Learner::new(lesson, config)?;
     let rate = LearningRate {
         shape: Some(ScheduleKind::Linear),
         peak: config.learning_rate,
@@ -136,7 +196,7 @@ pub fn finetune(
     'epochs: for epoch in 1..=config.epochs {
         for examples in shuffled(train, &order).chunks(config.batch_size) {
             let lr = rate.at(tuned.steps);
-            let (loss, norm) = learner.step(model, examples, lr, config.grad_clip)?;
+            let (loss, norm) = learner.step(lesson, examples, lr, config.grad_clip)?;
             tuned.steps += 1;
             if !tell(Progress::Step { step: tuned.steps, of: steps, loss, norm, lr }) {
                 break 'epochs;
@@ -145,15 +205,16 @@ pub fn finetune(
         if val.is_empty() {
             continue;
         }
-        let val_loss = loss(model, val, config.batch_size)?;
+        let (val_loss, scores) = lesson.judge(val, config.batch_size)?;
         if !val_loss.is_finite() {
             return Err(diverged(format!("the loss on the validation examples is {val_loss}")));
         }
         let is_best = best.as_ref().is_none_or(|(_, least, _)| val_loss < *least);
         if is_best {
-            best = Some((epoch, val_loss, learner.targets(model).iter().map(|p| p.get().detach()).collect()));
+            best =
+                Some((epoch, val_loss, learner.targets(lesson).iter().map(|p| p.get().detach()).collect()));
         }
-        let goes_on = tell(Progress::Epoch { epoch, val_loss, is_best });
+        let goes_on = tell(Progress::Epoch { epoch, val_loss, scores, is_best });
         let since = best.as_ref().map_or(0, |(at, ..)| epoch - at);
         tuned.is_early = config.patience > 0 && since >= config.patience && epoch < config.epochs;
         if tuned.is_early || !goes_on {
@@ -161,7 +222,7 @@ pub fn finetune(
         }
     }
     if let Some((epoch, least, weights)) = best {
-        learner.targets(model).iter().zip(&weights).try_for_each(|(p, value)| p.set(value))?;
+        learner.targets(lesson).iter().zip(&weights).try_for_each(|(p, value)| p.set(value))?;
         tuned.best = Some((epoch, least));
     }
     Ok(tuned)
@@ -173,9 +234,9 @@ fn diverged(what: String) -> Error {
 }
 
 /// How many steps there will be.
-fn check(config: &FinetuneConfig, train: &[Example]) -> Result<usize> {
+fn check(config: &FinetuneConfig, examples: usize) -> Result<usize> {
     let problem = |what: &str| Err(Error::Run(format!("finetune: {what}")));
-    if train.is_empty() {
+    if examples == 0 {
         return problem("there is no example to learn");
     }
     if config.batch_size == 0 || config.epochs == 0 {
@@ -185,7 +246,7 @@ fn check(config: &FinetuneConfig, train: &[Example]) -> Result<usize> {
     if numbers.iter().any(|n| !n.is_finite() || *n < 0.0) {
         return problem("learning_rate, weight_decay and grad_clip must be numbers, and not below 0");
     }
-    Ok(config.epochs.saturating_mul(train.len().div_ceil(config.batch_size)))
+    Ok(config.epochs.saturating_mul(examples.div_ceil(config.batch_size)))
 }
 
 /// The mean loss over the learned tokens of examples.
@@ -205,89 +266,10 @@ pub fn loss(model: &dyn CausalModel, examples: &[Example], batch_size: usize) ->
 }
 
 /// The examples in an order that is drawn anew for each epoch.
-fn shuffled<'a>(examples: &'a [Example], rng: &Rng) -> Vec<&'a Example> {
+fn shuffled<'a, E>(examples: &'a [E], rng: &Rng) -> Vec<&'a E> {
     let mut keyed: Vec<(f32, usize)> = rng.uniform(examples.len()).into_iter().zip(0..).collect();
     keyed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     keyed.into_iter().map(|(_, i)| &examples[i]).collect()
-}
-
-/// Whether a parameter is a matrix of a block: neither a table of tokens or positions, nor the head.
-fn is_in_block(name: &str) -> bool {
-    name.contains(".h.") || name.contains(".layers.")
-}
-
-impl Learner {
-    fn new(model: &dyn CausalModel, config: &FinetuneConfig) -> Result<Self> {
-        let all = model.parameters();
-        if let Some(name) = config.freeze.iter().find(|name| !all.iter().any(|p| p.name().starts_with(*name)))
-        {
-            let first = all.first().map_or("", |p| p.name());
-            return Err(Error::Run(format!(
-                "freeze: no parameter's name begins with `{name}`; one is {first}"
-            )));
-        }
-        let is_free = |p: &Parameter| !config.freeze.iter().any(|name| p.name().starts_with(name));
-        let free: Vec<Parameter> = all.into_iter().filter(is_free).collect();
-        let rng = Rng::new(Seed(config.seed));
-        let (adapters, parameters) = match config.lora {
-            None => (Vec::new(), free),
-            Some(lora) => {
-                let targets = free.iter().filter(|p| p.get().rank() == 2 && is_in_block(p.name()));
-                let adapters =
-                    targets.map(|p| Ok(Adapter::new(p, lora, &rng)?)).collect::<Result<Vec<Adapter>>>()?;
-                let parameters = adapters.iter().flat_map(Adapter::parameters).collect();
-                (adapters, parameters)
-            }
-        };
-        if parameters.is_empty() {
-            return Err(Error::Run("finetune: nothing is left to learn".into()));
-        }
-        let config = AdamWConfig {
-            learning_rate: config.learning_rate,
-            beta2: 0.999,
-            weight_decay: config.weight_decay,
-            ..AdamWConfig::default()
-        };
-        let optimizer = Optimizer::AdamW(AdamW::new(parameters.clone(), config)?);
-        Ok(Self { parameters, adapters, optimizer, rng })
-    }
-
-    fn numbers(&self) -> usize {
-        self.parameters.iter().map(|p| p.shape().numel()).sum()
-    }
-
-    /// The parameters of the model that change.
-    fn targets(&self, model: &dyn CausalModel) -> Vec<Parameter> {
-        match self.adapters.is_empty() {
-            true => self.parameters.clone(),
-            false => {
-                model.parameters().into_iter().filter(|p| self.adapters.iter().any(|a| a.is_of(p))).collect()
-            }
-        }
-    }
-
-    /// One update; the loss and the norm of the gradients before it.
-    fn step(
-        &mut self,
-        model: &dyn CausalModel,
-        examples: &[&Example],
-        lr: f64,
-        clip: f64,
-    ) -> Result<(f64, f64)> {
-        let batch = Example::batch(examples, model.device())?;
-        let loss = model.forward_train(&batch.ids, &self.rng, false)?.cross_entropy(&batch.targets)?;
-        let mean = loss.item()?;
-        let mut gradients = loss.backward()?;
-        self.adapters.iter().try_for_each(|adapter| adapter.replace(&mut gradients))?;
-        let norm = clip_gradients(&mut gradients, &self.parameters, clip)?;
-        if !(mean.is_finite() && norm.is_finite()) {
-            return Err(diverged(format!("the loss is {mean}, the norm of its gradients {norm}")));
-        }
-        self.optimizer.set_learning_rate(lr);
-        self.optimizer.step(gradients)?;
-        self.adapters.iter().try_for_each(Adapter::merge)?;
-        Ok((mean, norm))
-    }
 }
 
 #[cfg(test)]

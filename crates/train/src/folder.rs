@@ -20,9 +20,9 @@ use crate::{Error, Result};
 pub(crate) const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
-const TOKENIZER: &str = "tokenizer.json";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";
-const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(crate) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 const CHAT_TEMPLATE: &str = "chat_template.jinja";
 
 /// What a model folder holds.
@@ -57,7 +57,12 @@ pub fn write_description(dir: &Path, config: &GptConfig, tokenizer: &Tokenizer) 
 
 /// Writes the weights. The old file stands until the new one is whole.
 pub fn write_weights(dir: &Path, model: &dyn CausalModel) -> Result<()> {
-    let bytes = weight_bytes(model)?;
+    write_state(dir, &model.state())
+}
+
+/// Writes the tensors of a model, as [`write_weights`] does.
+pub(crate) fn write_state(dir: &Path, state: &BTreeMap<String, Tensor>) -> Result<()> {
+    let bytes = to_safetensors(state, &[("format", "pt")])?;
     write_atomic(&dir.join(WEIGHTS), |out| out.write_all(&bytes))
 }
 
@@ -93,7 +98,7 @@ pub fn write_folder(dir: &Path, model: &dyn CausalModel, texts: Texts<'_>) -> Re
     write_text(dir, CHAT_TEMPLATE, template.source())
 }
 
-fn write_text(dir: &Path, name: &str, text: &str) -> Result<()> {
+pub(crate) fn write_text(dir: &Path, name: &str, text: &str) -> Result<()> {
     write_atomic(&dir.join(name), |out| out.write_all(text.as_bytes()))
 }
 

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod atomic;
 pub mod checkpoint;
+pub mod classifier;
 pub mod config;
 pub mod data;
 pub mod error;
@@ -21,6 +22,7 @@ mod step;
 pub mod trainer;
 
 pub use answer::AnswerFolder;
+pub use classifier::{Classified, ClassifierFolder};
 pub use config::TrainConfig;
 pub use data::{BatchSource, TensorBatch, TrainData};
 pub use error::{Error, Result};

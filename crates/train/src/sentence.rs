@@ -98,7 +98,7 @@ impl SentenceEncoder {
                 .iter()
                 .map(|text| self.tokenizer.encode_with_special_tokens(text))
                 .collect::<std::result::Result<_, _>>()?;
-            let ids: Vec<Vec<u32>> = whole.iter().map(|ids| self.cut(ids)).collect();
+            let ids: Vec<Vec<u32>> = whole.iter().map(|ids| cut(ids, self.max_tokens)).collect();
             let rows: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
             let vectors = self.vectors(&rows)?;
             let width = vectors.len() / rows.len().max(1);
@@ -110,16 +110,6 @@ impl SentenceEncoder {
         Ok(found)
     }
 
-    /// The last token stays, since it is the one that ends a text.
-    fn cut(&self, ids: &[u32]) -> Vec<u32> {
-        match ids.split_last() {
-            Some((last, rest)) if ids.len() > self.max_tokens => {
-                rest[..self.max_tokens.saturating_sub(1)].iter().chain([last]).copied().collect()
-            }
-            _ => ids.to_vec(),
-        }
-    }
-
     /// The vectors (B, C) of sequences, one after the other.
     fn vectors(&self, rows: &[&[u32]]) -> Result<Vec<f32>> {
         let encoder = self.model.encoder();
@@ -129,6 +119,16 @@ impl SentenceEncoder {
             encoder.embed(&hidden, &batch, self.pooling, self.normalise)
         })?;
         Ok(vectors.to_dtype(DType::F32)?.to_vec()?)
+    }
+}
+
+/// At most so many ids. The last stays, since it is the one that ends a text.
+pub(crate) fn cut(ids: &[u32], longest: usize) -> Vec<u32> {
+    match ids.split_last() {
+        Some((last, rest)) if ids.len() > longest => {
+            rest[..longest.saturating_sub(1)].iter().chain([last]).copied().collect()
+        }
+        _ => ids.to_vec(),
     }
 }
 
@@ -146,7 +146,7 @@ fn pooling(path: &Path) -> Result<Pooling> {
 }
 
 /// What a JSON file holds, if it is there.
-fn optional<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
+pub(crate) fn optional<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>> {
     if !path.exists() {
         return Ok(None);
     }

@@ -26,9 +26,11 @@
 pub mod corpus;
 mod files;
 pub mod generate;
+pub mod labelled;
 
 pub use files::PreparedFiles;
 pub use generate::Generate;
+pub use labelled::LabelledTexts;
 pub use {
     warpsmith_autograd as autograd, warpsmith_data as data, warpsmith_metrics as metrics,
     warpsmith_model as model, warpsmith_ops as ops, warpsmith_tensor as tensor, warpsmith_text as text,

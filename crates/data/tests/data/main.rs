@@ -1,6 +1,7 @@
 //! The whole way from files to a prepared folder, and what is said when something on it is wrong.
 
 mod bad_input;
+mod golden;
 mod planted;
 mod prepared;
 

@@ -10,6 +10,7 @@ use warpsmith_tensor::{Error, Result, Tensor};
 
 use super::Task;
 use crate::config::{check_sizes, parse};
+use crate::labels;
 use crate::layers::Linear;
 
 /// The function between the two layers of a block's network.
@@ -166,7 +167,7 @@ impl BertConfig {
             hidden_dropout_prob: json.hidden_dropout_prob.unwrap_or(0.1),
             attention_probs_dropout_prob: json.attention_probs_dropout_prob.unwrap_or(0.1),
             initializer_range: json.initializer_range.unwrap_or(0.02),
-            labels: labels(json.id2label)?,
+            labels: labels::read(json.id2label)?,
         };
         config.validate()?;
         Ok((config, task))
@@ -174,10 +175,7 @@ impl BertConfig {
 
     /// The text of `config.json`, as transformers reads it.
     pub fn to_json(&self, task: Task) -> String {
-        let by_id: BTreeMap<String, &String> =
-            self.labels.iter().enumerate().map(|(i, label)| (i.to_string(), label)).collect();
-        let by_label: BTreeMap<&String, usize> =
-            self.labels.iter().enumerate().map(|(i, label)| (label, i)).collect();
+        let (by_id, by_label) = labels::to_json(&self.labels);
         let json = json!({
             "architectures": [task.architecture()],
             "model_type": "bert",
@@ -200,22 +198,4 @@ impl BertConfig {
         });
         format!("{json:#}\n")
     }
-}
-
-/// The labels in the order of their numbers; transformers names two where a config names none.
-fn labels(by_id: Option<BTreeMap<String, String>>) -> Result<Vec<String>> {
-    let Some(by_id) = by_id else { return Ok(vec!["LABEL_0".into(), "LABEL_1".into()]) };
-    let mut labels = vec![None; by_id.len()];
-    for (id, label) in by_id {
-        let place = id.parse::<usize>().ok().and_then(|i| labels.get_mut(i));
-        match place {
-            Some(place) => *place = Some(label),
-            None => {
-                return Err(Error::value("config.json", format!("id2label has the number `{id}`"))
-                    .hint("labels are numbered from 0, without gaps"));
-            }
-        }
-    }
-    // As many numbers as places, all different and in range: none is empty.
-    Ok(labels.into_iter().flatten().collect())
 }

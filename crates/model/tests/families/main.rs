@@ -3,6 +3,7 @@
 mod causal;
 mod classical;
 mod classical_models;
+mod classifiers;
 mod decoding;
 mod encoders;
 mod gguf;

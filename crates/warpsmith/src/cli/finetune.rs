@@ -1,4 +1,6 @@
-//! `warpsmith finetune`: a model folder goes on learning from examples.
+//! `warpsmith finetune`: a model folder goes on learning from examples, to write or to classify.
+
+mod classify;
 
 use std::io::Write;
 use std::path::Path;
@@ -10,20 +12,25 @@ use warpsmith::train::ModelFolder;
 use warpsmith::train::finetune::{Example, FinetuneConfig, LoraConfig, Progress, Tuned, finetune};
 use warpsmith::train::folder::write_folder;
 
-use super::{Failure, device, flags};
+use super::generate::ignore_closed;
+use super::{Failure, device, flags, labelled};
 
 /// The flags.
 pub fn command() -> Command {
     let default = FinetuneConfig::default();
     Command::new("finetune")
-        .about("Goes on teaching a model, from lines of JSON with `text`, `messages`, or `prompt` and `completion`")
+        .about("Goes on teaching a model, to write or to classify texts")
         .after_help(
-            "Of a text every token is learned, of messages what the assistant says, of a prompt none, of a completion all.",
+            "To write: lines of JSON with `text`, `messages`, or `prompt` and `completion`. Of a text every token is learned, of \
+             messages what the assistant says, of a prompt none, of a completion all.\n\
+             To classify: JSONL, CSV or TSV with a text and a label, for a BERT of any task (asked by its first token), a GPT-2 \
+             or a model of Llama's kind (asked by the last). Without --val_data a tenth is held out.",
         )
         .arg(flags::decoder())
         .arg(device::arg())
-        .arg(flag("data", "FILE.jsonl", "The examples.").required(true))
-        .arg(flag("val_data", "FILE.jsonl", "Examples to be held against after each epoch: the best weights are kept."))
+        .arg(flag("task", "write|classify", "What is learned.").value_parser(["write", "classify"]).default_value("write"))
+        .arg(flag("data", "FILE", "The examples.").required(true))
+        .arg(flag("val_data", "FILE", "Examples to be held against after each epoch: the best weights are kept."))
         .arg(flag("out", "DIR", "The folder to write.").required(true))
         .arg(count("epochs", format!("How often each example is seen [default: {}].", default.epochs)))
         .arg(count("batch_size", format!("Examples of a step [default: {}].", default.batch_size)))
@@ -42,6 +49,7 @@ pub fn command() -> Command {
             flag("seed", "N", format!("The same seed, the same weights [default: {}].", default.seed))
                 .value_parser(value_parser!(u64)),
         )
+        .args(labelled::args())
         .arg(flags::json("Print one JSON object for each step and epoch, and one at the end."))
 }
 
@@ -66,7 +74,8 @@ fn config(args: &ArgMatches) -> Result<FinetuneConfig, Failure> {
         return Err(Failure::Usage("--lora_alpha is for adapters: give --lora RANK with it".into()));
     }
     let lora = rank.map(|rank| LoraConfig { rank, alpha: real("lora_alpha", 2.0 * rank as f64) });
-    if count("patience", 0) > 0 && !args.contains_id("val_data") {
+    let is_judged = args.contains_id("val_data") || is_classify(args);
+    if count("patience", 0) > 0 && !is_judged {
         return Err(Failure::Usage("--patience asks whether it gets better: give --val_data with it".into()));
     }
     Ok(FinetuneConfig {
@@ -83,9 +92,24 @@ fn config(args: &ArgMatches) -> Result<FinetuneConfig, Failure> {
     })
 }
 
+fn is_classify(args: &ArgMatches) -> bool {
+    args.get_one::<String>("task").is_some_and(|task| task == "classify")
+}
+
+/// The folder to write.
+fn out(args: &ArgMatches) -> &Path {
+    Path::new(args.get_one::<String>("out").map_or("", String::as_str))
+}
+
 /// `warpsmith finetune`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let config = config(args)?;
+    if is_classify(args) {
+        return classify::run(args, &config);
+    }
+    if let Some(name) = ["label", "columns", "max_tokens"].into_iter().find(|name| args.contains_id(name)) {
+        return Err(Failure::Usage(format!("--{name} is for classes: give --task classify with it")));
+    }
     let (path, device) = (flags::model_path(args), device::of(args)?);
     let folder = match path.is_file() {
         // What learns is numbers.
@@ -101,13 +125,12 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let (train, val) = (read("data")?, read("val_data")?);
     let learned: usize = train.iter().map(Example::learned).sum();
     eprintln!("{} examples, {learned} tokens of them to learn", train.len());
-    let (mut out, json) = (std::io::stdout().lock(), args.get_flag("json"));
+    let (mut stdout, json) = (std::io::stdout().lock(), args.get_flag("json"));
     let tuned = finetune(&*folder.model, &train, &val, &config, &mut |progress| {
-        writeln!(out, "{}", line(progress, json)).is_ok()
+        writeln!(stdout, "{}", line(progress, json)).is_ok()
     })?;
-    let dir = Path::new(args.get_one::<String>("out").map_or("", String::as_str));
-    write_folder(dir, &*folder.model, folder.texts())?;
-    writeln!(out, "{}", end(&tuned, dir, json)).or_else(super::generate::ignore_closed)?;
+    write_folder(out(args), &*folder.model, folder.texts())?;
+    writeln!(stdout, "{}", end(&tuned, out(args), json)).or_else(ignore_closed)?;
     Ok(())
 }
 
@@ -119,14 +142,17 @@ fn line(progress: Progress, json: bool) -> String {
         (Progress::Step { step, loss, norm, lr, .. }, true) => {
             json!({ "step": step, "loss": loss, "norm": norm, "lr": lr }).to_string()
         }
-        (Progress::Epoch { epoch, val_loss, is_best }, false) => {
-            format!(
-                "epoch {epoch} | val loss {val_loss:.4}{}",
-                if is_best { " | the best so far" } else { "" }
-            )
+        (Progress::Epoch { epoch, val_loss, scores, is_best }, false) => {
+            let scores = scores.map_or(String::new(), |scores| format!(" | {}", labelled::line(scores)));
+            let best = if is_best { " | the best so far" } else { "" };
+            format!("epoch {epoch} | val loss {val_loss:.4}{scores}{best}")
         }
-        (Progress::Epoch { epoch, val_loss, is_best }, true) => {
-            json!({ "epoch": epoch, "val_loss": val_loss, "is_best": is_best }).to_string()
+        (Progress::Epoch { epoch, val_loss, scores, is_best }, true) => {
+            let mut told = json!({ "epoch": epoch, "val_loss": val_loss, "is_best": is_best });
+            if let Some(scores) = scores {
+                told["scores"] = labelled::json(scores);
+            }
+            told.to_string()
         }
     }
 }

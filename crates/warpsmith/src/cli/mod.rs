@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod classify;
 mod convert;
 mod data;
 mod device;
@@ -15,6 +16,7 @@ mod generate;
 mod inspect;
 #[cfg(feature = "emulator")]
 mod kernel;
+mod labelled;
 mod logits;
 mod ops;
 mod progress;
@@ -50,6 +52,7 @@ fn run() -> Result<(), Failure> {
         Some(("inspect", args)) => inspect::run(args),
         Some(("convert", args)) => convert::run(args),
         Some(("finetune", args)) => finetune::run(args),
+        Some(("classify", args)) => classify::run(args),
         Some(("tokenize", args)) => tokenize::run(args),
         Some(("logits", args)) => logits::run(args),
         Some(("ops", args)) => ops::run(args),
@@ -80,6 +83,7 @@ fn command() -> Command {
             data::command(),
             embed::command(),
             finetune::command(),
+            classify::command(),
             tokenize::command(),
             logits::command(),
             inspect::command(),

@@ -1,0 +1,220 @@
+//! Classifiers of texts: an encoder asked by its first token, or a decoder asked by its last, which has seen all others.
+//!
+//! Sources: Devlin et al., *BERT*, 2018, arXiv 1810.04805, §4.1 (the pooled first token); Radford et al., *Improving Language
+//! Understanding by Generative Pre-Training*, 2018, §3.2 (the last token of a decoder).
+
+mod decoder;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use warpsmith_autograd::Parameter;
+use warpsmith_tensor::{Device, Error, Result, Rng, Seed, Tensor};
+
+use crate::bert::{BertConfig, BertTask, EncoderBatch, Task};
+use crate::config::parse;
+use crate::family::Family;
+use crate::weights::{Init, Weights};
+
+pub(crate) use decoder::is_classifier;
+use decoder::{DecoderClassifier, SCORE};
+
+/// The head of an encoder in a weight file, and the layer before it, which masked language models are saved without.
+const CLASSIFIER: &str = "classifier";
+const POOLER: &str = "bert.pooler.dense";
+/// What the heads of an encoder's other tasks are called there.
+const OTHER_HEADS: [&str; 3] = ["cls.", "qa_outputs.", "classifier."];
+
+/// A model that gives a sequence of ids a logit for each of its labels.
+pub struct TextClassifier {
+    kind: Kind,
+}
+
+enum Kind {
+    Encoder(BertTask),
+    Decoder(DecoderClassifier),
+}
+
+/// What decides about the head.
+#[derive(Deserialize)]
+struct Json {
+    #[serde(default)]
+    architectures: Option<Vec<String>>,
+    id2label: Option<BTreeMap<String, String>>,
+}
+
+impl Json {
+    fn is_classifier(&self) -> bool {
+        self.architectures.iter().flatten().next().is_some_and(|name| is_classifier(name))
+    }
+}
+
+impl TextClassifier {
+    /// The classifier that a `config.json` and the tensors of its weight files describe.
+    ///
+    /// # Errors
+    /// If it is no classifier of a family that is known here; if a tensor is missing, unexpected or misshapen.
+    pub fn from_state(config: &str, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
+        let json: Json = parse(config)?;
+        if !json.is_classifier() {
+            return Err(Error::value("config.json", "the architecture is no classifier of texts").hint(
+                "`warpsmith finetune --task classify` makes one of a BERT, a GPT-2 or a model of Llama's kind",
+            ));
+        }
+        let kind = match Family::of(config)? {
+            Family::Bert => Kind::Encoder(BertTask::from_state(config, tensors, device)?),
+            Family::Gpt | Family::Llama => {
+                Kind::Decoder(DecoderClassifier::from_state(config, tensors, device)?)
+            }
+            Family::T5 => return Err(not_t5()),
+        };
+        Ok(Self { kind })
+    }
+
+    /// The names of the classes of a `config.json`, if it describes a classifier.
+    ///
+    /// # Errors
+    /// If the text is no config, or its labels are not numbered from 0.
+    pub fn labels_of(config: &str) -> Result<Option<Vec<String>>> {
+        let json: Json = parse(config)?;
+        if json.is_classifier() { crate::labels::read(json.id2label).map(Some) } else { Ok(None) }
+    }
+
+    /// A classifier whose body comes from a model of any task, and whose head for `labels` is drawn. `pad` fills up short
+    /// sequences where transformers reads them together.
+    ///
+    /// # Errors
+    /// If the family is not known or reads no text by itself, there are no labels; if a tensor of the body is missing,
+    /// unexpected or misshapen.
+    pub fn with_new_head(
+        config: &str,
+        tensors: BTreeMap<String, Tensor>,
+        labels: Vec<String>,
+        pad: Option<u32>,
+        device: &Device,
+        seed: Seed,
+    ) -> Result<Self> {
+        let drawn = Weights::random(seed, device);
+        let kind = match Family::of(config)? {
+            Family::Bert => Kind::Encoder(encoder(config, tensors, labels, &drawn)?),
+            Family::Gpt | Family::Llama => {
+                Kind::Decoder(DecoderClassifier::new(config, tensors, labels, pad, &drawn)?)
+            }
+            Family::T5 => return Err(not_t5()),
+        };
+        Ok(Self { kind })
+    }
+
+    /// The names of the classes, by number.
+    pub fn labels(&self) -> &[String] {
+        match &self.kind {
+            Kind::Encoder(model) => &model.encoder().config().labels,
+            Kind::Decoder(model) => model.labels(),
+        }
+    }
+
+    /// Where the model lives.
+    pub fn device(&self) -> &Device {
+        match &self.kind {
+            Kind::Encoder(model) => model.encoder().device(),
+            Kind::Decoder(model) => model.device(),
+        }
+    }
+
+    /// The longest sequence that the model can read.
+    pub fn context(&self) -> usize {
+        match &self.kind {
+            Kind::Encoder(model) => model.encoder().config().max_position_embeddings,
+            Kind::Decoder(model) => model.context(),
+        }
+    }
+
+    /// V: how many ids the model knows.
+    pub fn vocab_size(&self) -> usize {
+        match &self.kind {
+            Kind::Encoder(model) => model.encoder().config().vocab_size,
+            Kind::Decoder(model) => model.vocab_size(),
+        }
+    }
+
+    /// Whether the last id of a sequence ends it, and stays if the sequence is cut: the mark behind an encoder's text.
+    pub fn keeps_last(&self) -> bool {
+        matches!(self.kind, Kind::Encoder(_))
+    }
+
+    /// Logits (B, labels) of sequences of any lengths. With `rng`, activations are dropped. A sequence's logits do not depend on
+    /// the others.
+    ///
+    /// # Errors
+    /// If there is no sequence, one is empty or too long, or an id is not below V.
+    pub fn forward(&self, sequences: &[&[u32]], rng: Option<&Rng>) -> Result<Tensor> {
+        let batch = EncoderBatch::new(sequences, None, self.device())?;
+        match &self.kind {
+            Kind::Encoder(model) => model.forward(&batch, rng),
+            Kind::Decoder(model) => model.forward(&batch, rng),
+        }
+    }
+
+    /// All parameters, in the order of the forward pass.
+    pub fn parameters(&self) -> Vec<Parameter> {
+        match &self.kind {
+            Kind::Encoder(model) => model.parameters(),
+            Kind::Decoder(model) => model.parameters(),
+        }
+    }
+
+    /// The parameters behind the body: the head, and what an encoder pools with.
+    pub fn head(&self) -> Vec<Parameter> {
+        let is_head =
+            |p: &Parameter| [CLASSIFIER, POOLER, SCORE].iter().any(|name| p.name().starts_with(name));
+        self.parameters().into_iter().filter(is_head).collect()
+    }
+
+    /// All weights by their names in transformers: what a weight file holds.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        crate::weights::state(&self.parameters())
+    }
+
+    /// The text of the model's `config.json`.
+    pub fn config_json(&self) -> String {
+        match &self.kind {
+            Kind::Encoder(model) => model.config_json(),
+            Kind::Decoder(model) => model.config_json(),
+        }
+    }
+}
+
+fn not_t5() -> Error {
+    Error::value("config.json", "a T5 is no classifier here")
+        .hint("BERT, GPT-2 and models of Llama's kind are")
+}
+
+/// An encoder of any task with a new classifier, and a new pooler if it has none.
+fn encoder(
+    config: &str,
+    tensors: BTreeMap<String, Tensor>,
+    labels: Vec<String>,
+    drawn: &Weights,
+) -> Result<BertTask> {
+    let (config, _) = BertConfig::from_json(config)?;
+    let config = BertConfig { labels, ..config };
+    let (c, n, std) = (config.hidden_size, config.labels.len(), config.initializer_range);
+    let is_prefixed = tensors.keys().any(|name| name.starts_with("bert."));
+    let mut tensors: BTreeMap<String, Tensor> = tensors
+        .into_iter()
+        .filter(|(name, _)| !OTHER_HEADS.iter().any(|head| name.starts_with(head)))
+        .map(|(name, t)| (if is_prefixed { name } else { format!("bert.{name}") }, t))
+        .collect();
+    let mut add = |layer: &str, name: &str, dims: &[usize], init| -> Result<()> {
+        let key = format!("{layer}.{name}");
+        if let std::collections::btree_map::Entry::Vacant(place) = tensors.entry(key) {
+            place.insert(drawn.at(layer).parameter(name, dims, init)?.get().detach());
+        }
+        Ok(())
+    };
+    add(POOLER, "weight", &[c, c], Init::Normal(std))?;
+    add(POOLER, "bias", &[c], Init::Constant(0.0))?;
+    add(CLASSIFIER, "weight", &[n, c], Init::Normal(std))?;
+    add(CLASSIFIER, "bias", &[n], Init::Constant(0.0))?;
+    BertTask::from_state(&config.to_json(Task::SequenceClassification), tensors, drawn.device())
+}

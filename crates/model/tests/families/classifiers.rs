@@ -1,0 +1,98 @@
+//! Classifiers of texts: decoders against transformers, new heads on bodies of other tasks.
+
+use serde_json::Value;
+use warpsmith_autograd::no_grad;
+use warpsmith_model::{TextClassifier, causal_model};
+use warpsmith_tensor::{Device, Seed, Tensor};
+
+use crate::golden::{Tensors, assert_close, ids, json, tensors, weights};
+
+fn cases(file: &str) -> Vec<(String, Value)> {
+    let Value::Object(cases) = json(file)["cases"].take() else { panic!("no cases") };
+    cases.into_iter().collect()
+}
+
+fn rows(case: &Value) -> Vec<Vec<u32>> {
+    (0..2).map(|i| ids(&case["ids"][i])).collect()
+}
+
+fn logits(model: &TextClassifier, rows: &[Vec<u32>]) -> Tensor {
+    no_grad(|| model.forward(&rows.iter().map(Vec::as_slice).collect::<Vec<_>>(), None)).unwrap()
+}
+
+fn bits(model: &TextClassifier, rows: &[Vec<u32>]) -> Vec<f32> {
+    logits(model, rows).to_vec().unwrap()
+}
+
+#[test]
+fn logits_are_those_of_transformers_and_of_each_sequence_alone() {
+    let truth = tensors("classifiers.safetensors");
+    for (name, case) in &cases("classifiers.json") {
+        let state = weights(&case["shapes"]);
+        let model = TextClassifier::from_state(&case["config"].to_string(), state, &Device::Cpu).unwrap();
+        let rows = rows(case);
+        assert_close(name, &logits(&model, &rows), &truth[name], 1e-5);
+        assert_eq!(bits(&model, &rows)[3..], bits(&model, &rows[1..]), "{name}");
+        // What we write is the same model, and names the tensors that transformers asks for.
+        assert_eq!(
+            model.state().keys().collect::<Vec<_>>(),
+            case["shapes"].as_object().unwrap().keys().collect::<Vec<_>>()
+        );
+        let config = model.config_json();
+        for key in ["architectures", "id2label", "label2id", "pad_token_id"] {
+            assert_eq!(
+                serde_json::from_str::<Value>(&config).unwrap()[key],
+                case["config"][key],
+                "{name} {key}"
+            );
+        }
+        let again = TextClassifier::from_state(&config, model.state(), &Device::Cpu).unwrap();
+        assert_eq!(bits(&again, &rows), bits(&model, &rows), "{name}");
+    }
+}
+
+fn with_head(config: &str, state: Tensors, seed: u64) -> TextClassifier {
+    let labels = ["no", "maybe", "yes"].map(String::from).to_vec();
+    TextClassifier::with_new_head(config, state, labels, Some(3), &Device::Cpu, Seed(seed)).unwrap()
+}
+
+#[test]
+fn any_body_takes_a_new_head() {
+    let cases = [cases("causal.json"), cases("encoders.json")].concat();
+    for (name, case) in &cases {
+        let (config, state) = (case["config"].to_string(), weights(&case["shapes"]));
+        let model = with_head(&config, state.clone(), 1);
+        assert_eq!(model.labels(), ["no", "maybe", "yes"], "{name}");
+        let is_head = |key: &str| model.head().iter().any(|p| p.name() == key);
+        let values = |t: &Tensor| t.to_vec::<f32>().unwrap();
+        for (key, value) in model.state() {
+            let given = state.get(&key).or_else(|| state.get(key.trim_start_matches("bert.")));
+            match given.filter(|_| !key.starts_with("classifier.")) {
+                Some(given) => assert_eq!(values(given), values(&value), "{name}: {key}"),
+                None => assert!(is_head(&key), "{name}: {key}"),
+            }
+        }
+        let row = vec![(0..9).collect::<Vec<u32>>()];
+        assert_ne!(bits(&model, &row), bits(&with_head(&config, state, 2), &row), "{name}: a head is drawn");
+        let again = TextClassifier::from_state(&model.config_json(), model.state(), &Device::Cpu).unwrap();
+        assert_eq!(bits(&again, &row), bits(&model, &row), "{name}");
+        assert_eq!(TextClassifier::labels_of(&config).unwrap().is_some(), name == "bert_sequence", "{name}");
+    }
+}
+
+#[test]
+fn what_is_no_classifier_is_told_from_what_is() {
+    let (_, case) = &cases("causal.json")[0];
+    let open = |config: &str, state| TextClassifier::from_state(config, state, &Device::Cpu).err();
+    let (config, state) = (case["config"].to_string(), weights(&case["shapes"]));
+    let error = open(&config, state.clone()).unwrap().to_string();
+    assert!(error.contains("no classifier") && error.contains("--task classify"), "{error}");
+    let model = with_head(&config, state, 1);
+    let error = causal_model(&model.config_json(), model.state(), &Device::Cpu).err().unwrap().to_string();
+    assert!(error.contains("ForSequenceClassification") && error.contains("warpsmith classify"), "{error}");
+    let error = open(&model.config_json().replace("\"2\": \"yes\"", "\"7\": \"yes\""), model.state());
+    assert!(error.unwrap().to_string().contains("id2label"));
+    let mut state = model.state();
+    state.remove("score.weight");
+    assert!(open(&model.config_json(), state).unwrap().to_string().contains("missing: [score.weight]"));
+}

@@ -1,0 +1,167 @@
+//! Classifiers of texts, from the command: what they learn, what a fresh process says, what is refused.
+
+use serde_json::Value;
+use warpsmith::model::{BertConfig, BertTask, HiddenActivation, LlamaKind, Task, to_safetensors};
+use warpsmith::prelude::*;
+use warpsmith::train::ClassifierFolder;
+
+use super::families::folder;
+use super::{Place, refused, succeeded};
+use crate::Checked;
+
+/// Texts of which one letter tells the class.
+fn lines(count: usize, from: usize) -> String {
+    let row = |i: usize| {
+        let (label, word) = [("down", "bad"), ("level", "so so"), ("up", "good")][i % 3];
+        format!("{label}\t{i} is {word}\n")
+    };
+    "label\ttext\n".to_string() + &(from..from + count).map(row).collect::<String>()
+}
+
+/// A folder of a masked language model over bytes: what has no pooler and no labels.
+fn bert(place: &Place) -> Checked {
+    let config = BertConfig {
+        vocab_size: 256,
+        hidden_size: 16,
+        num_hidden_layers: 1,
+        num_attention_heads: 2,
+        intermediate_size: 24,
+        max_position_embeddings: 24,
+        type_vocab_size: 2,
+        layer_norm_eps: 1e-12,
+        hidden_act: HiddenActivation::Relu,
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        initializer_range: 0.2,
+        labels: vec!["LABEL_0".into()],
+    };
+    let model = BertTask::new(config, Task::MaskedLm, &Device::Cpu, Seed(3))?;
+    std::fs::create_dir(place.path("bert"))?;
+    place.write("bert/config.json", model.config_json().as_bytes());
+    place.write("bert/model.safetensors", &to_safetensors(&model.state(), &[])?);
+    Tokenizer::byte_level().save(place.path("bert/tokenizer.json"))?;
+    Ok(())
+}
+
+const TUNE: [&str; 13] = [
+    "finetune",
+    "--task",
+    "classify",
+    "--data",
+    "train.tsv",
+    "--val_data",
+    "val.tsv",
+    "--device",
+    "cpu",
+    "--epochs",
+    "8",
+    "--learning_rate",
+    "1e-2",
+];
+
+#[test]
+fn an_encoder_and_a_decoder_learn_labels_that_a_fresh_process_knows() -> Checked {
+    let place = Place::new();
+    place.write("train.tsv", lines(48, 0).as_bytes());
+    place.write("val.tsv", lines(12, 60).as_bytes());
+    bert(&place)?;
+    folder(&place, LlamaKind::Qwen3)?;
+    for model in ["bert", "qwen3"] {
+        let out = format!("{model}-tuned");
+        let told = succeeded(&place.run(&[&TUNE[..], &["--model", model, "--out", &out, "--json"]].concat()));
+        let told: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let epochs: Vec<&Value> = told.iter().filter(|line| line["epoch"].is_u64()).collect();
+        let best = epochs.iter().rfind(|line| line["is_best"] == true).ok_or("an epoch is the best")?;
+        assert_eq!(
+            (epochs.len(), best["scores"]["accuracy"].as_f64()),
+            (8, Some(1.0)),
+            "{model}: {epochs:?}"
+        );
+        assert_eq!(best["scores"]["f1"], 1.0);
+
+        let words = ["classify", "--model", &out, "--device", "cpu", "--json"];
+        let told = succeeded(&place.run(&[&words[..], &["--data", "val.tsv", "--label", "label"]].concat()));
+        let told: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        assert_eq!((told.len(), told[12]["accuracy"].as_f64()), (13, Some(1.0)), "{model}");
+        assert_eq!(told[1]["label"], "level");
+        let sum: f64 =
+            told[1]["probabilities"].as_object().ok_or("an object")?.values().filter_map(Value::as_f64).sum();
+        assert!((sum - 1.0).abs() < 1e-12, "{sum}");
+        // Alone, and by the library: the same bits.
+        let alone = succeeded(&place.run(&[&words[..], &["61 is so so"]].concat()));
+        assert_eq!(serde_json::from_str::<Value>(&alone)?, told[1], "{model}");
+        let logits: Vec<f32> = serde_json::from_value(told[1]["logits"].clone())?;
+        let tuned = ClassifierFolder::open(&place.path(&out), &Device::Cpu)?;
+        assert_eq!(tuned.model.labels(), ["down", "level", "up"]);
+        assert_eq!(tuned.classify(&["61 is so so"])?[0].logits, logits);
+
+        let error = refused(&place.run(&["generate", "--model", &out, "--prompt", "a"]), 1);
+        let mention = if model == "bert" { "BERT" } else { "`warpsmith classify` runs it" };
+        assert!(error.contains(mention), "{error}");
+        // A known label more of the same goes on with the head; fewer tokens are read, and the folder says so.
+        let words = ["--model", &out, "--out", "again", "--max_tokens", "9", "--lora", "2"];
+        let again = place.run(&[&TUNE[..], &words].concat());
+        assert!(super::stderr(&again).contains("3 labels (down, level, up): the model's own head"));
+        assert!(super::stdout(&again).lines().any(|line| line.starts_with("level ")), "a row for each class");
+        assert_eq!(ClassifierFolder::open(&place.path("again"), &Device::Cpu)?.max_tokens, 9);
+    }
+    Ok(())
+}
+
+#[test]
+fn labels_and_rows_that_make_no_sense_are_refused_with_file_and_line() -> Checked {
+    let place = Place::new();
+    place.write("train.tsv", lines(12, 0).as_bytes());
+    bert(&place)?;
+    let cases: [(&str, &str, &str); 8] = [
+        ("one.tsv", "label\ttext\nup\ta\nup\tb\n", "one.tsv: all 2 documents are of class `up`"),
+        ("none.tsv", "label\ttext\n", "none.tsv: no documents"),
+        ("empty.tsv", "", "empty.tsv: is empty"),
+        (
+            "ragged.tsv",
+            "label\ttext\nup\ta\ndown\tb\tc\n",
+            "ragged.tsv, line 3: 3 fields where the first row has 2",
+        ),
+        ("blank.tsv", "label\ttext\nup\ta\n\tb\n", "blank.tsv, line 3: the label is empty"),
+        ("silent.tsv", "label\ttext\nup\ta\ndown\t\n", "silent.tsv, line 3: the document is empty"),
+        ("names.tsv", "class\ttext\nup\ta\n", "names.tsv, line 1: no column `label`"),
+        (
+            "lines.jsonl",
+            "{\"text\": \"a\", \"label\": \"up\"}\n{\"text\": 5}\n",
+            "lines.jsonl, line 2: no field `label`",
+        ),
+    ];
+    for (name, content, mention) in cases {
+        place.write(name, content.as_bytes());
+        let words = ["finetune", "--task", "classify", "--model", "bert", "--data", name, "--out", "tuned"];
+        let error = refused(&place.run(&words), 1);
+        assert!(error.contains(mention), "{name}: {error}");
+        assert!(!place.path("tuned").exists(), "{name}");
+    }
+    place.write("val.tsv", b"label\ttext\nup\ta\nsideways\tb\n");
+    let error = refused(&place.run(&[&TUNE[..], &["--model", "bert", "--out", "tuned"]].concat()), 1);
+    assert!(
+        error.contains("val.tsv, line 3: the label `sideways` is none of those learned: down, level, up"),
+        "{error}"
+    );
+    let usage: [(&[&str], &str); 4] = [
+        (
+            &["finetune", "--model", "bert", "--data", "train.tsv", "--out", "t", "--label", "label"],
+            "--task classify",
+        ),
+        (
+            &["finetune", "--model", "text.txt", "--task", "classify", "--data", "train.tsv", "--out", "t"],
+            "model folder",
+        ),
+        (&[&TUNE[..], &["--model", "bert", "--out", "t", "--max_tokens", "99"]].concat(), "3..=24"),
+        (&["classify", "--model", "bert", "--label", "label", "a"], "--data"),
+    ];
+    place.write("val.tsv", lines(3, 0).as_bytes());
+    for (words, mention) in usage {
+        let error = refused(&place.run(words), 2);
+        assert!(error.contains(mention), "{words:?}: {error}");
+    }
+    let error = refused(&place.run(&["classify", "--model", "bert", "a"]), 1);
+    assert!(error.contains("no classifier of texts"), "{error}");
+    Ok(())
+}
