@@ -84,7 +84,7 @@ fn written(folder: &ModelFolder, prompt: &[u32], how: &Sampling) -> Outcome<Vec<
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let folder = tiny_gpt::open(arguments.first(), 160)?;
-    let prompt = arguments.get(1).map_or("the music", String::as_str);
+    let prompt = arguments.get(1).map_or("the", String::as_str);
     let ids = folder.tokenizer.encode_with_special_tokens(prompt)?;
     let input = Tensor::from_slice(&ids, &[1, ids.len()], folder.model.device())?;
     let logits = no_grad(|| folder.model.forward(&input)?.slice(1, ids.len() - 1, 1, 1))?.to_vec::<f32>()?;
