@@ -10,6 +10,7 @@
 // Limits: M, N, K < 2³¹.
 // Source: Volkov and Demmel, *Benchmarking GPUs to tune dense linear algebra*, SC 2008.
 #include "tile/epilogue.cuh"
+#include "tile/outer_product.cuh"
 
 enum { BM = 64, BN = 64, BK = 16, THREADS = 128, PITCH = BN + 4, PER = BM * BK / THREADS };
 
@@ -72,15 +73,7 @@ KERNEL(matmul_strided_f32, BOUNDS, MatmulArgs) {
             left.fetch(k + BK, to);
             right.fetch(k + BK, to);
         }
-#pragma unroll
-        for (int s = 0; s < BK; s++) {
-            Vector<f32, 4> x[2] = {load_vector<4>(a_tile + s * PITCH + i), load_vector<4>(a_tile + s * PITCH + i + 4)};
-            Vector<f32, 4> y = load_vector<4>(b_tile + s * PITCH + j);
-#pragma unroll
-            for (int m = 0; m < 8; m++)
-#pragma unroll
-                for (int n = 0; n < 4; n++) acc[m][n] = fmaf(x[m / 4].at[m % 4], y.at[n], acc[m][n]);
-        }
+        add_outer_products<BK, PITCH>(acc, a_tile + i, b_tile + j);
         __syncthreads();
     }
 #pragma unroll

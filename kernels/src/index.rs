@@ -105,13 +105,11 @@ pub fn index_copy(dtype: Dtype, y: u64, v: u64, p: &Places) -> Launch {
     INDEX_COPY[which].launch(blocks(p.outer * inner), THREADS, &p.args(y, v, inner))
 }
 
-/// Which kernel moves rows, and how many pieces each has: of 16 bytes if rows and `addresses` allow it, or elements.
+/// Which kernel moves rows, and how many pieces each has: as large ones, of up to 16 bytes, as rows and `addresses` allow.
 fn pieces(dtype: Dtype, addresses: u64, p: &Places) -> (usize, u64) {
     let row = p.inner * dtype.size() as u64;
-    match row.is_multiple_of(16) && addresses.is_multiple_of(16) {
-        true => (4, row / 16),
-        false => (dtype.by_size(), p.inner),
-    }
+    let which = (row | addresses | 16).trailing_zeros();
+    (which as usize, row >> which)
 }
 
 /// The launch of y (outer, places, inner) = x (outer, size, inner) at `index` (outer, places, inner).

@@ -24,6 +24,7 @@ pub mod compare;
 pub mod copy;
 pub mod cross_entropy;
 pub mod decode;
+pub mod dequantise;
 pub mod dropout;
 pub mod fill;
 pub mod gemv;
@@ -34,6 +35,7 @@ pub mod matmul;
 pub mod normalise;
 pub mod optimise;
 pub mod pow;
+pub mod quantised_matmul;
 pub mod recurrent;
 pub mod reduce;
 pub mod rope;
@@ -76,6 +78,7 @@ kernels! {
     compare,
     copy,
     decode,
+    dequantise,
     dropout,
     fill,
     gemv,
@@ -83,6 +86,7 @@ kernels! {
     matmul_f32,
     matmul_reduce,
     pow,
+    quantised_matmul,
     select,
     columns,
     normalise,

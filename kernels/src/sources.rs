@@ -20,7 +20,7 @@ pub fn source_of(module: &crate::Module) -> Option<&'static str> {
 
 /// Every source file: its path in the repository, and its text.
 pub fn sources() -> &'static [(&'static str, &'static str)] {
-    static SOURCES: [(&str, &str); 76] = sources! {
+    static SOURCES: [(&str, &str); 80] = sources! {
         "attention_backward.cu",
         "attention_delta.cu",
         "attention_f32.cu",
@@ -33,6 +33,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "copy.cu",
         "cross_entropy.cu",
         "decode.cu",
+        "dequantise.cu",
         "dropout.cu",
         "fill.cu",
         "gemv.cu",
@@ -44,6 +45,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "normalise.cu",
         "optimise.cu",
         "pow.cu",
+        "quantised_matmul.cu",
         "recurrent.cu",
         "reduce.cu",
         "rope.cu",
@@ -84,6 +86,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "ptx/shared_access.cuh",
         "tile/activation.cuh",
         "tile/attention.cuh",
+        "tile/blocks.cuh",
         "tile/columns.cuh",
         "tile/dtype.cuh",
         "tile/eight.cuh",
@@ -91,6 +94,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "tile/index.cuh",
         "tile/map.cuh",
         "tile/math.cuh",
+        "tile/outer_product.cuh",
         "tile/row.cuh",
         "tile/softmax.cuh",
         "tile/space.cuh",

@@ -4,7 +4,7 @@
 
 use half::{bf16, f16};
 
-use crate::Kind;
+use crate::{Kind, Result};
 
 /// 32 weights as whole numbers: weight i is (`stored[i]` - offset)·`scales[i / 16]`, and `least` more in kinds that have a
 /// minimum. The offset is [`Kind::offset`].
@@ -18,7 +18,45 @@ pub struct Unit {
     pub least: f32,
 }
 
+impl Unit {
+    /// |scale·whole| + |minimum| of each weight: what is rounded of it may be larger than the weight. `offset` is
+    /// [`Kind::offset`].
+    pub fn sizes(&self, offset: i32) -> [f64; 32] {
+        std::array::from_fn(|j| {
+            let whole = f64::from(i32::from(self.stored[j]) - offset);
+            (whole * f64::from(self.scales[j / 16])).abs() + f64::from(self.least.abs())
+        })
+    }
+}
+
 impl Kind {
+    /// [`Unit::sizes`] of all weights of whole blocks; of floats their absolute values.
+    ///
+    /// # Errors
+    /// If the bytes are no whole blocks.
+    pub fn sizes(self, bytes: &[u8]) -> Result<Vec<f64>> {
+        let Some(offset) = self.offset() else {
+            let mut numbers = vec![0.0; bytes.len() / self.block_bytes()];
+            self.dequantise(bytes, &mut numbers)?;
+            return Ok(numbers.into_iter().map(|number| f64::from(number.abs())).collect());
+        };
+        self.whole_blocks(bytes, bytes.len() / self.block_bytes() * self.block_len())?;
+        let units = bytes
+            .chunks_exact(self.block_bytes())
+            .flat_map(|block| (0..self.block_len() / 32).map(move |i| self.unit(block, i)));
+        Ok(units.flat_map(|unit| unit.sizes(offset)).collect())
+    }
+
+    /// Where a block of whole numbers has its f16 scales and minima; nothing else in it can be NaN or infinite.
+    pub const fn scale_places(self) -> &'static [usize] {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => &[],
+            Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => &[0],
+            Self::Q4_1 | Self::Q5_1 | Self::Q4K => &[0, 2],
+            Self::Q6K => &[208],
+        }
+    }
+
     /// What is stored for a weight of zero, in kinds whose weights are whole numbers with a scale.
     pub const fn offset(self) -> Option<i32> {
         match self {

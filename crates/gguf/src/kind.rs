@@ -108,13 +108,21 @@ impl Kind {
     /// # Errors
     /// If the bytes are no whole blocks, or `out` has not as many places as they have numbers.
     pub fn dequantise(self, bytes: &[u8], out: &mut [f32]) -> Result<()> {
-        let count = bytes.len() / self.block_bytes();
-        if !bytes.len().is_multiple_of(self.block_bytes()) || out.len() != count * self.block_len() {
-            let what = format!("{} bytes for {} numbers", bytes.len(), out.len());
-            return Err(Error::Blocks { kind: self.name(), what });
-        }
+        self.whole_blocks(bytes, out.len())?;
         let blocks = bytes.chunks_exact(self.block_bytes()).zip(out.chunks_exact_mut(self.block_len()));
         blocks.for_each(|(bytes, out)| blocks::read(self, bytes, out));
         Ok(())
+    }
+
+    /// An error unless these bytes are whole blocks of so many numbers.
+    pub(crate) fn whole_blocks(self, bytes: &[u8], numbers: usize) -> Result<()> {
+        let count = bytes.len() / self.block_bytes();
+        match bytes.len().is_multiple_of(self.block_bytes()) && numbers == count * self.block_len() {
+            true => Ok(()),
+            false => {
+                let what = format!("{} bytes for {numbers} numbers", bytes.len());
+                Err(Error::Blocks { kind: self.name(), what })
+            }
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! y = the numbers that quantised blocks of a GGUF file stand for.
 //!
 //! Derivative: none; bytes have no gradient. Shapes: `(…, R)` of u8 → `(…, K)` of f32; R bytes are whole blocks of K numbers.
-//! Numerics: those of [`Kind::dequantise`]: a product and a sum in f32. There is no CUDA kernel yet.
+//! Numerics: those of [`Kind::dequantise`]: a product and a sum in f32, on every device.
 
 use warpsmith_autograd::{
     Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, Values, apply_single,
 };
 use warpsmith_gguf::Kind;
+use warpsmith_kernels::dequantise::{self as kernel, dequantise};
 use warpsmith_tensor::cpu::for_rows;
 use warpsmith_tensor::{DType, Error, Result, Rng, Seed, Tensor, f16};
 
@@ -36,9 +37,20 @@ pub(crate) fn width(op: &'static str, kind: Kind, bytes: &Meta) -> Result<usize>
     }
 }
 
+/// The oracle's bytes.
+pub(crate) fn bytes(array: &Array) -> Vec<u8> {
+    array.data.iter().map(|&byte| byte as u8).collect()
+}
+
+/// Blocks on a GPU as kernels take them: without gaps, from a multiple of 16 bytes on. Only a part of a tensor is copied.
+pub(crate) fn aligned(blocks: &Tensor) -> Result<Tensor> {
+    let blocks = blocks.contiguous()?;
+    if blocks.device_address()?.is_multiple_of(16) { Ok(blocks) } else { blocks.copy() }
+}
+
 /// The oracle's weights.
-pub(crate) fn numbers(kind: Kind, bytes: &Array) -> Result<Vec<f64>> {
-    let bytes: Vec<u8> = bytes.data.iter().map(|&byte| byte as u8).collect();
+pub(crate) fn numbers(kind: Kind, array: &Array) -> Result<Vec<f64>> {
+    let bytes = bytes(array);
     let mut out = vec![0.0f32; bytes.len() / kind.block_bytes() * kind.block_len()];
     kind.dequantise(&bytes, &mut out).map_err(|e| Error::internal("dequantise", e.to_string()))?;
     Ok(out.into_iter().map(f64::from).collect())
@@ -53,18 +65,16 @@ pub(crate) fn random_blocks(kind: Kind, rows: &[usize], k: usize) -> Input {
     let mut bytes: Vec<u8> = random.into_iter().map(|u| (u * 256.0) as u8).collect();
     for (i, block) in bytes.chunks_mut(kind.block_bytes()).enumerate() {
         let [first, second] = [ordinary[2 * i], ordinary[2 * i + 1]];
-        let whole: Vec<u8> = match kind {
-            Kind::F32 => first.to_le_bytes().into(),
-            Kind::Bf16 => first.to_le_bytes()[2..].into(),
-            _ => [f16::from_f32(first).to_le_bytes(), f16::from_f32(second).to_le_bytes()].concat(),
-        };
-        let (at, count) = match kind {
-            Kind::F32 => (0, 4),
-            Kind::Q6K => (208, 2),
-            Kind::Q4_1 | Kind::Q5_1 | Kind::Q4K => (0, 4),
-            _ => (0, 2),
-        };
-        block[at..at + count].copy_from_slice(&whole[..count]);
+        match kind {
+            Kind::F32 => block.copy_from_slice(&first.to_le_bytes()),
+            Kind::Bf16 => block.copy_from_slice(&first.to_le_bytes()[2..]),
+            Kind::F16 => block.copy_from_slice(&f16::from_f32(first).to_le_bytes()),
+            _ => {
+                for (&at, scale) in kind.scale_places().iter().zip([first, second]) {
+                    block[at..at + 2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+                }
+            }
+        }
     }
     let row = k / kind.block_len() * kind.block_bytes();
     Input { dims: [rows, &[row]].concat(), values: Values::Bytes(bytes) }
@@ -97,8 +107,14 @@ impl Op for Dequantise {
         Ok(vec![out])
     }
 
-    fn has_kernel(&self) -> bool {
-        false
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (device, mut out) = (x[0].device(), Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?);
+        if out.numel() > 0 {
+            let blocks = aligned(&x[0])?;
+            let (y, x, count) = (out.device_address_mut()?, blocks.device_address()?, out.numel() as u64);
+            device.launch(&dequantise(&kernel::Dequantise { kind: self.kind, y, x, count }))?;
+        }
+        Ok(vec![out])
     }
 
     fn differentiability(&self) -> Differentiability {

@@ -4,15 +4,17 @@
 //! Shapes: `(…, K)`, W as bytes `(N, R)` of u8 → `(…, N)`; R bytes are a row of K weights, whole blocks and a multiple of 32.
 //! Numerics: weights that are floats (F32, F16, BF16) meet x as it is, in f32 sums. For weights that are whole numbers with
 //! scales, x is rounded to 15 bits for the product, each 32 neighbours by their largest: a value moves by at most 1/32638 of it.
-//! See [`warpsmith_tensor::cpu::matmul::matmul_quantised`].
-//! There is no CUDA kernel yet: models on a GPU hold these weights as f32.
+//! See [`warpsmith_tensor::cpu::matmul::matmul_quantised`]. On a GPU x stays as it is, too, and weights become f32 numbers in
+//! registers: eight chains of multiply-adds, each over every eighth 32 of K, added in order.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_single};
 use warpsmith_gguf::Kind;
+use warpsmith_kernels::quantised_matmul as kernel;
 use warpsmith_tensor::cpu::matmul::{Blocks, MatMut, MatRef, matmul_quantised};
-use warpsmith_tensor::{Error, Result, Tensor};
+use warpsmith_tensor::{DType, Error, Result, Tensor};
 
-use crate::dequantise::{numbers, random_blocks, width};
+use crate::cuda;
+use crate::dequantise::{aligned, bytes, numbers, random_blocks, width};
 use crate::elementwise::require_floats;
 use crate::matmul::bug;
 
@@ -65,8 +67,23 @@ impl Op for QuantisedMatmul {
         Ok(vec![out])
     }
 
-    fn has_kernel(&self) -> bool {
-        false
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let (device, k) = (x[0].device(), x[0].shape().last());
+        if y[0].shape.numel() == 0 || k == 0 {
+            return Ok(vec![Tensor::zeros(y[0].shape, y[0].dtype, &device)?]);
+        }
+        let (input, blocks) = (x[0].to_dtype(DType::F32)?.contiguous()?, aligned(&x[1])?);
+        let mut out = Tensor::empty(y[0].shape, DType::F32, &device)?;
+        device.launch(&kernel::quantised_matmul(&kernel::QuantisedMatmul {
+            kind: self.kind,
+            y: out.device_address_mut()?,
+            x: input.device_address()?,
+            w: blocks.device_address()?,
+            m: cuda::size(self.name(), input.shape().rows())?,
+            n: cuda::size(self.name(), blocks.dims()[0])?,
+            k: cuda::size(self.name(), k)?,
+        }))?;
+        Ok(vec![out.to_dtype(y[0].dtype)?])
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -87,7 +104,7 @@ impl Op for QuantisedMatmul {
         let (k, n) = (x[0].last(), y[0].last());
         // The reference has read the same bytes before.
         let w = numbers(self.kind, &x[1]).unwrap_or_default();
-        let sizes = sizes(self.kind, &x[1], &w);
+        let sizes = self.kind.sizes(&bytes(&x[1])).unwrap_or_default();
         let roundings = roundings(k) * 2f64.powi(-24);
         let mut scale = Array::zeros(y[0].shape);
         for (i, out) in scale.data.iter_mut().enumerate() {
@@ -102,26 +119,15 @@ impl Op for QuantisedMatmul {
     fn roundings(&self, x: &[Meta]) -> f64 {
         roundings(x[0].shape.last())
     }
+
+    fn device_roundings(&self, x: &[Meta]) -> f64 {
+        kernel::roundings(x[0].shape.last()) as f64
+    }
 }
 
 /// K/32 products and sums in each part, five sums of the parts, and five more for scales.
 fn roundings(k: usize) -> f64 {
     (2 * k / 32 + 10) as f64
-}
-
-/// Of each weight |scale·whole| + |minimum|: what is rounded may be larger than the weight.
-fn sizes(kind: Kind, bytes: &Array, numbers: &[f64]) -> Vec<f64> {
-    let Some(offset) = kind.offset() else { return numbers.iter().map(|w| w.abs()).collect() };
-    let bytes: Vec<u8> = bytes.data.iter().map(|&byte| byte as u8).collect();
-    let mut sizes = Vec::with_capacity(numbers.len());
-    for block in bytes.chunks_exact(kind.block_bytes()) {
-        for unit in (0..kind.block_len() / 32).map(|i| kind.unit(block, i)) {
-            let whole = unit.stored.iter().map(|&q| f64::from(i32::from(q) - offset)).enumerate();
-            let scaled = whole.map(|(j, q)| (q * f64::from(unit.scales[j / 16])).abs());
-            sizes.extend(scaled.map(|size| size + f64::from(unit.least.abs())));
-        }
-    }
-    sizes
 }
 
 /// By how much a product may move when each value moves by half a step of 1/16319 of the largest of its 32 neighbours. Rows
@@ -163,6 +169,8 @@ pub fn specs() -> Vec<Spec> {
             let mut samples = vec![sample(Kind::Q4_1, &[2, 3, 96], 5)];
             samples.extend(Kind::ALL.map(of_kind));
             samples.extend([sample(Kind::Q8_0, &[1, 64], 4), sample(Kind::Q8_0, &[0, 32], 3)]);
+            // More rows than are few, each of which has the bits that it has alone.
+            samples.push(sample(Kind::Q4_1, &[40, 288], 9));
             samples
         },
     }]

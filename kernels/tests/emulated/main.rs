@@ -10,6 +10,7 @@ mod indices;
 mod ladder;
 mod maps;
 mod products;
+mod quantised;
 mod reductions;
 mod rows;
 mod sampling;

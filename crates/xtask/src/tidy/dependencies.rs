@@ -4,7 +4,9 @@ use super::{Offence, tree::File, tree::Tree};
 
 /// Layers from the bottom up; a crate may use only crates of a lower layer. Those on one line do not know each other.
 const LAYERS: &[&[&str]] = &[
-    &["warpsmith-kernels", "warpsmith-gguf", "warpsmith-metrics"],
+    &["warpsmith-damage"],
+    &["warpsmith-gguf", "warpsmith-metrics"],
+    &["warpsmith-kernels"],
     &["warpsmith-tensor"],
     &["warpsmith-autograd"],
     &["warpsmith-ops"],

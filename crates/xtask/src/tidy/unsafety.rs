@@ -5,6 +5,7 @@ use super::{Offence, tree::Tree};
 
 /// Crates that cannot forbid unsafe code.
 const UNSAFE_CRATES: &[(&str, &str)] = &[
+    ("crates/damage", "is an allocator that counts"),
     ("crates/tensor", "owns aligned memory and the SIMD entry points"),
     ("crates/ops", "calls the SIMD entry points from its inner loops"),
     ("crates/emulator", "is a C library to its callers"),

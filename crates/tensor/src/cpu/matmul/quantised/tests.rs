@@ -10,16 +10,6 @@ use super::whole::Rounded;
 use super::{Blocks, Part, matmul_quantised, portable};
 use crate::{Rng, Seed, f16};
 
-/// Where the f16 scales of a block stand.
-fn scales(kind: Kind) -> &'static [usize] {
-    match kind {
-        Kind::F32 | Kind::F16 | Kind::Bf16 => &[],
-        Kind::Q4_1 | Kind::Q5_1 | Kind::Q4K => &[0, 2],
-        Kind::Q6K => &[208],
-        _ => &[0],
-    }
-}
-
 /// Blocks of random bytes with ordinary scales, and their numbers.
 fn weights(kind: Kind, n: usize, k: usize) -> (Vec<u8>, Vec<f32>) {
     let rng = Rng::new(Seed(kind as u64));
@@ -32,7 +22,7 @@ fn weights(kind: Kind, n: usize, k: usize) -> (Vec<u8>, Vec<f32>) {
             let mut bytes: Vec<u8> =
                 rng.uniform(n * Blocks::row_bytes(kind, k)).into_iter().map(|u| (u * 256.0) as u8).collect();
             for (block, scale) in bytes.chunks_mut(kind.block_bytes()).zip(&numbers) {
-                for &at in scales(kind) {
+                for &at in kind.scale_places() {
                     block[at..at + 2].copy_from_slice(&f16::from_f32(*scale).to_le_bytes());
                 }
             }
@@ -56,21 +46,6 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-/// For each weight of a row: its number, and what is at most rounded of it, |scale·whole| + |minimum|.
-fn sizes(kind: Kind, bytes: &[u8], numbers: &[f32]) -> Vec<f64> {
-    let Some(offset) = kind.offset() else { return numbers.iter().map(|w| f64::from(w.abs())).collect() };
-    let units = bytes
-        .chunks_exact(kind.block_bytes())
-        .flat_map(|block| (0..kind.block_len() / 32).map(move |i| kind.unit(block, i)));
-    let of_unit = |unit: warpsmith_gguf::Unit| {
-        (0..32).map(move |j| {
-            let whole = f64::from(i32::from(unit.stored[j]) - offset);
-            (whole * f64::from(unit.scales[j / 16])).abs() + f64::from(unit.least.abs())
-        })
-    };
-    units.flat_map(of_unit).collect()
-}
-
 /// Tiles, what is left over of them, and one row; rows longer than what is kept of W in a pass; groups that are not whole.
 #[test]
 fn every_kind_has_the_sums_of_its_numbers() {
@@ -80,7 +55,7 @@ fn every_kind_has_the_sums_of_its_numbers() {
             [(1, 7, k), (9, 11, k), (4, 1, k), (2, 4, 7 * 1024), (7, 3, kind.block_len().max(32))]
         {
             let (bytes, numbers) = weights(kind, n, k);
-            let sizes = sizes(kind, &bytes, &numbers);
+            let sizes = kind.sizes(&bytes).unwrap();
             let x = Rng::new(Seed(3)).normal(m * k);
             let y = product(kind, &x, &bytes, (m, n, k));
             for (i, y) in y.iter().enumerate() {
@@ -112,7 +87,7 @@ fn whole_numbers_meet_whole_numbers_exactly() {
     for kind in Kind::ALL {
         let (m, n, k) = (7, 5, kind.block_len().max(32) * 3);
         let (bytes, numbers) = weights(kind, n, k);
-        let sizes = sizes(kind, &bytes, &numbers);
+        let sizes = kind.sizes(&bytes).unwrap();
         let mut x: Vec<f32> =
             Rng::new(Seed(6)).uniform(m * k).iter().map(|u| (u * 32637.0).floor() - 16318.0).collect();
         x.chunks_mut(32).for_each(|block| block[17] = -16319.0);
