@@ -33,7 +33,7 @@ pub enum Held {
 /// has a name that is not known, or the tensors are not those of the config.
 pub fn gguf_model(file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
     let metadata = Metadata::of(file)?;
-    // There is no kernel for blocks.
+    // The kernels are there; a model has not been seen to run on them.
     let held = if device.is_cpu() { held } else { Held::AsF32 };
     match metadata.architecture {
         "gpt2" => Ok(Box::new(gpt::model(&metadata, held, device)?)),

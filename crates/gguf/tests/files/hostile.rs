@@ -1,66 +1,19 @@
 //! Files cut off and changed at random: an error or a file as good as before, and never more memory than is fair.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::path::Path;
 
+use warpsmith_damage::{Counting, Series, cut_off, fair, flipped};
 use warpsmith_gguf::{Error, Gguf, Kind, TensorInfo, Writer};
 
+use super::gguf::{read, read_all};
 use super::golden;
-
-/// Counts what this thread has asked for and not given back, and the most that it ever was.
-struct Counting;
-
-thread_local! {
-    static NOW: Cell<isize> = const { Cell::new(0) };
-    static MOST: Cell<isize> = const { Cell::new(0) };
-}
-
-fn count(change: isize) {
-    // A thread that is ending has no counters any more, and nobody who asks.
-    let _ = NOW.try_with(|now| {
-        now.set(now.get() + change);
-        let _ = MOST.try_with(|most| most.set(most.get().max(now.get())));
-    });
-}
-
-// SAFETY: both calls are the system allocator's, with the arguments as they came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: the caller keeps the promises of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: the caller keeps the promises of `dealloc`, and `pointer` came from `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// Parses and holds the memory that it took against the size of the file.
 fn parse(bytes: &[u8]) -> Result<Gguf<'_>, Error> {
-    let before = NOW.get();
-    MOST.set(before);
-    let file = Gguf::parse(bytes);
-    let taken = MOST.get() - before;
-    assert!(taken <= 4 * bytes.len() as isize + (1 << 20), "{taken} bytes for a file of {}", bytes.len());
-    file
-}
-
-/// Reads all that a file has.
-fn read_all(file: &Gguf<'_>) {
-    for (_, value) in file.metadata() {
-        if let Some(array) = value.as_array() {
-            assert_eq!(array.iter().count(), array.len());
-        }
-    }
-    for info in file.tensors() {
-        assert_eq!(info.numbers().unwrap().len(), info.shape().iter().product::<usize>());
-    }
+    fair(bytes.len(), || Gguf::parse(bytes))
 }
 
 /// All numbers of a file, whatever the tensors are called.
@@ -80,9 +33,7 @@ fn every_truncation_is_an_error() {
     let end = file.tensors().iter().map(|t| t.data().as_ptr_range().end).max().unwrap();
     let end = end as usize - bytes.as_ptr() as usize;
     assert!(bytes.len() - end < 32);
-    for length in 0..end {
-        parse(&bytes[..length]).unwrap_err();
-    }
+    cut_off(&bytes[..end], |file| drop(parse(file).unwrap_err()));
     let longer = [&bytes[..], &[0; 32]].concat();
     assert!(parse(&longer).unwrap_err().to_string().contains("behind the last tensor"));
 }
@@ -102,23 +53,20 @@ fn is_free(file: &Gguf<'_>, whole: &[u8], bit: usize) -> bool {
 
 #[test]
 fn every_flipped_bit_of_the_head_is_an_error_or_the_same_numbers() {
-    let mut bytes = golden("blocks.gguf");
-    let whole = bytes.clone();
+    let whole = golden("blocks.gguf");
     let file = Gguf::parse(&whole).unwrap();
     let truth = numbers(&file);
     let start = file.tensors().iter().map(|t| t.data().as_ptr()).min().unwrap();
     let head = start as usize - whole.as_ptr() as usize;
     let mut survived = 0;
-    for bit in 0..8 * head {
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        if let Ok(changed) = parse(&bytes) {
+    flipped(&whole, 0..head, |bytes, bit| {
+        if let Ok(changed) = parse(bytes) {
             let place = format!("bit {} of byte {}", bit % 8, bit / 8);
             assert_eq!(numbers(&changed), truth, "{place}");
             assert!(is_free(&file, &whole, bit), "{place}");
             survived += 1;
         }
-        bytes[bit / 8] ^= 1 << (bit % 8);
-    }
+    });
     assert!(survived > 0, "a name may change");
 }
 
@@ -143,24 +91,16 @@ fn a_change_within_the_padding_is_a_change_of_shape() {
     }
 }
 
-/// The next of a series of numbers without order (Marsaglia, *Xorshift RNGs*, 2003).
-fn next(state: &mut u64) -> usize {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state as usize
-}
-
 #[test]
 fn twenty_thousand_random_edits_are_errors_or_readable_files() {
     let whole = golden("blocks.gguf");
-    let (mut state, mut readable) = (7, 0);
+    let (mut series, mut readable) = (Series::new(7), 0);
     let mut bytes = whole.clone();
     for round in 0..20_000 {
         // Every other file is changed in its head alone, which is a tenth of it.
         let limit = if round % 2 == 0 { whole.len() / 10 } else { whole.len() };
-        let places: Vec<usize> = (0..=next(&mut state) % 4).map(|_| next(&mut state) % limit).collect();
-        places.iter().for_each(|&at| bytes[at] = next(&mut state) as u8);
+        let places: Vec<usize> = (0..=series.below(4)).map(|_| series.below(limit)).collect();
+        places.iter().for_each(|&at| bytes[at] = series.below(256) as u8);
         if let Ok(file) = parse(&bytes) {
             readable += 1;
             // All kinds in turn.
@@ -228,4 +168,15 @@ fn what_comes_twice_or_overlaps_is_refused() {
         bytes[offset + byte] = right;
     }
     parse(&bytes).unwrap();
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_is_survived() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/gguf");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() > 5);
+    for bytes in files.iter().map(|path| std::fs::read(path).unwrap()) {
+        let _ = parse(&bytes);
+        read(&bytes);
+    }
 }

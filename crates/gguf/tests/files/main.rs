@@ -1,5 +1,7 @@
 //! Files of the package `gguf`, files of ours, and files from strangers.
 
+#[path = "../../../../fuzz/read/gguf.rs"]
+mod gguf;
 mod hostile;
 
 use std::path::Path;

@@ -4,8 +4,13 @@ mod causal;
 mod classical;
 mod classical_models;
 mod classifiers;
+#[path = "../../../../fuzz/read/config.rs"]
+mod config;
 mod decoding;
 mod encoders;
 mod gguf;
 mod golden;
+mod hostile;
+#[path = "../../../../fuzz/read/safetensors.rs"]
+mod safetensors;
 mod seq2seq;

@@ -1,28 +1,21 @@
 //! Vocabularies cut off, with bits flipped and with bytes changed at random: an error or a tokenizer that works, never a panic.
 
+use std::path::Path;
+
 use serde_json::json;
+use warpsmith_damage::{Counting, cut_off, edited, fair, flipped, rounds};
 use warpsmith_gguf::{Gguf, Writer};
 use warpsmith_text::{ChatTemplate, Message, Tokenizer};
 
+use crate::tokenizer;
 use crate::vocabulary_files::WORD_PIECES;
 
-const TEXT: &str = "low [SEP] 你 </s>";
-/// A tokenizer has no more ids than a fair number for each token that it could hold.
-const MOST_IDS: usize = 1 << 15;
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
-/// Works a little with what loads. Any answer is right but a panic.
-fn try_out(tokenizer: warpsmith_text::Result<Tokenizer>) {
-    let Ok(tokenizer) = tokenizer else { return };
-    assert!(tokenizer.vocab_size() < MOST_IDS, "{}", tokenizer.vocab_size());
-    for ids in [tokenizer.encode(TEXT), tokenizer.encode_with_special_tokens("low")].into_iter().flatten() {
-        assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocab_size()));
-        let _ = tokenizer.decode(&ids);
-    }
-    let mut stream = tokenizer.stream();
-    for id in [0, 1, 9, 300, u32::MAX] {
-        let _ = (tokenizer.id_to_token(id), tokenizer.decode(&[id]), stream.push(id));
-    }
-    let _ = (tokenizer.eos(), tokenizer.bos(), stream.finish(), tokenizer.to_json());
+/// Loads under the bound of memory, and works a little with what loads.
+fn try_out(len: usize, load: impl FnOnce() -> warpsmith_text::Result<Tokenizer>) {
+    tokenizer::try_out(fair(len, load));
 }
 
 fn gguf(kind: &str, tokens: &[&str]) -> Vec<u8> {
@@ -42,14 +35,15 @@ fn gguf(kind: &str, tokens: &[&str]) -> Vec<u8> {
 
 fn try_gguf(bytes: &[u8]) {
     let Ok(file) = Gguf::parse(bytes) else { return };
-    try_out(Tokenizer::from_gguf(&file));
+    try_out(bytes.len(), || Tokenizer::from_gguf(&file));
     if let Ok(Some(template)) = ChatTemplate::from_gguf(&file) {
         let _ = template.render(&[Message::new("user", "x")], true);
     }
 }
 
 fn try_config(bytes: &[u8]) {
-    try_out(Tokenizer::from_vocab_txt(WORD_PIECES.as_bytes(), [Some(bytes), None, None]));
+    let whole = bytes.len() + WORD_PIECES.len();
+    try_out(whole, || Tokenizer::from_vocab_txt(WORD_PIECES.as_bytes(), [Some(bytes), None, None]));
     if let Ok(Some(template)) = ChatTemplate::from_tokenizer_config(bytes) {
         let _ = template.render(&[Message::new("user", "x")], true);
     }
@@ -68,13 +62,17 @@ fn cases() -> Vec<Case> {
         "added_tokens_decoder": { "13": { "content": "<x>", "special": true } }, "bos_token": "[CLS]",
         "chat_template": "{% for m in messages %}{{ bos_token + m.role }}{% endfor %}",
     });
-    let whole = |bytes: &[u8]| try_out(Tokenizer::from_json(bytes));
+    let whole = |bytes: &[u8]| try_out(bytes.len(), || Tokenizer::from_json(bytes));
     let json = Tokenizer::from_vocab_json(VOCAB.as_bytes(), MERGES.as_bytes(), NONE).unwrap().to_json();
     vec![
         (json.unwrap().into_bytes(), whole),
-        (VOCAB.into(), |bytes| try_out(Tokenizer::from_vocab_json(bytes, MERGES.as_bytes(), NONE))),
-        (MERGES.into(), |bytes| try_out(Tokenizer::from_vocab_json(VOCAB.as_bytes(), bytes, NONE))),
-        (WORD_PIECES.into(), |bytes| try_out(Tokenizer::from_vocab_txt(bytes, NONE))),
+        (VOCAB.into(), |bytes| {
+            try_out(bytes.len(), || Tokenizer::from_vocab_json(bytes, MERGES.as_bytes(), NONE))
+        }),
+        (MERGES.into(), |bytes| {
+            try_out(bytes.len(), || Tokenizer::from_vocab_json(VOCAB.as_bytes(), bytes, NONE))
+        }),
+        (WORD_PIECES.into(), |bytes| try_out(bytes.len(), || Tokenizer::from_vocab_txt(bytes, NONE))),
         (config.to_string().into_bytes(), try_config),
         (gguf("llama", &["<unk>", "<s>", "</s>", "<0x20>", "▁low", "l", "o", "w", "lo"]), try_gguf),
         (gguf("gpt2", &["l", "o", "<|end|>", "w", "lo", "low"]), try_gguf),
@@ -86,50 +84,31 @@ fn cases() -> Vec<Case> {
 fn every_truncation_is_survived() {
     for (whole, try_out) in cases() {
         try_out(&whole);
-        (0..whole.len()).for_each(|length| try_out(&whole[..length]));
+        cut_off(&whole, try_out);
     }
 }
 
 #[test]
 fn every_flipped_bit_is_survived() {
-    for (mut bytes, try_out) in cases() {
-        for bit in 0..8 * bytes.len() {
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            try_out(&bytes);
-            bytes[bit / 8] ^= 1 << (bit % 8);
-        }
+    for (whole, try_out) in cases() {
+        flipped(&whole, 0..whole.len(), |bytes, _| try_out(bytes));
     }
 }
 
-/// The next of a series of numbers without order (Marsaglia, *Xorshift RNGs*, 2003).
-fn next(state: &mut u64) -> usize {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state as usize
-}
-
-/// Bytes changed, doubled and left out, and digits put where digits were: a number that is another is the nastiest change.
 #[test]
 fn random_edits_are_survived() {
-    let mut state = 11;
-    for (whole, try_out) in cases() {
-        for _ in 0..ROUNDS {
-            let mut bytes = whole.clone();
-            for _ in 0..=next(&mut state) % 4 {
-                let at = next(&mut state) % bytes.len();
-                match next(&mut state) % 4 {
-                    0 => bytes[at] = next(&mut state) as u8,
-                    1 => bytes.insert(at, bytes[at]),
-                    2 => drop(bytes.remove(at)),
-                    _ if bytes[at].is_ascii_digit() => bytes[at] = b'0' + (next(&mut state) % 10) as u8,
-                    _ => bytes.insert(at, b'9'),
-                }
-            }
-            try_out(&bytes);
-        }
+    for (seed, (whole, try_out)) in (11..).zip(cases()) {
+        edited(&whole, 0..whole.len(), rounds(EDITS), seed, try_out);
     }
 }
 
-/// Of each file; a long run of 20,000 and more is one number away.
-const ROUNDS: usize = 300;
+/// Of each file: the libraries beneath are slow without optimisation. `WARPSMITH_EDITS=20000` asks for more.
+const EDITS: usize = 300;
+
+#[test]
+fn the_corpus_of_the_fuzzer_is_survived() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/tokenizer");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() > 5);
+    files.iter().for_each(|path| tokenizer::read(&std::fs::read(path).unwrap()));
+}
