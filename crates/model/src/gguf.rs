@@ -2,6 +2,7 @@
 //!
 //! Source: the tensor and key names of llama.cpp's `gguf-py/gguf/constants.py`.
 
+mod bert;
 mod gpt;
 mod llama;
 mod write;
@@ -15,14 +16,15 @@ use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
 use crate::causal::CausalModel;
 use crate::weights::Quantised;
 
+pub use bert::gguf_encoder;
 pub use write::write_gguf;
 
 /// How the matrices of a file lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// As f32: a model that can be trained, moved to a GPU and written as a model folder.
+    /// As f32: a model that can be trained and written as a model folder.
     AsF32,
-    /// In the blocks of the file, where they are such: less memory, and less to read for each token. On the CPU alone.
+    /// In the blocks of the file, where they are such: less memory, and less to read for each token.
     InBlocks,
 }
 
@@ -33,11 +35,10 @@ pub enum Held {
 /// has a name that is not known, or the tensors are not those of the config.
 pub fn gguf_model(file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
     let metadata = Metadata::of(file)?;
-    // The kernels are there; a model has not been seen to run on them.
-    let held = if device.is_cpu() { held } else { Held::AsF32 };
     match metadata.architecture {
         "gpt2" => Ok(Box::new(gpt::model(&metadata, held, device)?)),
         "llama" | "qwen2" | "qwen3" => Ok(Box::new(llama::model(&metadata, held, device)?)),
+        "bert" => Err(wrong("a BERT reads a text and writes none").hint("`warpsmith embed` runs it")),
         other => {
             Err(wrong(format!("the architecture `{other}` is not known")).hint("gpt2, llama, qwen2, qwen3"))
         }
@@ -163,7 +164,7 @@ impl Stored {
             let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
             match held {
                 Held::InBlocks if can_stay(info) => {
-                    stored.blocks.insert(name, blocks(info, turned)?);
+                    stored.blocks.insert(name, blocks(info, turned, device)?);
                 }
                 _ => {
                     stored.numbers.insert(name, numbers(info, turned)?.to_device(device)?);
@@ -187,14 +188,14 @@ fn can_stay(info: &TensorInfo<'_>) -> bool {
     shape.len() == 2 && info.kind() != warpsmith_gguf::Kind::F32 && Blocks::fits(info.kind(), shape[1])
 }
 
-fn blocks(info: &TensorInfo<'_>, turned: &Turned<'_>) -> Result<Quantised> {
+fn blocks(info: &TensorInfo<'_>, turned: &Turned<'_>, device: &Device) -> Result<Quantised> {
     let shape = info.shape();
     let row = Blocks::row_bytes(info.kind(), shape[1]);
     let bytes = match pairs(info, turned) {
         Some(d) => halves(info.data(), d, row),
         None => info.data().into(),
     };
-    Quantised::new(info.kind(), Tensor::from_vec(bytes, &[shape[0], row], &Device::Cpu)?)
+    Quantised::new(info.kind(), Tensor::from_vec(bytes, &[shape[0], row], device)?)
 }
 
 fn numbers(info: &TensorInfo<'_>, turned: &Turned<'_>) -> Result<Tensor> {

@@ -37,7 +37,7 @@ pub use classifier::TextClassifier;
 pub use config::GptConfig;
 pub use decode::{Decoder, Stop};
 pub use family::{Family, causal_model, model_type};
-pub use gguf::{Held, gguf_model, write_gguf};
+pub use gguf::{Held, gguf_encoder, gguf_model, write_gguf};
 pub use gpt::Gpt;
 pub use layers::{
     AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,

@@ -156,6 +156,13 @@ impl BertTask {
         Ok(Self { encoder, task, head })
     }
 
+    /// A plain encoder whose file has no pooler.
+    pub(crate) fn without_pooler(config: BertConfig, weights: &Weights) -> Result<Self> {
+        let encoder = Bert::build(config, &weights.at("bert"), false)?;
+        weights.finish()?;
+        Ok(Self { encoder, task: Task::Encode, head: Head::None })
+    }
+
     /// The encoder.
     pub fn encoder(&self) -> &Bert {
         &self.encoder

@@ -4,7 +4,8 @@ use serde_json::Value;
 use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind, Writer};
 use warpsmith_model::{
-    CausalModel, Held, Llama, LlamaConfig, LlamaKind, causal_model, gguf_model, write_gguf,
+    BertConfig, BertTask, CausalModel, EncoderBatch, Held, Llama, LlamaConfig, LlamaKind, Pooling,
+    causal_model, gguf_encoder, gguf_model, write_gguf,
 };
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Seed, Tensor};
@@ -12,7 +13,7 @@ use warpsmith_tensor::{Device, Seed, Tensor};
 use crate::golden::{Tensors, assert_close, ids, json, tensors, weights};
 
 /// The names of tensors without their block, there and at Hugging Face.
-const NAMES: [(&str, &str); 23] = [
+const NAMES: [(&str, &str); 35] = [
     ("token_embd", "model.embed_tokens"),
     ("output_norm", "model.norm"),
     ("output", "lm_head"),
@@ -36,11 +37,25 @@ const NAMES: [(&str, &str); 23] = [
     ("ffn_norm", "ln_2"),
     ("ffn_up", "mlp.c_fc"),
     ("ffn_down", "mlp.c_proj"),
+    ("token_embd", "embeddings.word_embeddings"),
+    ("position_embd", "embeddings.position_embeddings"),
+    ("token_types", "embeddings.token_type_embeddings"),
+    ("token_embd_norm", "embeddings.LayerNorm"),
+    ("attn_q", "attention.self.query"),
+    ("attn_k", "attention.self.key"),
+    ("attn_v", "attention.self.value"),
+    ("attn_output", "attention.output.dense"),
+    ("attn_output_norm", "attention.output.LayerNorm"),
+    ("ffn_up", "intermediate.dense"),
+    ("ffn_down", "output.dense"),
+    ("layer_output_norm", "output.LayerNorm"),
 ];
 
 fn name(of_transformers: &str) -> String {
     let (bare, end) = of_transformers.rsplit_once('.').unwrap();
-    let in_block = ["model.layers.", "transformer.h."].iter().find_map(|start| bare.strip_prefix(start));
+    let in_block = ["model.layers.", "transformer.h.", "encoder.layer."]
+        .iter()
+        .find_map(|start| bare.strip_prefix(start));
     let (block, bare) = match in_block.and_then(|rest| rest.split_once('.')) {
         Some((block, rest)) => (format!("blk.{block}."), rest),
         None => (String::new(), bare),
@@ -85,14 +100,18 @@ fn file(config: &Value, tensors: &Tensors, kind: Kind) -> Vec<u8> {
             writer.unsigned(&format!("{architecture}.{key}"), size as u32);
         }
     }
-    for (key, there) in [("rms_epsilon", "rms_norm_eps"), ("epsilon", "layer_norm_epsilon")] {
+    for (key, there) in
+        [("rms_epsilon", "rms_norm_eps"), ("epsilon", "layer_norm_epsilon"), ("epsilon", "layer_norm_eps")]
+    {
         if let Some(epsilon) = config[there].as_f64() {
             writer.real(&format!("{architecture}.attention.layer_norm_{key}"), epsilon as f32);
         }
     }
     writer.real(&format!("{architecture}.rope.freq_base"), 10_000.0);
     let d = config["head_dim"].as_u64().unwrap_or(0) as usize;
-    for (of_transformers, tensor) in tensors {
+    writer.unsigned(&format!("{architecture}.pooling_type"), 2);
+    // llama.cpp's converter leaves the pooler out.
+    for (of_transformers, tensor) in tensors.iter().filter(|(name, _)| !name.starts_with("pooler.")) {
         let is_conv1d = of_transformers.contains(".c_") && tensor.rank() == 2;
         let tensor = if is_conv1d { tensor.permute(&[1, 0]).unwrap() } else { tensor.clone() };
         let (dims, mut numbers) = (tensor.dims().to_vec(), tensor.to_vec::<f32>().unwrap());
@@ -158,6 +177,61 @@ fn quantised_models_write_the_same_bits_in_pieces() {
     let whole = last(&[&ids]);
     assert_eq!(whole, last(&ids.chunks(1).collect::<Vec<_>>()));
     assert_eq!(whole, last(&[&ids[..3], &ids[3..]]));
+}
+
+/// The hidden states of an encoder from a file.
+fn hidden(bytes: &[u8], held: Held, [ids, types]: &[Vec<u32>; 2]) -> Tensor {
+    let (model, pooling) = gguf_encoder(&Gguf::parse(bytes).unwrap(), held, &Device::Cpu).unwrap();
+    assert_eq!(pooling, Some(Pooling::First));
+    let batch = EncoderBatch::new(&[ids], Some(&[types]), &Device::Cpu).unwrap();
+    no_grad(|| model.encoder().forward(&batch, None)).unwrap()
+}
+
+#[test]
+fn encoders_have_the_hidden_states_of_transformers() {
+    let (cases, truth) = (json("encoders.json"), tensors("encoders.safetensors"));
+    let case = &cases["cases"]["bert"];
+    let read = ["ids", "types"].map(|key| ids(&case[key][0]));
+    let bytes = file(&case["config"], &weights(&case["shapes"]), Kind::F32);
+    let truth = truth["bert.hidden"].slice(0, 0, 1, 1).unwrap();
+    assert_close("bert", &hidden(&bytes, Held::AsF32, &read), &truth, 1e-5);
+    let error = gguf_model(&Gguf::parse(&bytes).unwrap(), Held::InBlocks, &Device::Cpu).map(drop);
+    assert!(error.unwrap_err().to_string().contains("embed"));
+    // Wide enough for blocks, which round what they meet to 15 bits in four products behind one another.
+    let json = r#"{"model_type": "bert", "vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 64, "max_position_embeddings": 20, "initializer_range": 0.3}"#;
+    let (config, task) = BertConfig::from_json(json).unwrap();
+    let state = BertTask::new(config, task, &Device::Cpu, Seed(1)).unwrap().state();
+    let state = state.into_iter().map(|(name, t)| (name.replace("bert.", ""), t)).collect();
+    let bytes = file(&serde_json::from_str(json).unwrap(), &state, Kind::Q8_0);
+    let read = [vec![3, 1, 4, 1, 5], vec![0, 0, 0, 1, 1]];
+    let [blocks, widened] = [Held::InBlocks, Held::AsF32].map(|held| hidden(&bytes, held, &read));
+    assert_close("blocks", &blocks, &widened, 4.0 * 2f64.powi(-15));
+    assert_ne!(blocks.to_vec::<f32>().unwrap(), widened.to_vec::<f32>().unwrap());
+}
+
+/// On a GPU weights of 8 bits are multiplied as the f32 numbers that they stand for, which a model of these numbers has here.
+#[cfg(target_os = "linux")]
+#[test]
+fn blocks_stay_on_a_gpu_and_have_the_logits_of_their_numbers() {
+    warpsmith_emulator::install().expect("the emulator is built beside the tests");
+    let device = Device::cuda(0).unwrap();
+    let config = LlamaConfig {
+        hidden_size: 32,
+        head_dim: 8,
+        vocab_size: 40,
+        initializer_range: 0.3,
+        ..LlamaConfig::default()
+    };
+    let llama = Llama::new(config, &Device::Cpu, Seed(1)).unwrap();
+    let file = write_gguf(&llama, Kind::Q8_0).unwrap().finish();
+    let there = gguf_model(&Gguf::parse(&file).unwrap(), Held::InBlocks, &device).unwrap();
+    let here = model(&file, Held::AsF32);
+    assert!(there.parameters().iter().all(|p| p.shape().rank() == 1), "matrices are no numbers");
+    let ids = |device: &Device| Tensor::from_slice(&[3u32, 1, 4, 1, 5, 9], &[2, 3], device).unwrap();
+    let of = |model: &dyn CausalModel, device| no_grad(|| model.forward(&ids(device))).unwrap();
+    let found = of(&*there, &device).to_device(&Device::Cpu).unwrap();
+    assert_close("blocks", &found, &of(&*here, &Device::Cpu), 1e-5);
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! BERT-class encoders of GGUF files. llama.cpp's converter leaves the pooler out, and says how a vector is made of hidden
+//! states.
+
+use warpsmith_gguf::{Gguf, Value};
+use warpsmith_ops::gelu::Form;
+use warpsmith_tensor::{Device, Result};
+
+use super::{Held, Metadata, Names, Stored, Turned, wrong};
+use crate::bert::{BertConfig, BertTask, HiddenActivation, Pooling};
+use crate::weights::Weights;
+
+const NAMES: Names = Names {
+    of_model: &[
+        ("token_embd.weight", "bert.embeddings.word_embeddings.weight"),
+        ("position_embd.weight", "bert.embeddings.position_embeddings.weight"),
+        ("token_types.weight", "bert.embeddings.token_type_embeddings.weight"),
+        ("token_embd_norm.weight", "bert.embeddings.LayerNorm.weight"),
+        ("token_embd_norm.bias", "bert.embeddings.LayerNorm.bias"),
+    ],
+    block: "bert.encoder.layer",
+    of_block: &[
+        ("attn_q.weight", "attention.self.query.weight"),
+        ("attn_q.bias", "attention.self.query.bias"),
+        ("attn_k.weight", "attention.self.key.weight"),
+        ("attn_k.bias", "attention.self.key.bias"),
+        ("attn_v.weight", "attention.self.value.weight"),
+        ("attn_v.bias", "attention.self.value.bias"),
+        ("attn_output.weight", "attention.output.dense.weight"),
+        ("attn_output.bias", "attention.output.dense.bias"),
+        ("attn_output_norm.weight", "attention.output.LayerNorm.weight"),
+        ("attn_output_norm.bias", "attention.output.LayerNorm.bias"),
+        ("ffn_up.weight", "intermediate.dense.weight"),
+        ("ffn_up.bias", "intermediate.dense.bias"),
+        ("ffn_down.weight", "output.dense.weight"),
+        ("ffn_down.bias", "output.dense.bias"),
+        ("layer_output_norm.weight", "output.LayerNorm.weight"),
+        ("layer_output_norm.bias", "output.LayerNorm.bias"),
+    ],
+};
+
+/// The encoder of a file, without a pooler, and how the file says that hidden states become a vector, if it does.
+///
+/// # Errors
+/// If the architecture is not bert, a key is missing, the pooling is neither the mean nor the first token, or the tensors are
+/// not those of the config.
+pub fn gguf_encoder(file: &Gguf<'_>, held: Held, device: &Device) -> Result<(BertTask, Option<Pooling>)> {
+    let metadata = Metadata::of(file)?;
+    if metadata.architecture != "bert" {
+        let message = format!("the architecture `{}` is no encoder", metadata.architecture);
+        return Err(wrong(message).hint("bert is"));
+    }
+    let (config, pooling) = (config(&metadata)?, pooling(&metadata)?);
+    let turned = Turned { pairs: &|_| None, transposed: &|_| false };
+    let stored = Stored::of(file, &NAMES, &turned, held, device)?;
+    let weights = Weights::stored(stored.numbers, stored.blocks, device);
+    Ok((BertTask::without_pooler(config, &weights)?, pooling))
+}
+
+/// `LLAMA_POOLING_TYPE_…` of llama.cpp.
+fn pooling(metadata: &Metadata<'_, '_>) -> Result<Option<Pooling>> {
+    if !metadata.has("pooling_type") {
+        return Ok(None);
+    }
+    match metadata.size("pooling_type")? {
+        0 => Ok(None),
+        1 => Ok(Some(Pooling::Mean)),
+        2 => Ok(Some(Pooling::First)),
+        other => Err(wrong(format!("a pooling of type {other}"))
+            .hint("1, the mean, and 2, the first token, are known")),
+    }
+}
+
+/// The format has no place for the function between the layers of a block: it is BERT's own.
+fn config(metadata: &Metadata<'_, '_>) -> Result<BertConfig> {
+    if metadata.has("attention.causal")
+        && metadata.get("attention.causal", |v| Some(*v == Value::Truth(true)))?
+    {
+        return Err(wrong("attention.causal is true").hint("an encoder sees all tokens"));
+    }
+    let types =
+        metadata.file.tensor("token_types.weight").ok_or_else(|| wrong("token_types.weight is missing"))?;
+    let config = BertConfig {
+        vocab_size: metadata.vocab_size()?,
+        hidden_size: metadata.size("embedding_length")?,
+        intermediate_size: metadata.size("feed_forward_length")?,
+        num_hidden_layers: metadata.blocks()?,
+        num_attention_heads: metadata.size("attention.head_count")?,
+        max_position_embeddings: metadata.size("context_length")?,
+        type_vocab_size: types.shape().first().copied().unwrap_or(0),
+        layer_norm_eps: metadata.real_or("attention.layer_norm_epsilon", 1e-12)?,
+        hidden_act: HiddenActivation::Gelu(Form::Exact),
+        hidden_dropout_prob: 0.0,
+        attention_probs_dropout_prob: 0.0,
+        initializer_range: 0.02,
+        labels: vec!["LABEL_0".into()],
+    };
+    config.validate()?;
+    Ok(config)
+}
