@@ -13,6 +13,8 @@ mod interruption;
 mod kernel;
 mod refusals;
 mod resume;
+mod runs;
+mod search;
 mod selftest;
 mod threads;
 

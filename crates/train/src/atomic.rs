@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use disk::{Disk, RealDisk, Sink};
-pub use folder::{CheckpointFiles, Found, Latest, find_latest, prune, write_checkpoint};
+pub use folder::{CheckpointFiles, Found, Latest, find_latest, prune, remove_checkpoints, write_checkpoint};
 pub use manifest::{Entry, Manifest, digest_of, verify};
 
 /// Writes a file by way of a temporary one beside it. Afterwards `path` holds either all of the new content or all of

@@ -4,7 +4,7 @@
 //! derived from it. Order of precedence: preset < file < flags. An unknown key is an error.
 
 mod check;
-mod file;
+pub(crate) mod file;
 mod flags;
 mod nearest;
 mod table;
@@ -43,6 +43,9 @@ table::fields! {
         beta2: f64 = 0.99, "AdamW: decay of the second moment.";
         weight_decay: f64 = 0.1, "Decoupled weight decay of matrices; vectors are not decayed.";
         momentum: f64 = 0.9, "SGD: momentum.";
+        l1: f64 = 0.0, "Penalty of the loss by the sum of all |w| of matrices, as a factor; drives weights to 0.";
+        l2: f64 = 0.0, "Penalty by half the sum of all w²; unlike weight_decay its gradient goes through AdamW's scaling.";
+        label_smoothing: f64 = 0.0, "Share of each target that is spread over all tokens, 0 <= x < 1; in training only.";
         grad_clip: f64 = 1.0, "Largest global gradient norm; 0: no clipping.";
     }
     "Schedule" {

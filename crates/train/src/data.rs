@@ -1,6 +1,7 @@
 //! What a run learns from: a tokenized text or a made-up task, as batches of tensors.
 
 use warpsmith_metrics::language;
+use warpsmith_selection::folds::blocks;
 use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::{Batch, Batches, Dataset, Side, Task, TaskBatches, Tokenizer};
 
@@ -115,6 +116,23 @@ impl TrainData {
             }
             Self::Task(task, _) => BatchSource::Task(task.batches(side, b, t, seed)?),
         })
+    }
+
+    /// The same text with part `fold` of `folds` neighbouring parts held out in place of its end, and all others to train on.
+    ///
+    /// # Errors
+    /// Unless there are 2 folds or more, at most as many as tokens; for a task, which is made up as it goes.
+    pub fn fold(&self, folds: usize, fold: usize) -> Result<Self> {
+        let Self::Text(text) = self else {
+            return Err(Error::Run(
+                "a made-up task has no end, so there are no folds of it; give a text".into(),
+            ));
+        };
+        let all = text.tokens();
+        let held = blocks(all.len(), folds)?.into_iter().nth(fold);
+        let held = held.ok_or_else(|| Error::Run(format!("there is no fold {fold} of {folds}")))?;
+        let train = [&all[..held.start], &all[held.end..]].concat();
+        Ok(Self::Text(Dataset::of_parts(&train, &all[held], text.tokenizer().clone())))
     }
 
     /// The entropy of the validation text's tokens taken one by one, in nats: what a model that ignores context reaches

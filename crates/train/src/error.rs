@@ -74,6 +74,25 @@ pub enum Error {
     #[error("{0}")]
     Run(String),
 
+    /// A run whose loss or gradients stopped being numbers.
+    #[error("{0}")]
+    Diverged(String),
+
+    /// A study folder that cannot be gone on with.
+    #[error("{}, line {line}: {problem}", .path.display())]
+    BadStudy {
+        /// The file.
+        path: PathBuf,
+        /// Line number, counted from 1.
+        line: usize,
+        /// What is wrong there, and what to do.
+        problem: String,
+    },
+
+    /// Folds, samplers or comparisons that cannot be.
+    #[error(transparent)]
+    Selection(#[from] warpsmith_selection::Error),
+
     /// The operating system refused a file operation.
     #[error("cannot {action} {}: {source}{}", .path.display(), io_advice(.source))]
     Io {

@@ -8,8 +8,8 @@ use warpsmith_ops::cross_entropy::CrossEntropy;
 use warpsmith_ops::prelude::*;
 use warpsmith_text::{Tokenizer, Tokens};
 
-use crate::Result;
 use crate::data::TensorBatch;
+use crate::{Error, Result};
 
 /// The result of [`evaluate_text`]. Losses are sums over scored tokens divided by their number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -80,9 +80,69 @@ pub fn evaluate_text(
     })
 }
 
+/// Scores a text piece by piece, each for itself: pieces of whole lines, of `bytes` bytes or little more, so that several models
+/// can be held against each other on the same pieces, whatever their tokens are. Longer lines are cut.
+///
+/// # Errors
+/// As [`evaluate_text`]; if `bytes` is 0 or there is no text.
+pub fn evaluate_pieces(
+    model: &dyn CausalModel,
+    tokenizer: &Tokenizer,
+    text: &str,
+    bytes: usize,
+) -> Result<Vec<Evaluation>> {
+    if bytes == 0 || text.is_empty() {
+        return Err(Error::Run(
+            "there is no piece of a text to score: give a text, and pieces of at least 1 byte".into(),
+        ));
+    }
+    let context = model.context();
+    pieces(text, bytes)
+        .into_iter()
+        .map(|piece| evaluate_text(model, tokenizer, piece, context, context))
+        .collect()
+}
+
+/// A text in pieces of at least `bytes` bytes, which end where lines do unless a line is as long as four pieces.
+fn pieces(text: &str, bytes: usize) -> Vec<&str> {
+    let (mut pieces, mut begin, mut end): (Vec<&str>, usize, usize) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive('\n') {
+        let mut left = line.len();
+        while left > 0 {
+            let taken = if line.len() < bytes.saturating_mul(4) { left } else { left.min(bytes) };
+            let taken = (taken..=left).find(|&taken| text.is_char_boundary(end + taken)).unwrap_or(left);
+            (end, left) = (end + taken, left - taken);
+            if end - begin >= bytes {
+                pieces.push(&text[begin..end]);
+                begin = end;
+            }
+        }
+    }
+    if begin < end {
+        // What is left over is too little to stand alone.
+        let last = pieces.pop().map_or(begin, |last| begin - last.len());
+        pieces.push(&text[last..end]);
+    }
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_are_whole_lines_and_make_up_the_text() {
+        assert_eq!(pieces("one\ntwo\nthree\n", 4), ["one\n", "two\n", "three\n"]);
+        assert_eq!(pieces("one\ntwo\nthree", 6), ["one\ntwo\nthree"]);
+        assert_eq!(pieces("a\nb\nc\nd\ne", 4), ["a\nb\n", "c\nd\ne"]);
+        // 14 bytes in one line are cut, between characters.
+        assert_eq!(pieces("abcäöüabcde", 3), ["abc", "äö", "üa", "bcde"]);
+        assert_eq!(pieces("short", 100), ["short"]);
+        for bytes in 1..40 {
+            let text = "ein Satz — und noch einer.\n\nzwei\nübermäßig lange Zeile, ganz ohne Ende und Sinn";
+            assert_eq!(pieces(text, bytes).concat(), text);
+        }
+    }
     use warpsmith_model::{Llama, LlamaConfig};
     use warpsmith_tensor::{Device, Seed};
     use warpsmith_text::Pieces;

@@ -18,7 +18,7 @@ use crate::atomic::write_atomic;
 use crate::{Error, Result};
 
 pub(crate) const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const GENERATION: &str = "generation_config.json";

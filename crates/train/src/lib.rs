@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adversarial;
 pub mod answer;
 pub mod atomic;
 pub mod checkpoint;
@@ -14,9 +15,13 @@ pub mod finetune;
 pub mod folder;
 pub mod log;
 pub mod optimizer;
+pub mod penalty;
+pub mod pseudo_labels;
 pub mod report;
 pub mod run;
+pub mod runs;
 pub mod schedule;
+pub mod search;
 pub mod sentence;
 mod step;
 pub mod trainer;
@@ -26,7 +31,7 @@ pub use classifier::{Classified, ClassifierFolder};
 pub use config::TrainConfig;
 pub use data::{BatchSource, TensorBatch, TrainData};
 pub use error::{Error, Result};
-pub use evaluate::{Evaluation, evaluate_text};
+pub use evaluate::{Evaluation, evaluate_pieces, evaluate_text};
 pub use folder::ModelFolder;
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig, clip_gradients};
 pub use run::{Ending, Event, Outcome, Run};

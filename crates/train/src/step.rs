@@ -10,6 +10,7 @@ use warpsmith_text::Batch;
 
 use crate::data::TensorBatch;
 use crate::optimizer::{Optimizer, clip};
+use crate::penalty::{Penalty, penalise};
 use crate::{Result, TrainConfig};
 
 /// What a step reads, always in the same memory.
@@ -122,12 +123,15 @@ impl Work<'_> {
         for (i, batch) in inputs.batches.iter().enumerate() {
             let rng = self.rng.round((step * inputs.batches.len() + i) as u64);
             let logits = self.model.forward_train(&batch.ids, &rng, self.config.recompute)?; // (B, T, V)
-            let sum = logits.cross_entropy_with(&batch.targets, CrossEntropy::SUM)?; // ()
+            let loss = CrossEntropy { label_smoothing: self.config.label_smoothing, ..CrossEntropy::SUM };
+            let sum = logits.cross_entropy_with(&batch.targets, loss)?; // ()
             drop(logits);
             losses.push(sum.detach());
             gradients.accumulate(sum.backward_from(inputs.share.clone())?)?;
         }
-        let norm = clip(&mut gradients, &self.model.parameters(), self.config.grad_clip)?;
+        let parameters = self.model.parameters();
+        penalise(&mut gradients, &parameters, Penalty { l1: self.config.l1, l2: self.config.l2 })?;
+        let norm = clip(&mut gradients, &parameters, self.config.grad_clip)?;
         for number in losses.iter().chain(&norm) {
             // 0 if the number is finite, else NaN, which stays.
             health.accumulate(&number.affine(0.0, 0.0)?)?;

@@ -260,7 +260,7 @@ impl Trainer {
             None => "all parameters are finite, so the forward or backward pass overflowed".into(),
         };
         let earlier = if loss.is_finite() && grad_norm.is_finite() { " or before" } else { "" };
-        Error::Run(format!(
+        Error::Diverged(format!(
             "training diverged at step {step}{earlier}: loss {loss}, gradient norm {grad_norm}; {place}; lower learning_rate or raise warmup_iters"
         ))
     }
@@ -294,3 +294,6 @@ impl Trainer {
         Ok(tokenizer.decode(&[prompt, written].concat())?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,8 +33,8 @@ pub use generate::Generate;
 pub use labelled::LabelledTexts;
 pub use {
     warpsmith_autograd as autograd, warpsmith_data as data, warpsmith_metrics as metrics,
-    warpsmith_model as model, warpsmith_ops as ops, warpsmith_tensor as tensor, warpsmith_text as text,
-    warpsmith_train as train,
+    warpsmith_model as model, warpsmith_ops as ops, warpsmith_selection as selection,
+    warpsmith_tensor as tensor, warpsmith_text as text, warpsmith_train as train,
 };
 
 /// What most programs need: `use warpsmith::prelude::*`.

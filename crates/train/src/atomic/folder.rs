@@ -222,5 +222,16 @@ pub fn prune(dir: &Path, keep_last: usize) -> Result<Vec<PathBuf>> {
     Ok(removed)
 }
 
+/// Removes all checkpoints of a run that will not go on: what is best of it lies beside them.
+///
+/// # Errors
+/// [`Error::Io`] if `dir` cannot be read or a folder not be removed.
+pub fn remove_checkpoints(dir: &Path) -> Result<()> {
+    for (_, _, path) in list(dir)? {
+        std::fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;

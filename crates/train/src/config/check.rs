@@ -74,6 +74,7 @@ impl TrainConfig {
             ("beta1", self.beta1),
             ("beta2", self.beta2),
             ("momentum", self.momentum),
+            ("label_smoothing", self.label_smoothing),
         ] {
             if !below_one(number) {
                 return Err(self.invalid(key, "outside 0 <= x < 1", "choose a number in that range"));
@@ -83,6 +84,8 @@ impl TrainConfig {
             ("learning_rate", self.learning_rate),
             ("min_lr", self.min_lr),
             ("weight_decay", self.weight_decay),
+            ("l1", self.l1),
+            ("l2", self.l2),
             ("grad_clip", self.grad_clip),
             ("peak_tflops", self.peak_tflops),
         ] {

@@ -57,7 +57,7 @@ impl TrainConfig {
 }
 
 /// A TOML value as the text that [`TrainConfig::set`] takes.
-fn plain(key: &str, value: &toml::Value) -> Result<String, String> {
+pub(crate) fn plain(key: &str, value: &toml::Value) -> Result<String, String> {
     let takes_words =
         |field: &&Field| field.name == key && matches!(field.kind, Kind::Text | Kind::Choice(_));
     match value {
@@ -74,12 +74,12 @@ fn plain(key: &str, value: &toml::Value) -> Result<String, String> {
 }
 
 /// The line, from 1, that holds byte `offset`.
-fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
 }
 
 /// The line, from 1, on which `key` is set, or the first if it is written in a way that this does not see.
-fn line_of_key(text: &str, key: &str) -> usize {
+pub(crate) fn line_of_key(text: &str, key: &str) -> usize {
     let names_key = |line: &str| {
         let name = line.split('=').next().unwrap_or_default();
         name.trim().trim_matches(['"', '\'', '[', ']']) == key

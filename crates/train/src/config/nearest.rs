@@ -8,7 +8,8 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let ignored = IGNORED.iter().map(|&(name, _)| name);
     let limit = 2.max(key.chars().count() / 3);
     let (far, name) = known.chain(ignored).map(|name| (edit_distance(key, name), name)).min()?;
-    (far <= limit).then_some(name)
+    // A name that shares no character with the key is no likeness.
+    (far <= limit && far < key.chars().count()).then_some(name)
 }
 
 /// Levenshtein distance: insertions, deletions and replacements of characters that turn `a` into `b`.
@@ -54,6 +55,6 @@ mod tests {
         assert_eq!(nearest("max_iter"), Some("max_iters"));
         assert_eq!(nearest("complie"), Some("compile"));
         assert_eq!(nearest("quantum_flux"), None);
-        assert_eq!(nearest(""), None);
+        assert_eq!([nearest(""), nearest("xy"), nearest("l3")], [None, None, Some("l1")]);
     }
 }

@@ -20,7 +20,10 @@ mod labelled;
 mod logits;
 mod ops;
 mod progress;
+mod runs;
+mod search;
 mod selftest;
+mod table;
 mod tokenize;
 mod train;
 
@@ -60,6 +63,8 @@ fn run() -> Result<(), Failure> {
         Some(("doctor", args)) => doctor::run(args),
         #[cfg(feature = "emulator")]
         Some(("kernel", args)) => kernel::run(args),
+        Some(("runs", args)) => runs::run(args),
+        Some(("search", args)) => search::run(args),
         Some(("selftest", args)) => selftest::run(args),
         Some((other, _)) => Err(Failure::Usage(format!("unknown command {other}"))),
     }
@@ -77,6 +82,8 @@ fn command() -> Command {
         .disable_help_subcommand(true)
         .subcommands([
             train::command(),
+            search::command(),
+            runs::command(),
             generate::command(),
             chat::command(),
             eval::command(),

@@ -1,16 +1,15 @@
 //! `warpsmith train`, and the main job that runs when no command is given.
 
+pub mod data;
+
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Arg, ArgMatches, Command};
-use warpsmith::PreparedFiles;
-use warpsmith::data::manifest::Manifest;
-use warpsmith::text::{Corpus, Dataset, Task, Tokenizer, TokenizerSpec};
+use warpsmith::text::Corpus;
 use warpsmith::train::atomic::find_latest;
-use warpsmith::train::config::{IGNORED, InitFrom, Kind, TaskKind};
+use warpsmith::train::config::{IGNORED, InitFrom, Kind};
 use warpsmith::train::{Ending, Outcome, Run, TrainConfig, TrainData, Trainer, checkpoint};
 
 use super::progress::Progress;
@@ -68,7 +67,8 @@ pub fn main_job() -> Result<(), Failure> {
     println!(
         "Training a small GPT on this program's own source text. `warpsmith train --help` lists what else there is.\n"
     );
-    let data = text_data(&Corpus::from_text(warpsmith::corpus::EMBEDDED), &config, false)?;
+    let (data, note) = data::of_text(&Corpus::from_text(warpsmith::corpus::EMBEDDED), &config, false)?;
+    println!("{note}");
     let run = Run::start(trainer(config, data)?)?;
     drive(run)
 }
@@ -100,7 +100,8 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     notes.iter().for_each(|note| println!("{note}"));
     resumes |= config.init_from == InitFrom::Resume;
     println!("{}", config.to_toml());
-    let data = load_data(&config, resumes)?;
+    let (data, note) = data::load(&config, resumes)?;
+    println!("{note}");
     let trainer = trainer(config, data)?;
     let mut watch = Progress::quiet();
     let run =
@@ -127,60 +128,13 @@ fn flag_words(args: &ArgMatches) -> Vec<String> {
     settings.filter_map(given).chain(ignored).collect()
 }
 
-fn load_data(config: &TrainConfig, resumes: bool) -> Result<TrainData, Failure> {
-    let task = match config.task {
-        TaskKind::None => None,
-        TaskKind::Sort => Some(Task::Sort),
-        TaskKind::Add => Some(Task::Add),
-        TaskKind::Reverse => Some(Task::Reverse),
-    };
-    if let Some(task) = task {
-        return Ok(TrainData::task(task)?);
-    }
-    if Manifest::is_in(Path::new(&config.data)) {
-        return prepared(Path::new(&config.data));
-    }
-    let corpus = match config.data.as_str() {
-        "" => Corpus::from_text(warpsmith::corpus::EMBEDDED),
-        "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
-        path => Corpus::from_path(path)?,
-    };
-    text_data(&corpus, config, resumes)
-}
-
-/// The parts of a folder that `warpsmith data prepare` has made and finished.
-fn prepared(folder: &Path) -> Result<TrainData, Failure> {
-    let manifest = Manifest::open(folder, &PreparedFiles)?;
-    let (train, val) = (manifest.tokens(folder, "train")?, manifest.tokens(folder, "val")?);
-    let dataset = Dataset::of_parts(&train, &val, Tokenizer::from_file(folder)?);
-    println!("data: {} + {} tokens of {}, prepared", train.len(), val.len(), dataset.tokenizer().name());
-    Ok(TrainData::Text(dataset))
-}
-
-fn text_data(corpus: &Corpus, config: &TrainConfig, resumes: bool) -> Result<TrainData, Failure> {
-    // A resumed run keeps the tokenizer that its weights were trained with, whatever the text is now.
-    let tokenizer = match resumes {
-        true => TokenizerSpec::File(PathBuf::from(&config.out_dir)),
-        false => TokenizerSpec::from_str(&config.tokenizer)?,
-    };
-    let dataset: Dataset = corpus.tokenize(&tokenizer)?;
-    println!(
-        "data: {} bytes, {} tokens, {} different ({})",
-        corpus.text().len(),
-        dataset.tokens().len(),
-        dataset.vocab_size(),
-        dataset.tokenizer().name()
-    );
-    Ok(TrainData::Text(dataset))
-}
-
 fn trainer(config: TrainConfig, data: TrainData) -> Result<Trainer, Failure> {
     let device = device::choose(config.device)?;
     Ok(Trainer::new(config, data, &device)?)
 }
 
-/// Trains to the end, with the bar and the stop key, and says what was reached.
-fn drive(mut run: Run) -> Result<(), Failure> {
+/// Raised by the stop key; the second time the process ends at once.
+pub fn stop_key() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     let handler = move || {
@@ -192,6 +146,12 @@ fn drive(mut run: Run) -> Result<(), Failure> {
     if let Err(error) = ctrlc::set_handler(handler) {
         eprintln!("note: Ctrl-C will not save a checkpoint: {error}");
     }
+    stop
+}
+
+/// Trains to the end, with the bar and the stop key, and says what was reached.
+fn drive(mut run: Run) -> Result<(), Failure> {
+    let stop = stop_key();
     let model = run.trainer().model();
     println!("model: {} parameters on {}", model.parameter_count(), model.device());
     let tokens = run.trainer().config().tokens_per_step();

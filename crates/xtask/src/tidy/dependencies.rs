@@ -8,7 +8,7 @@ const LAYERS: &[&[&str]] = &[
     &["warpsmith-gguf", "warpsmith-metrics"],
     &["warpsmith-kernels"],
     &["warpsmith-tensor"],
-    &["warpsmith-autograd"],
+    &["warpsmith-autograd", "warpsmith-selection"],
     &["warpsmith-ops"],
     &["warpsmith-model", "warpsmith-text", "warpsmith-conformance"],
     &["warpsmith-data"],
