@@ -32,7 +32,7 @@ impl Draws {
 
     /// A whole number in `0..bound`, 0 if that is empty. Its bias is below `bound / 2⁶⁴`.
     pub fn below(&mut self, bound: usize) -> usize {
-        (u128::from(self.bits()) * bound as u128 >> 64) as usize
+        ((u128::from(self.bits()) * bound as u128) >> 64) as usize
     }
 
     /// A number of the standard normal distribution (Box and Muller 1958).

@@ -7,7 +7,7 @@ fn trainer(change: impl FnOnce(&mut TrainConfig)) -> Trainer {
         n_layer: 1,
         n_head: 2,
         n_embd: 8,
-        block_size: 16,
+        block_size: 24,
         batch_size: 2,
         dropout: 0.0,
         decay_lr: false,

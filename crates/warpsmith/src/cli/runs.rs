@@ -3,7 +3,7 @@
 mod compare;
 mod when;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
 use serde_json::json;
@@ -67,7 +67,7 @@ fn list(args: &ArgMatches) -> Result<(), Failure> {
 
 type Summary = Result<RunSummary, warpsmith::train::Error>;
 
-fn row(dir: &Path, path: &PathBuf, summary: &Summary) -> Vec<String> {
+fn row(dir: &Path, path: &Path, summary: &Summary) -> Vec<String> {
     let within = path.strip_prefix(dir).ok().filter(|within| !within.as_os_str().is_empty());
     let mut row = vec![within.unwrap_or(path).display().to_string()];
     match summary {
