@@ -69,9 +69,9 @@ mod tests {
         assert_eq!(of(&w)?, [1.0 + 0.25 + 1.0, 10.0 - 0.25 - 0.25, 100.0, 1000.0 - 0.25 - 1.5]);
         assert_eq!(of(&b)?, [1.0, 1.0]);
         let mut none = Gradients::default();
-        penalise(&mut none, &[w.clone()], Penalty::default())?;
+        penalise(&mut none, std::slice::from_ref(&w), Penalty::default())?;
         assert!(none.is_empty());
-        penalise(&mut none, &[w.clone()], Penalty { l1: 0.0, l2: 2.0 })?;
+        penalise(&mut none, std::slice::from_ref(&w), Penalty { l1: 0.0, l2: 2.0 })?;
         assert_eq!(none.get(&w).map(|g| g.to_vec::<f32>()).transpose()?, Some(vec![4.0, -1.0, 0.0, -6.0]));
         Ok(())
     }

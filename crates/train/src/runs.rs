@@ -110,7 +110,7 @@ pub fn summary(dir: &Path) -> Result<RunSummary> {
     let best_at = best.map_or(0, |(record, _)| record.step);
     let since_best = evaluations().filter(|(record, _)| record.step > best_at).count();
     let steps = records.iter().map(|record| record.step).max().unwrap_or(0);
-    let state = match evaluations().last() {
+    let state = match evaluations().next_back() {
         Some((record, _)) if record.step >= config.max_iters || config.eval_only => State::Finished,
         Some(_) if config.patience > 0 && since_best >= config.patience => State::StoppedEarly,
         _ => State::BrokenOff,
