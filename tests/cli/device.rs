@@ -62,3 +62,41 @@ fn devices_that_are_not_there_are_named() {
     let error = refused(&output, 1);
     assert!(error.contains("/nowhere/libcuda.so cannot be loaded"), "{error}");
 }
+
+/// A machine whose driver or GPU is too old, or that has none, and what is said of it.
+#[test]
+fn a_driver_or_gpu_that_is_too_old_is_named_with_what_is_needed() {
+    let place = Place::new();
+    for (variable, value, told) in [
+        ("DRIVER", "12.2", "the NVIDIA driver offers CUDA 12.2, the kernels need 12.4"),
+        ("CAPABILITY", "7.5", "has compute capability 7.5, the kernels need 8.0"),
+        ("GPUS", "0", "no GPU is visible"),
+    ] {
+        let run = |words: &[&str]| {
+            let mut command = place.command();
+            command.args(words).args(["--device", "emulated"]);
+            command.env(format!("WARPSMITH_EMULATOR_{variable}"), value).output().expect("the command starts")
+        };
+        let error = refused(&run(&super::tiny("run")), 1);
+        assert!(error.contains(told) && error.contains("--device cpu"), "{error}");
+        assert!(!place.path("run").exists(), "a run was begun without a device");
+    }
+}
+
+/// The GPU is lost in the middle of the third step: the run ends with an error that says where, what it had saved is whole,
+/// and from there it takes the steps of a run that nothing happened to.
+#[test]
+fn a_gpu_that_is_lost_in_training_costs_the_steps_since_the_last_checkpoint() -> Checked {
+    let place = Place::new();
+    succeeded(&emulated(&place, &short("whole", "4")));
+    let mut command = place.command();
+    command.args(short("struck", "4")).args(["--device", "emulated"]);
+    let struck = command.envs([("WARPSMITH_EMULATOR_CHECKS", "none"), ("WARPSMITH_EMULATOR_LOST_AT", "900")]);
+    let error = refused(&struck.output()?, 1);
+    assert!(error.contains("failed in"), "{error}");
+    let (whole, struck) = (place.path("whole"), place.path("struck"));
+    assert!(struck.join("checkpoint-2").exists() && !struck.join("checkpoint-4").exists());
+    succeeded(&emulated(&place, &["train", "--resume", "struck"]));
+    assert!(state_at(&whole, 4) == state_at(&struck, 4), "the steps after the resume differ");
+    Ok(())
+}

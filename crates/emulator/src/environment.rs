@@ -17,21 +17,26 @@ impl Options {
     /// The sentence names a variable that has another value.
     pub fn from_environment() -> Result<Options, String> {
         let mut options = Options::default();
-        let value = |name| env::var(name).ok();
-        if let Some(schedule) = value("WARPSMITH_EMULATOR_SCHEDULE") {
+        if let Some(schedule) = value("SCHEDULE") {
             options.schedule = read_schedule(&schedule)?;
         }
-        if let Some(checks) = value("WARPSMITH_EMULATOR_CHECKS") {
+        if let Some(checks) = value("CHECKS") {
             options.checks = read_checks(&checks)?;
         }
-        if let Some(approximation) = value("WARPSMITH_EMULATOR_APPROX") {
+        if let Some(approximation) = value("APPROX") {
             options.approximation = read_approximation(&approximation)?;
         }
         Ok(options)
     }
 }
 
-fn refuse(name: &str, value: &str, expected: &str) -> String {
+/// The value of the variable of this name, if it has one.
+pub(crate) fn value(name: &str) -> Option<String> {
+    env::var(format!("WARPSMITH_EMULATOR_{name}")).ok()
+}
+
+/// What is said of a variable with a value that is none.
+pub(crate) fn refuse(name: &str, value: &str, expected: &str) -> String {
     format!("WARPSMITH_EMULATOR_{name} is {value:?}, not {expected}")
 }
 

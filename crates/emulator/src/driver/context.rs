@@ -8,7 +8,7 @@ use super::code::Code;
 use super::device::{GLOBAL_BYTES, check_device};
 use super::failure::{Failure, Outcome, say};
 use super::handle::Object;
-use super::state::{Driver, current, current_handle, driver, lock, with_stack};
+use super::state::{Driver, Primary, current, current_handle, driver, lock, with_stack};
 use super::stream::Stream;
 use crate::{Memory, Options};
 
@@ -16,6 +16,8 @@ use crate::{Memory, Options};
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) handle: usize,
+    /// Of which device.
+    device: i32,
     /// How to run launches.
     pub(crate) options: Options,
     /// The handle of its legacy stream.
@@ -77,7 +79,7 @@ impl Context {
 
 impl Driver {
     /// Makes a context with its streams.
-    pub(crate) fn make_context(&mut self, flags: u32) -> Outcome<Arc<Context>> {
+    pub(crate) fn make_context(&mut self, device: i32, flags: u32) -> Outcome<Arc<Context>> {
         if flags & !FLAGS != 0 || (flags & SCHEDULING).count_ones() > 1 {
             return Err(Code::INVALID_VALUE.says(format!("{flags:#x} are no flags of a context")));
         }
@@ -88,6 +90,7 @@ impl Driver {
         let handle = self.contexts.insert_with(|handle| {
             Arc::new(Context {
                 handle,
+                device,
                 options,
                 legacy_stream: streams.insert(Stream::legacy(handle)),
                 memory: Mutex::new(Memory::in_range(GLOBAL_BYTES, number)),
@@ -138,7 +141,7 @@ fn told(context: usize, leaked: &[(u64, u64)]) -> String {
 pub(crate) fn create(context: Out<usize>, flags: u32, device: i32) -> Outcome {
     let place = context.place("the context")?;
     check_device(device)?;
-    let made = driver().make_context(flags)?.handle;
+    let made = driver().make_context(device, flags)?.handle;
     with_stack(|stack| stack.push(made));
     place.put(made);
     Ok(())
@@ -189,7 +192,7 @@ pub(crate) fn create_with_params(
 /// `cuCtxDestroy_v2`.
 pub(crate) fn destroy(context: usize) -> Outcome {
     let mut driver = driver();
-    if context != 0 && context == driver.primary.context {
+    if context != 0 && driver.primary.values().any(|primary| primary.context == context) {
         let sentence = "the primary context is released with cuDevicePrimaryCtxRelease, not destroyed";
         return Err(Code::INVALID_CONTEXT.says(sentence));
     }
@@ -238,8 +241,7 @@ pub(crate) fn get_current(context: Out<usize>) -> Outcome {
 
 /// `cuCtxGetDevice`.
 pub(crate) fn get_device(device: Out<i32>) -> Outcome {
-    current()?;
-    device.set(0, "the device")
+    device.set(current()?.device, "the device")
 }
 
 /// `cuCtxGetId`.
@@ -346,12 +348,12 @@ pub(crate) fn retain_primary(context: Out<usize>, device: i32) -> Outcome {
     let place = context.place("the context")?;
     check_device(device)?;
     let mut driver = driver();
-    if driver.primary.context == 0 {
-        let flags = driver.primary.flags;
-        driver.primary.context = driver.make_context(flags)?.handle;
-    }
-    driver.primary.retained += 1;
-    place.put(driver.primary.context);
+    let Primary { context: active, flags, .. } = *driver.primary.entry(device).or_default();
+    let context = if active == 0 { driver.make_context(device, flags)?.handle } else { active };
+    let primary = driver.primary.entry(device).or_default();
+    primary.context = context;
+    primary.retained += 1;
+    place.put(context);
     Ok(())
 }
 
@@ -359,15 +361,16 @@ pub(crate) fn retain_primary(context: Out<usize>, device: i32) -> Outcome {
 pub(crate) fn release_primary(device: i32) -> Outcome {
     check_device(device)?;
     let mut driver = driver();
-    if driver.primary.retained == 0 {
+    let primary = driver.primary.entry(device).or_default();
+    if primary.retained == 0 {
         let sentence = "the primary context is not retained; it was released once too often";
         return Err(Code::INVALID_CONTEXT.says(sentence));
     }
-    driver.primary.retained -= 1;
-    if driver.primary.retained > 0 {
+    primary.retained -= 1;
+    if primary.retained > 0 {
         return Ok(());
     }
-    let context = std::mem::take(&mut driver.primary.context);
+    let context = std::mem::take(&mut primary.context);
     driver.destroy_context(context)
 }
 
@@ -375,9 +378,7 @@ pub(crate) fn release_primary(device: i32) -> Outcome {
 pub(crate) fn reset_primary(device: i32) -> Outcome {
     check_device(device)?;
     let mut driver = driver();
-    driver.primary.retained = 0;
-    driver.primary.flags = 0;
-    match std::mem::take(&mut driver.primary.context) {
+    match std::mem::take(driver.primary.entry(device).or_default()).context {
         0 => Ok(()),
         context => driver.destroy_context(context),
     }
@@ -386,9 +387,9 @@ pub(crate) fn reset_primary(device: i32) -> Outcome {
 /// `cuDevicePrimaryCtxGetState`.
 pub(crate) fn primary_state(device: i32, flags: Out<u32>, active: Out<i32>) -> Outcome {
     check_device(device)?;
-    let driver = driver();
-    flags.set(driver.primary.flags, "the flags")?;
-    active.set(i32::from(driver.primary.context != 0), "whether it is active")
+    let Primary { context, flags: own, .. } = *driver().primary.entry(device).or_default();
+    flags.set(own, "the flags")?;
+    active.set(i32::from(context != 0), "whether it is active")
 }
 
 /// `cuDevicePrimaryCtxSetFlags_v2`.
@@ -398,8 +399,9 @@ pub(crate) fn set_primary_flags(device: i32, flags: u32) -> Outcome {
         return Err(Code::INVALID_VALUE.says(format!("{flags:#x} are no flags of a context")));
     }
     let mut driver = driver();
-    driver.primary.flags = flags;
-    let active = driver.primary.context;
+    let primary = driver.primary.entry(device).or_default();
+    primary.flags = flags;
+    let active = primary.context;
     if active != 0 {
         lock(&driver.context(active)?.settings).flags = flags;
     }

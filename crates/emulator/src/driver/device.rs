@@ -1,8 +1,9 @@
-//! The one device: an emulated GPU of compute capability 8.0.
+//! The devices, of which there is one unless the environment asks for more: emulated GPUs of compute capability 8.0.
 
 use super::abi::{Out, Text};
 use super::code::Code;
 use super::failure::Outcome;
+use super::machine::{check_machine, machine};
 use super::state::initialise;
 use crate::Options;
 
@@ -40,13 +41,22 @@ pub(crate) const MULTIPROCESSOR_BLOCKS: u32 = 32;
 pub(crate) const REGISTERS: u32 = 65536;
 
 const NAME: &str = "Warpsmith emulated GPU";
+/// The last byte is the device's own.
 const UUID: [u8; 16] = *b"warpsmith-emu-80";
-const BUS_ID: &str = "0000:00:00.0";
+
+/// Where a device sits.
+fn bus(device: i32) -> String {
+    format!("0000:{device:02x}:00.0")
+}
 
 /// `cuInit`.
 pub(crate) fn init(flags: u32) -> Outcome {
     if flags != 0 {
         return Err(Code::INVALID_VALUE.says(format!("the flags must be 0, not {flags:#x}")));
+    }
+    check_machine()?;
+    if machine().gpus == 0 {
+        return Err(Code::NO_DEVICE.says("the environment asks for a machine without a GPU"));
     }
     initialise(Options::from_environment().map_err(|sentence| Code::INVALID_VALUE.says(sentence))?);
     Ok(())
@@ -54,26 +64,27 @@ pub(crate) fn init(flags: u32) -> Outcome {
 
 /// `cuDriverGetVersion`.
 pub(crate) fn version(version: Out<i32>) -> Outcome {
-    version.set(DRIVER_VERSION, "the version")
+    version.set(machine().driver, "the version")
 }
 
 /// Refuses a device that is not there.
 pub(crate) fn check_device(device: i32) -> Outcome {
-    if device == 0 {
+    let count = machine().gpus;
+    if (0..count).contains(&device) {
         return Ok(());
     }
-    Err(Code::INVALID_DEVICE.says(format!("there is one device, number 0; {device} was asked for")))
+    Err(Code::INVALID_DEVICE.says(format!("there are {count} device(s), from number 0; {device} was asked for")))
 }
 
 /// `cuDeviceGet`.
 pub(crate) fn get(device: Out<i32>, ordinal: i32) -> Outcome {
     check_device(ordinal)?;
-    device.set(0, "the device")
+    device.set(ordinal, "the device")
 }
 
 /// `cuDeviceGetCount`.
 pub(crate) fn count(count: Out<i32>) -> Outcome {
-    count.set(1, "the count")
+    count.set(machine().gpus, "the count")
 }
 
 /// `cuDeviceGetName`.
@@ -85,7 +96,7 @@ pub(crate) fn name(name: Out<u8>, length: i32, device: i32) -> Outcome {
 /// `cuDeviceGetPCIBusId`.
 pub(crate) fn bus_id(id: Out<u8>, length: i32, device: i32) -> Outcome {
     check_device(device)?;
-    text(&id, length, BUS_ID)
+    text(&id, length, &bus(device))
 }
 
 /// Writes as much of a text as fits, ended by a NUL.
@@ -99,16 +110,19 @@ fn text(place: &Out<u8>, length: i32, text: &str) -> Outcome {
 /// `cuDeviceGetByPCIBusId`.
 pub(crate) fn by_bus_id(device: Out<i32>, id: Text) -> Outcome {
     let id = id.read("the bus id")?;
-    if id != BUS_ID {
-        return Err(Code::INVALID_DEVICE.says(format!("no device on the bus at {id:?}; there is {BUS_ID:?}")));
-    }
-    device.set(0, "the device")
+    let found = (0..machine().gpus).find(|device| bus(*device) == id);
+    let found = found.ok_or_else(|| {
+        Code::INVALID_DEVICE.says(format!("no device on the bus at {id:?}; the first is at {:?}", bus(0)))
+    })?;
+    device.set(found, "the device")
 }
 
 /// `cuDeviceGetUuid`.
 pub(crate) fn uuid(uuid: Out<[u8; 16]>, device: i32) -> Outcome {
     check_device(device)?;
-    uuid.set(UUID, "the UUID")
+    let mut own = UUID;
+    own[15] += device as u8;
+    uuid.set(own, "the UUID")
 }
 
 /// `cuDeviceTotalMem_v2`.
@@ -120,8 +134,9 @@ pub(crate) fn total_memory(bytes: Out<usize>, device: i32) -> Outcome {
 /// `cuDeviceComputeCapability`.
 pub(crate) fn capability(major: Out<i32>, minor: Out<i32>, device: i32) -> Outcome {
     check_device(device)?;
-    major.set(CAPABILITY.0 as i32, "the major version")?;
-    minor.set(CAPABILITY.1 as i32, "the minor version")
+    let (own_major, own_minor) = machine().capability;
+    major.set(own_major as i32, "the major version")?;
+    minor.set(own_minor as i32, "the minor version")
 }
 
 /// `cuDeviceCanAccessPeer`.
@@ -162,8 +177,8 @@ fn known_attribute(attribute: u32) -> Option<u32> {
         39 => MULTIPROCESSOR_THREADS,
         41 => 1,  // one address space for host and device
         51 => 32, // alignment of a texture's pitch, bytes
-        75 => CAPABILITY.0,
-        76 => CAPABILITY.1,
+        75 => machine().capability.0,
+        76 => machine().capability.1,
         78 => 1,      // stream priorities
         79 | 80 => 1, // L1 caches global, local
         81 => SHARED_MULTIPROCESSOR_BYTES,

@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::abi::Out;
 use super::code::Code;
 use super::context::cache_preference;
-use super::device::{BLOCK_THREADS, CAPABILITY, REGISTERS, SHARED_BYTES, SHARED_OPT_IN_BYTES};
+use super::device::{BLOCK_THREADS, REGISTERS, SHARED_BYTES, SHARED_OPT_IN_BYTES};
 use super::failure::Outcome;
 use super::handle::Object;
+use super::machine::machine;
 use super::module::Module;
 use super::state::driver;
 use crate::Entry;
@@ -82,7 +83,10 @@ pub(crate) fn get_attribute(value: Out<i32>, attribute: u32, function: usize) ->
         3 => local as i32,
         4 => function.registers() as i32,
         5 => (major * 10 + minor) as i32,
-        6 => (CAPABILITY.0 * 10 + CAPABILITY.1) as i32,
+        6 => {
+            let (major, minor) = machine().capability;
+            (major * 10 + minor) as i32
+        }
         8 => function.dynamic_bytes.load(Ordering::Relaxed) as i32,
         9 => function.carveout.load(Ordering::Relaxed) as i32,
         // Caching of globals in L1, and clusters: none.

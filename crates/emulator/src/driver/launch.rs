@@ -10,6 +10,7 @@ use super::context::Context;
 use super::device::{BLOCK, BLOCK_THREADS, GRID, SHARED_BYTES, SHARED_OPT_IN_BYTES};
 use super::failure::{Failure, Outcome};
 use super::function::Function;
+use super::machine::hardware;
 use super::state::driver;
 use super::stream::submit;
 use super::tally;
@@ -29,6 +30,7 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Runs the kernel; a fault strikes its context.
     pub(crate) fn run(&self, context: &Context) -> Outcome {
+        hardware().inspect_err(|failure| context.strike(failure))?;
         let module = &self.function.module;
         let launch = Launch {
             program: &module.program,

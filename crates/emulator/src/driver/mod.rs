@@ -21,6 +21,7 @@ mod handle;
 mod host_memory;
 mod jit;
 mod launch;
+mod machine;
 mod managed;
 mod module;
 mod occupancy;

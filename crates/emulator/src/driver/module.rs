@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use super::abi::{Out, Text};
 use super::code::Code;
 use super::context::Context;
-use super::device::{CAPABILITY, PTX_VERSION};
+use super::device::PTX_VERSION;
+use super::machine::machine;
 use super::failure::{Failure, Outcome};
 use super::function::Function;
 use super::handle::Object;
@@ -114,7 +115,8 @@ fn check_target(program: &Program) -> Outcome {
     }
     let digits: String = program.target.chars().skip_while(|c| !c.is_ascii_digit()).collect();
     let number = digits.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let own = CAPABILITY.0 * 10 + CAPABILITY.1;
+    let (major, minor) = machine().capability;
+    let own = major * 10 + minor;
     if number.parse::<u32>().is_ok_and(|target| target > own) || number.len() < digits.len() {
         let target = &program.target;
         return Err(Code::INVALID_PTX.says(format!(

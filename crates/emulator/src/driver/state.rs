@@ -36,7 +36,8 @@ pub(crate) struct Driver {
     pub(crate) pools: Table<Pool>,
     /// Pinned host memory by its first address.
     pub(crate) pinned: BTreeMap<usize, Pinned>,
-    pub(crate) primary: Primary,
+    /// The primary context of each device.
+    pub(crate) primary: BTreeMap<i32, Primary>,
     /// How to run launches, from the environment at `cuInit`.
     pub(crate) options: Options,
     /// The pool that allocations of the device come from; 0 before the first use.
@@ -44,7 +45,7 @@ pub(crate) struct Driver {
     pub(crate) current_pool: usize,
 }
 
-/// The primary context of the one device.
+/// The primary context of a device.
 #[derive(Debug, Default)]
 pub(crate) struct Primary {
     /// Its handle; 0 while it is not active.
