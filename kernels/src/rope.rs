@@ -3,6 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::entry::{float_entries, module};
+use crate::index::IndexKind;
 use crate::{Float, Launch};
 
 module!("rope");
@@ -16,14 +17,16 @@ struct RopeArgs {
     y: u64,
     x: u64,
     table: u64,
-    offset: u64,
+    positions: u64,
+    bad: u64,
+    limit: u64,
     pairs: u64,
+    kind: u32,
     tokens: u32,
     heads: u32,
     half: u32,
     is_adjacent: u32,
     sign: f32,
-    unused: u32,
 }
 
 float_entries! {
@@ -41,8 +44,10 @@ pub struct Rope {
     pub x: u64,
     /// f32 (positions, 2, D/2): of each position the cosines of the pairs' angles, then the sines. See [`table`].
     pub table: u64,
-    /// The address of one u32, the position of the first token; 0: it is 0.
-    pub offset: u64,
+    /// How many positions the table has.
+    pub limit: u64,
+    /// Where each token stands; tokens 0, 1, 2, … stand at these positions of the table if `None`.
+    pub positions: Option<Positions>,
     /// B.
     pub batch: u64,
     /// T.
@@ -57,6 +62,18 @@ pub struct Rope {
     pub inverse: bool,
 }
 
+/// An index that says where tokens stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions {
+    /// Its address: T whole numbers.
+    pub index: u64,
+    /// How they are read.
+    pub kind: IndexKind,
+    /// Where the lowest place of a position that is not below the limit is written, as in
+    /// [`Places`](crate::index::Places); 0 if nobody asks.
+    pub bad: u64,
+}
+
 /// The launch of the turn.
 pub fn rope(r: &Rope) -> Launch {
     let half = r.width / 2;
@@ -65,14 +82,16 @@ pub fn rope(r: &Rope) -> Launch {
         y: r.y,
         x: r.x,
         table: r.table,
-        offset: r.offset,
+        positions: r.positions.map_or(0, |p| p.index),
+        bad: r.positions.map_or(0, |p| p.bad),
+        limit: r.limit,
         pairs,
+        kind: r.positions.map_or(0, |p| p.kind as u32),
         tokens: r.tokens,
         heads: r.heads,
         half,
         is_adjacent: u32::from(r.adjacent),
         sign: if r.inverse { -1.0 } else { 1.0 },
-        unused: 0,
     };
     ROPE[r.dtype as usize].launch([pairs.div_ceil(u64::from(THREADS)) as u32, 1, 1], THREADS, &params)
 }

@@ -7,8 +7,7 @@ mod sampling;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use warpsmith::model::Decoder;
-use warpsmith::model::Penalties;
+use warpsmith::model::{CausalModel, Decoder, Penalties, Rope, Scaling};
 use warpsmith::prelude::*;
 use warpsmith::train::TrainData;
 use warpsmith::train::config::{OptimizerKind, Precision};
@@ -200,6 +199,22 @@ fn a_gpu_writes_what_the_cpu_writes() -> Checked {
 }
 
 /// The context is passed several times, so that the recorded step stands behind refilled caches too.
+fn assert_recorded_is_eager(model: &dyn CausalModel, how: &Sampling) -> Checked {
+    let mut eager = Decoder::new(model, &[3, 1, 4], how, &[])?.eager();
+    while eager.next_token()?.is_ok() {}
+    let mut recorded = Decoder::new(model, &[3, 1, 4], how, &[])?;
+    // The prompt, a step that loads the kernels, the one that is recorded, and a refill of the cache.
+    for _ in 0..15 {
+        recorded.next_token()?.map_err(|stop| format!("{stop:?}"))?;
+    }
+    let before = usage(model.device());
+    while recorded.next_token()?.is_ok() {}
+    let after = usage(model.device());
+    assert_eq!(recorded.tokens(), eager.tokens(), "{how:?}");
+    assert_eq!((after.requests, after.reserved), (before.requests, before.reserved), "{how:?}");
+    Ok(())
+}
+
 #[test]
 fn a_recorded_token_is_the_eager_one_and_takes_no_memory() -> Checked {
     let (_alone, device) = gpu();
@@ -214,20 +229,65 @@ fn a_recorded_token_is_the_eager_one_and_takes_no_memory() -> Checked {
     let model = Gpt::new(config, &device, Seed(5))?;
     let plain = Sampling { temperature: 1.5, ..Sampling::default() };
     for how in [Sampling::greedy(), plain.clone(), Sampling { top_k: 20, top_p: 0.9, ..plain }] {
-        let how = how.max_new_tokens(30);
-        let mut eager = Decoder::new(&model, &[3, 1, 4], &how, &[])?.eager();
-        while eager.next_token()?.is_ok() {}
-        let mut recorded = Decoder::new(&model, &[3, 1, 4], &how, &[])?;
-        // The prompt, a step that loads the kernels, the one that is recorded, and a refill of the cache.
-        for _ in 0..15 {
-            recorded.next_token()?.map_err(|stop| format!("{stop:?}"))?;
-        }
-        let before = usage(&device);
-        while recorded.next_token()?.is_ok() {}
-        let after = usage(&device);
-        assert_eq!(recorded.tokens(), eager.tokens(), "{how:?}");
-        assert_eq!((after.requests, after.reserved), (before.requests, before.reserved), "{how:?}");
+        assert_recorded_is_eager(&model, &how.max_new_tokens(30))?;
     }
+    Ok(())
+}
+
+/// Rotary positions, by the op's own frequencies and from tables.
+#[test]
+fn a_recorded_token_of_a_llama_is_the_eager_one_too() -> Checked {
+    let (_alone, device) = gpu();
+    let stretched =
+        Scaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 6 };
+    for scaling in [Scaling::None, stretched] {
+        let config = LlamaConfig {
+            vocab_size: 65,
+            hidden_size: 16,
+            intermediate_size: 24,
+            num_hidden_layers: 2,
+            head_dim: 4,
+            max_position_embeddings: 12,
+            rope: Rope { theta: 1e4, scaling },
+            windows: vec![None; 2],
+            initializer_range: 0.5,
+            ..LlamaConfig::default()
+        };
+        let model = Llama::new(config, &device, Seed(5))?;
+        assert!(model.can_be_recorded());
+        assert_recorded_is_eager(&model, &Sampling::greedy().max_new_tokens(30))?;
+    }
+    Ok(())
+}
+
+/// Two GPUs, in a process of its own: what the driver finds is decided when it starts.
+#[test]
+fn two_gpus_train_alike_and_do_not_mix() -> Checked {
+    const TWO: &str = "WARPSMITH_EMULATOR_GPUS";
+    if std::env::var(TWO).as_deref() != Ok("2") {
+        let mut again = std::process::Command::new(std::env::current_exe()?);
+        let name = "device::two_gpus_train_alike_and_do_not_mix";
+        let output = again.args([name, "--exact"]).env(TWO, "2").output()?;
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}");
+        return Ok(());
+    }
+    let (_alone, first) = gpu();
+    let second = Device::cuda(1)?;
+    let x = |device: &Device| Tensor::from_slice(&[1f32, 2.0, 3.0], &[3], device);
+    let error = x(&first)?.add(&x(&second)?).map(drop).err().ok_or("tensors of two GPUs were added")?;
+    assert!(error.to_string().contains("cuda:0") && error.to_string().contains("cuda:1"), "{error}");
+    assert_eq!(x(&first)?.to_device(&second)?.add(&x(&second)?)?.to_vec::<f32>()?, [2.0, 4.0, 6.0]);
+    let train = |device: &Device| -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
+        let mut trainer = Trainer::new(tiny(), data()?, device)?;
+        trainer.step()?;
+        trainer.step()?;
+        parameters(trainer.model())
+    };
+    assert!(train(&first)? == train(&second)?);
+    assert!(usage(&second).reserved > 0, "nothing was computed on the second");
+    let error = Device::cuda(2).map(drop).expect_err("there are two").to_string();
+    assert!(error.contains("there is no cuda:2: 2 GPU(s)"), "{error}");
     Ok(())
 }
 

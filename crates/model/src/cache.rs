@@ -8,12 +8,16 @@ use warpsmith_ops::prelude::*;
 use warpsmith_ops::slice_assign::SliceAssign;
 use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor};
 
+use crate::layers::rotary::Tables;
+
 /// Keys and values of every layer, for up to `capacity` positions.
 pub struct KvCache {
     layers: Vec<LayerCache>,
     len: usize,
     capacity: usize,
     place: Option<Place>,
+    /// By how much each position turns, once a model has asked; `None` in it if its ops know.
+    tables: Option<Option<Tables>>,
 }
 
 /// Keys and values of one layer: (B, capacity, H, D) each, of which the first positions are filled.
@@ -46,6 +50,7 @@ impl KvCache {
             len: 0,
             capacity: dims[1],
             place: None,
+            tables: None,
         })
     }
 
@@ -72,7 +77,39 @@ impl KvCache {
 
     /// Forgets everything, keeping the memory.
     pub fn clear(&mut self) {
-        self.len = 0;
+        self.truncate(0);
+    }
+
+    /// Forgets all but the first `len` positions, keeping the memory.
+    pub fn truncate(&mut self, len: usize) {
+        self.len = self.len.min(len);
+    }
+
+    /// A cache of more positions that holds what this one holds.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub(crate) fn grown(&self, capacity: usize) -> Result<Self> {
+        let grow = |cell: &Option<Tensor>| {
+            let old = cell.as_ref().ok_or_else(write_failed)?;
+            let [batch, _, heads, width] = old.dims()[..] else {
+                return Err(Error::internal("cache", "keys have four axes"));
+            };
+            let new = Tensor::zeros(Shape::new(&[batch, capacity, heads, width])?, old.dtype(), &old.device())?;
+            let held = old.slice(1, 0, self.len, 1)?;
+            let grown = apply_owned(SliceAssign { axis: 1, start: 0 }, vec![new, held])?.swap_remove(0);
+            Ok(Some(grown))
+        };
+        let layer = |layer: &LayerCache| {
+            Ok(LayerCache { keys: grow(&layer.keys)?, values: grow(&layer.values)?, len: 0, place: None })
+        };
+        Ok(Self {
+            layers: self.layers.iter().map(layer).collect::<Result<_>>()?,
+            len: self.len,
+            capacity,
+            place: None,
+            tables: None,
+        })
     }
 
     /// From now on the new position stands where `place` says, and nothing is counted: the numbers on the device will be
@@ -87,10 +124,18 @@ impl KvCache {
         self.place.as_ref()
     }
 
-    /// Where keys and values lie: recorded work writes there, wherever they have moved since.
+    /// The tables of rotary positions for this capacity, which `make` makes at the first call.
+    pub(crate) fn tables(&mut self, make: impl FnOnce() -> Result<Option<Tables>>) -> Result<Option<&Tables>> {
+        if self.tables.is_none() {
+            self.tables = Some(make()?);
+        }
+        Ok(self.tables.as_ref().and_then(Option::as_ref))
+    }
+
+    /// Where keys, values and tables lie: recorded work reads and writes there, wherever they have moved since.
     pub(crate) fn addresses(&self) -> Result<Vec<u64>> {
         let cells = self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]).flatten();
-        cells.map(Tensor::device_address).collect()
+        cells.chain(self.tables.iter().flatten().flatten()).map(Tensor::device_address).collect()
     }
 
     pub(crate) fn layer(&mut self, i: usize) -> Result<&mut LayerCache> {
@@ -137,8 +182,12 @@ impl LayerCache {
 
 /// Gives the cell's tensor to the op and puts the result back: in place, since nobody else holds it.
 fn change(cell: &mut Option<Tensor>, write: impl FnOnce(Tensor) -> Result<Vec<Tensor>>) -> Result<Tensor> {
-    let old = cell.take().ok_or_else(|| Error::internal("cache", "an earlier write failed"))?;
+    let old = cell.take().ok_or_else(write_failed)?;
     let written = write(old)?.swap_remove(0);
     *cell = Some(written.clone());
     Ok(written)
+}
+
+fn write_failed() -> Error {
+    Error::internal("cache", "an earlier write failed")
 }

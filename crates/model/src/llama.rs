@@ -13,7 +13,7 @@ use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
 
 use crate::cache::{KvCache, LayerCache};
 use crate::causal::{CausalModel, check_capacity, check_ids};
-use crate::layers::rotary::Turns;
+use crate::layers::rotary::{Tables, Turns};
 use crate::layers::{Embedding, GroupedAttention, Linear, RmsNorm, SwiGlu};
 use crate::stack;
 use crate::weights::Weights;
@@ -116,15 +116,15 @@ impl Llama {
         &self.config
     }
 
-    /// The turns of `t` positions behind `past` others, in a sequence of at most `length`.
-    fn turns(&self, past: usize, t: usize, length: usize) -> Result<Turns> {
+    /// The turns of all positions of sequences of at most `length`, if they stand in tables.
+    fn tables(&self, length: usize) -> Result<Option<Tables>> {
         let c = &self.config;
-        c.rope.turns((past, t), c.head_dim, (length, c.max_position_embeddings), &self.device)
+        c.rope.tables(c.head_dim, (length, c.max_position_embeddings), &self.device)
     }
 
     fn trunk(&self, ids: &Tensor, rng: Option<&Rng>, again: bool) -> Result<Tensor> {
         let t = check_ids("llama", ids, 0, self.context())?;
-        let turns = self.turns(0, t, t)?;
+        let turns = self.config.rope.turns(0, t, self.tables(t)?.as_ref())?;
         let x = self.embed.forward(ids)?; // (B, T, C)
         stack::run(&self.blocks, x, rng, again, move |block: &Block, x, rng| {
             block.forward(x, &turns, rng, None)
@@ -171,12 +171,23 @@ impl CausalModel for Llama {
     fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
         let past = cache.len();
         let t = check_ids("llama", ids, past, self.context().min(cache.capacity()))?;
-        let turns = self.turns(past, t, cache.capacity())?;
+        let (rope, limit) = (&self.config.rope, cache.capacity());
+        let place = cache.place().cloned();
+        let tables = cache.tables(|| self.tables(limit))?;
+        let turns = match place {
+            Some(place) => rope.turns_at(&place.position, limit, tables)?,
+            None => rope.turns(past, t, tables)?,
+        };
         let x = self.embed.forward(ids)?; // (B, T, C)
         let x = stack::run_cached(&self.blocks, x, cache, |block, x, layer| {
             block.forward(x, &turns, None, Some(layer))
         })?;
         self.head(&x.slice(1, t - 1, 1, 1)?)
+    }
+
+    /// A window counts from the last key, and only the device knows which that is.
+    fn can_be_recorded(&self) -> bool {
+        self.config.windows.iter().all(Option::is_none)
     }
 
     fn sees_capacity(&self) -> bool {

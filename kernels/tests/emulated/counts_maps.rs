@@ -86,9 +86,20 @@ fn a_turn_reads_its_table_beside_each_pair() {
     let elements = u64::from(tokens * heads * width);
     let table = gpu.pod(&rope::table(tokens as usize, width as usize, 1e4));
     let x = floats(&mut gpu, Float::Bf16, elements);
-    let (dtype, batch, offset) = (Float::Bf16, 1, 0);
-    let r =
-        Rope { dtype, y: x, x, table, offset, batch, tokens, heads, width, adjacent: false, inverse: false };
+    let r = Rope {
+        dtype: Float::Bf16,
+        y: x,
+        x,
+        table,
+        limit: u64::from(tokens),
+        positions: None,
+        batch: 1,
+        tokens,
+        heads,
+        width,
+        adjacent: false,
+        inverse: false,
+    };
     // A cosine and a sine, 8 bytes, for two elements.
     claim("rope", &gpu.run(&rope::rope(&r)), elements * 2 + elements / 2 * 8, elements * 2);
 }

@@ -3,7 +3,7 @@
 use warpsmith_emulator::Schedule;
 use warpsmith_kernels::columns::{self, SumColumns};
 use warpsmith_kernels::index::{self, IndexKind, Places};
-use warpsmith_kernels::rope::{self, Rope};
+use warpsmith_kernels::rope::{self, Positions, Rope};
 use warpsmith_kernels::swiglu::{self, SwigluBackward};
 use warpsmith_kernels::{Dtype, Float, index_add};
 
@@ -191,20 +191,26 @@ fn bits_do_not_depend_on_the_order_of_blocks_and_warps() {
 
 #[test]
 fn heads_turn_by_their_position_and_back() {
-    let (batch, tokens, heads, width, offset) = (2usize, 3usize, 2usize, 10usize, 4u32);
-    for (dtype, adjacent) in [(Float::F32, false), (Float::Bf16, true)] {
+    let (batch, tokens, heads, width, limit) = (2usize, 3usize, 2usize, 10usize, 8usize);
+    // The second stands behind the table.
+    let given = [4i64, 8, 2];
+    for (dtype, adjacent, is_given) in
+        [(Float::F32, false, true), (Float::Bf16, true, true), (Float::F32, true, false)]
+    {
         let mut gpu = Gpu::new();
         let count = batch * tokens * heads * width;
         let x = numbers(dtype, count, 5, -2.0, 2.0);
+        let (index, bad) = (gpu.pod(&given), gpu.pod(&[u64::MAX]));
         let r = Rope {
             dtype,
             y: gpu.room_for(dtype, count),
             x: gpu.floats(dtype, &x),
             table: {
-                let table = rope::table(8, width, 10_000.0);
+                let table = rope::table(limit, width, 10_000.0);
                 gpu.pod(&table)
             },
-            offset: gpu.pod(&[offset]),
+            limit: limit as u64,
+            positions: is_given.then_some(Positions { index, kind: IndexKind::I64, bad }),
             batch: batch as u64,
             tokens: tokens as u32,
             heads: heads as u32,
@@ -213,11 +219,14 @@ fn heads_turn_by_their_position_and_back() {
             inverse: false,
         };
         gpu.run(&rope::rope(&r));
+        let position = |row: usize| match row / heads % tokens {
+            token if is_given => given[token] as usize,
+            token => token,
+        };
         let mut exact = vec![Exact::of(0.0); count];
-        for (row, head) in x.chunks(width).enumerate() {
+        for (row, head) in x.chunks(width).enumerate().filter(|(row, _)| position(*row) < limit) {
             for i in 0..width / 2 {
-                let position = (row / heads % tokens) as f64 + f64::from(offset);
-                let angle = position * 10_000f64.powf(-2.0 * i as f64 / width as f64);
+                let angle = position(row) as f64 * 10_000f64.powf(-2.0 * i as f64 / width as f64);
                 let (sin, cos) = angle.sin_cos();
                 let (p, q) = if adjacent { (2 * i, 2 * i + 1) } else { (i, i + width / 2) };
                 let (a, b) = (head[p], head[q]);
@@ -228,9 +237,12 @@ fn heads_turn_by_their_position_and_back() {
         }
         let y = gpu.read_floats(dtype, r.y, count);
         check("rope", dtype, &y, &exact, 4.0);
+        assert_eq!(gpu.read::<u64>(bad, 1), [if is_given { 1 } else { u64::MAX }]);
         if dtype == Float::F32 {
             gpu.run(&rope::rope(&Rope { x: r.y, inverse: true, ..r }));
-            let back: Vec<Exact> = x.iter().map(|&value| Exact { value, scale: 4.0 }).collect();
+            let there = |row: usize| if position(row) < limit { 1.0 } else { 0.0 };
+            let back = x.iter().enumerate().map(|(i, &value)| there(i / width) * value);
+            let back: Vec<Exact> = back.map(|value| Exact { value, scale: 4.0 }).collect();
             check("rope back", dtype, &gpu.read_floats(dtype, r.y, count), &back, 8.0);
         }
     }

@@ -105,26 +105,51 @@ impl Rope {
         }
     }
 
-    /// The turns of T positions behind `past` others, in heads of width D; see [`Rope::frequencies`] for the lengths.
-    pub(crate) fn turns(
+    /// Cosines and sines (length, 1, D/2) of all positions of sequences of at most `length`, in heads of width D; see
+    /// [`Rope::frequencies`] for the lengths. `None` for plain frequencies, which the op knows.
+    pub(crate) fn tables(
         &self,
-        (past, t): (usize, usize),
         width: usize,
         (length, context): (usize, usize),
         device: &Device,
-    ) -> Result<Turns> {
+    ) -> Result<Option<Tables>> {
         if self.scaling == Scaling::None {
-            return Ok(Turns::Plain { theta: self.theta, past });
+            return Ok(None);
         }
         let (frequencies, factor) = self.frequencies(width, length, context);
         let table = |f: fn(f64) -> f64| {
-            let angles = (past..past + t).flat_map(|p| frequencies.iter().map(move |w| p as f64 * w));
+            let angles = (0..length).flat_map(|p| frequencies.iter().map(move |w| p as f64 * w));
             let values = angles.map(|angle| (f(angle) * factor) as f32).collect();
-            Tensor::from_vec(values, &[t, 1, width / 2], device)
+            Tensor::from_vec(values, &[length, 1, width / 2], device)
         };
-        Ok(Turns::Tables(Box::new([table(f64::cos)?, table(f64::sin)?])))
+        Ok(Some([table(f64::cos)?, table(f64::sin)?]))
+    }
+
+    /// The turns of T positions behind `past` others; `tables` are those of [`Rope::tables`].
+    pub(crate) fn turns(&self, past: usize, t: usize, tables: Option<&Tables>) -> Result<Turns> {
+        match tables {
+            None => Ok(Turns::Plain { theta: self.theta, past }),
+            Some([cos, sin]) => {
+                let rows = |table: &Tensor| table.slice(0, past, t, 1);
+                Ok(Turns::Tables(Box::new([rows(cos)?, rows(sin)?])))
+            }
+        }
+    }
+
+    /// The turns of a single token whose position the device knows, below `limit`.
+    pub(crate) fn turns_at(&self, position: &Tensor, limit: usize, tables: Option<&Tables>) -> Result<Turns> {
+        match tables {
+            None => Ok(Turns::At { theta: self.theta, position: position.clone(), limit }),
+            Some([cos, sin]) => {
+                let row = |table: &Tensor| table.index_select(0, position);
+                Ok(Turns::Tables(Box::new([row(cos)?, row(sin)?])))
+            }
+        }
     }
 }
+
+/// Cosines and sines of positions: (positions, 1, D/2) each.
+pub(crate) type Tables = [Tensor; 2];
 
 /// By how much the heads of certain positions turn.
 #[derive(Clone, Debug)]
@@ -136,8 +161,17 @@ pub(crate) enum Turns {
         /// The first position.
         past: usize,
     },
+    /// By plain frequencies, at positions that the device knows.
+    At {
+        /// The base.
+        theta: f64,
+        /// Those of the tokens: (T,).
+        position: Tensor,
+        /// One more than the last that may come.
+        limit: usize,
+    },
     /// By tables (T, 1, D/2) of cosines and of sines.
-    Tables(Box<[Tensor; 2]>),
+    Tables(Box<Tables>),
 }
 
 impl Turns {
@@ -145,6 +179,7 @@ impl Turns {
     pub(crate) fn turn(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Plain { theta, past } => x.rope(Pairing::Halves, *theta, *past),
+            Self::At { theta, position, limit } => x.rope_at(Pairing::Halves, *theta, position, *limit),
             Self::Tables(tables) => {
                 let [cos, sin] = &**tables;
                 let half = x.dims()[3] / 2;
