@@ -55,7 +55,8 @@ fn a_text_ends_before_its_stop_string() -> Checked {
     let sampling = Sampling { penalties, typical_p: 0.9, ..Sampling::default() }.max_new_tokens(30);
     let (tokenizer, mut whole) = (Tokenizer::byte_level(), String::new());
     let prompt = tokenizer.encode("line")?;
-    let written = write(Decoder::new(&model, &prompt, &sampling, &[])?, &tokenizer, &prompt, &mut |piece| {
+    let mut decoder = Decoder::new(&model, &prompt, &sampling, &[])?;
+    let written = write(&mut decoder, &tokenizer, &prompt, &mut |piece| {
         whole.push_str(piece);
         true
     })?;

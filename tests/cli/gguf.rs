@@ -11,7 +11,7 @@ const TEMPLATE: &str = "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}<
                         add_generation_prompt %}<s>assistant:{% endif %}";
 
 /// A Llama of one block over bytes in 8 bits, with weights of no meaning.
-fn model(template: Option<&str>) -> Result<Vec<u8>, warpsmith_gguf::Error> {
+pub(super) fn model(template: Option<&str>) -> Result<Vec<u8>, warpsmith_gguf::Error> {
     let tokens = ["<unk>", "<s>", "</s>"].map(String::from).into_iter();
     let tokens: Vec<String> = tokens.chain((0..256).map(|byte| format!("<0x{byte:02X}>"))).collect();
     let mut writer = Writer::new();
@@ -121,6 +121,14 @@ fn a_model_with_a_template_talks_and_one_without_says_what_to_do() -> Checked {
         let again = place.run(&[&words[..], &["--json", "--system", "x", "--prompt", "</s><s>"]].concat());
         assert_eq!(serde_json::from_str::<Value>(&succeeded(&again))?, told, "{name}");
     }
+    // The second turn reads what is new in it: the answer's last token, the user's, and what stands around them.
+    place.write("turns", b"ab\ncd\n");
+    let turns = std::fs::File::open(place.path("turns"))?;
+    let told = succeeded(&place.command().args(words).arg("--json").stdin(turns).output()?);
+    let turns: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let number = |i: usize, key: &str| turns[i][key].as_u64().unwrap_or_default();
+    assert_eq!(number(0, "read_tokens"), number(0, "prompt_tokens"));
+    assert!((1..number(1, "prompt_tokens") - number(0, "prompt_tokens")).contains(&number(1, "read_tokens")), "{told}");
     let error = refused(&talk(&["--prompt", &"long ".repeat(30)]), 1);
     assert!(error.contains("begin a new chat"), "{error}");
     Ok(())

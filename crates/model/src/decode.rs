@@ -28,6 +28,8 @@ pub struct Decoder<'a> {
     tokens: Vec<u32>,
     /// How many of `tokens`, from the end, are not in the cache yet.
     waiting: usize,
+    /// Whether the text grew too long, so that the cache begins in its middle.
+    has_slid: bool,
     written: usize,
     limit: usize,
     ends: Vec<u32>,
@@ -59,12 +61,49 @@ impl<'a> Decoder<'a> {
             step: is_recorded.then(|| Step::new(model.device())).transpose()?,
             tokens: prompt.to_vec(),
             waiting: prompt.len(),
+            has_slid: false,
             written: 0,
             limit: sampling.max_new_tokens,
             ends: ends.to_vec(),
             tell: None,
             told: None,
         })
+    }
+
+    /// The same decoder, which continues another prompt. What both have in common at their beginning is not read again, so
+    /// a chat reads only its new turns; the bits are those of a decoder that reads everything.
+    ///
+    /// # Errors
+    /// As [`Decoder::new`].
+    pub fn resume(mut self, prompt: &[u32], sampling: &Sampling) -> Result<Self> {
+        check_prompt(self.model, prompt)?;
+        let held = if self.has_slid { 0 } else { self.cache.len() };
+        let common = self.tokens.iter().zip(prompt).take(held).take_while(|(old, new)| old == new).count();
+        // The last token is read in any case: its logits are wanted.
+        self.cache.truncate(common.min(prompt.len() - 1));
+        let longest = prompt.len().saturating_add(sampling.max_new_tokens).min(self.model.context());
+        if self.model.sees_capacity() {
+            self.cache = self.model.cache(1, longest)?;
+        } else if longest > self.cache.capacity() {
+            // Twice as much as there was, so that many short turns do not copy it each time.
+            let capacity = longest.max(2 * self.cache.capacity()).min(self.model.context());
+            self.cache = self.cache.grown(capacity)?;
+        }
+        self.waiting = prompt.len() - self.cache.len();
+        Ok(Self {
+            sampler: Sampler::new(sampling.clone())?.after_prompt(prompt.len()),
+            tokens: prompt.to_vec(),
+            has_slid: false,
+            written: 0,
+            limit: sampling.max_new_tokens,
+            told: None,
+            ..self
+        })
+    }
+
+    /// How many tokens the model reads before it writes the next one.
+    pub fn unread(&self) -> usize {
+        self.waiting
     }
 
     /// The next token, or why there is none.
@@ -125,6 +164,7 @@ impl<'a> Decoder<'a> {
         if self.cache.len() + self.waiting > capacity {
             self.cache.clear();
             self.waiting = refilled(self.tokens.len(), capacity);
+            self.has_slid = self.waiting < self.tokens.len();
         }
         let new = &self.tokens[self.tokens.len() - self.waiting..];
         let ids = Tensor::from_slice(new, &[1, new.len()], self.model.device())?;

@@ -32,8 +32,8 @@ pub trait Generate {
         piece: &mut dyn FnMut(&str) -> bool,
     ) -> Result<()> {
         let ids = tokenizer.encode_with_special_tokens(prompt)?;
-        let decoder = Decoder::new(self.causal(), &ids, sampling, tokenizer.eos().as_slice())?;
-        write(decoder, tokenizer, &tokenizer.encode(prompt)?, piece).map(drop)
+        let mut decoder = Decoder::new(self.causal(), &ids, sampling, tokenizer.eos().as_slice())?;
+        write(&mut decoder, tokenizer, &tokenizer.encode(prompt)?, piece).map(drop)
     }
 
     /// The model that writes.
@@ -69,7 +69,7 @@ pub struct Written {
 /// # Errors
 /// If the model or the tokenizer fails.
 pub fn write(
-    mut decoder: Decoder<'_>,
+    decoder: &mut Decoder<'_>,
     tokenizer: &Tokenizer,
     shown: &[u32],
     piece: &mut dyn FnMut(&str) -> bool,

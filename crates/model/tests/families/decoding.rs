@@ -107,6 +107,39 @@ fn one_beam_is_greedy() {
     assert_eq!(how.run(&model, &[5, 6], &[]).unwrap()[0].tokens, decoder.tokens()[2..]);
 }
 
+/// A decoder that goes on with another prompt reads what is new in it, and writes what a decoder of its own would: behind a
+/// text that it wrote, one that parts from it, one of which all is known, and behind a text that outgrew the model.
+#[test]
+fn a_resumed_decoder_has_the_bits_of_its_own() {
+    let config = LlamaConfig {
+        initializer_range: 0.3,
+        max_position_embeddings: 24,
+        vocab_size: 40,
+        ..LlamaConfig::default()
+    };
+    let model = Llama::new(config, &Device::Cpu, Seed(4)).unwrap();
+    let sampling = Sampling::greedy().max_new_tokens(6);
+    let told = |decoder: &mut Decoder<'_>| {
+        let mut bits = Vec::new();
+        while decoder.next_token().unwrap().is_ok() {
+            bits.push(decoder.log_prob().unwrap().log_prob.to_bits());
+        }
+        (decoder.tokens().to_vec(), bits)
+    };
+    let fresh = |prompt: &[u32]| Decoder::new(&model, prompt, &sampling, &[]).unwrap().telling(0);
+    let mut decoder = fresh(&[1, 2, 3]);
+    let (answered, _) = told(&mut decoder);
+    let turn = [&answered[..], &[7, 8]].concat();
+    let parted = [&turn[..5], &[9, 9, 9]].concat();
+    let long: Vec<u32> = (0..22).collect();
+    // What is read: the answer's last token was written and not read.
+    for (prompt, unread) in [(&turn, 3), (&parted, 3), (&parted[..6].to_vec(), 1), (&long, 22), (&long, 22)] {
+        decoder = decoder.resume(prompt, &sampling).unwrap();
+        assert_eq!(decoder.unread(), unread);
+        assert_eq!(told(&mut decoder), told(&mut fresh(prompt)));
+    }
+}
+
 /// Enough beams to hold every text of two tokens lose none of three.
 #[test]
 fn beams_enough_find_the_likeliest_of_all_texts() {

@@ -39,6 +39,8 @@ struct Told<'a> {
     text: &'a str,
     /// How many tokens all turns before the answer have.
     prompt_tokens: usize,
+    /// How many of them were read in this turn: the others were known from the turns before.
+    read_tokens: usize,
     /// The tokens of the answer; one that ended it is not among them.
     tokens: &'a [u32],
     /// `length` or `eos` (a token ended it).
@@ -51,6 +53,8 @@ struct Chat<'a> {
     template: ChatTemplate,
     sampling: Sampling,
     messages: Vec<Message>,
+    /// Who wrote the last answer, with all turns until then in its cache.
+    decoder: Option<Decoder<'a>>,
     json: bool,
 }
 
@@ -72,7 +76,8 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     };
     eprintln!("sampler: {}", sampling.steps());
     let messages = text("system").map(|text| Message::new("system", text)).into_iter().collect();
-    let mut chat = Chat { folder: &folder, template, sampling, messages, json: args.get_flag("json") };
+    let json = args.get_flag("json");
+    let mut chat = Chat { folder: &folder, template, sampling, messages, decoder: None, json };
     match text("prompt") {
         Some(prompt) => chat.turn(prompt),
         None => chat.talk(),
@@ -118,11 +123,15 @@ impl Chat<'_> {
                 format!("{} tokens of turns, and the model sees {context}: begin a new chat", ids.len());
             return Err(Failure::Failed(problem));
         }
-        let decoder = Decoder::new(&*self.folder.model, &ids, &self.sampling, &self.folder.ends)?;
+        let mut decoder = match self.decoder.take() {
+            Some(decoder) => decoder.resume(&ids, &self.sampling)?,
+            None => Decoder::new(&*self.folder.model, &ids, &self.sampling, &self.folder.ends)?,
+        };
+        let unread = decoder.unread();
         let (mut text, json) = (String::new(), self.json);
         let mut out = std::io::stdout().lock();
         // What stands before the answer ends with a line or a sign: the answer is a text of its own.
-        let written = write(decoder, tokenizer, &[], &mut |piece| {
+        let written = write(&mut decoder, tokenizer, &[], &mut |piece| {
             text.push_str(piece);
             json || out.write_all(piece.as_bytes()).and_then(|()| out.flush()).is_ok()
         })?;
@@ -136,12 +145,14 @@ impl Chat<'_> {
             false => String::new(),
             true => {
                 let (prompt_tokens, tokens) = (ids.len(), &written.tokens);
-                let told = Told { prompt, text: &text, prompt_tokens, tokens, finish_reason };
+                let told =
+                    Told { prompt, text: &text, prompt_tokens, read_tokens: unread, tokens, finish_reason };
                 serde_json::to_string(&told)?
             }
         };
         writeln!(out, "{line}").or_else(super::generate::ignore_closed)?;
         self.messages.push(Message::new("assistant", text));
+        self.decoder = Some(decoder);
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ fn draw(
         return Ok(());
     }
     let (mut text, mut is_stopped, mut stops) = (String::new(), false, asked.stops.clone());
-    let written = write(decoder, writer.tokenizer(), &start.shown, &mut |piece| {
+    let written = write(&mut decoder, writer.tokenizer(), &start.shown, &mut |piece| {
         let checked = stops.push(piece);
         text.push_str(&checked.text);
         is_stopped = checked.is_stopped;
