@@ -193,3 +193,38 @@ fn the_check_refuses_what_only_the_emulator_sees() {
     let told = succeeded(&bench(&place, &words));
     assert!(told.contains("the emulator's checks found nothing"), "{told}");
 }
+
+/// A program in the place of llama-bench, which answers as that does.
+#[cfg(unix)]
+#[test]
+fn a_model_file_is_timed_beside_llama_bench() -> Checked {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("m.gguf", &super::gguf::model(None)?);
+    let words = ["bench", "model", "--model", "m.gguf", "--device", "cpu", "--rounds", "2"];
+    let words = [&words[..], &["--prompt_tokens", "20", "--new_tokens", "8", "--vs", "llama.cpp"]].concat();
+    let run = |peer: &str, more: &[&str]| {
+        let mut command = place.command();
+        command.args(&words).args(more).env("WARPSMITH_LLAMA_BENCH", place.path(peer)).output()
+    };
+    let fake = "#!/bin/sh\ncase \"$*\" in *m.gguf*) echo '[{\"n_gen\":0,\"avg_ts\":10.0},{\"n_gen\":8,\"avg_ts\":20.0}]';; esac\n";
+    place.write("peer", fake.as_bytes());
+    std::fs::set_permissions(place.path("peer"), std::fs::Permissions::from_mode(0o755))?;
+    let record = json(&succeeded(&run("peer", &["--json"])?))?;
+    let rows = record["rows"].as_array().ok_or("no rows")?;
+    let told: Vec<_> = rows.iter().map(|row| (row["task"].as_str(), row["implementation"].as_str())).collect();
+    let both = ["reading", "writing"].map(|task| ["warpsmith", "llama.cpp"].map(|who| (Some(task), Some(who))));
+    assert_eq!(told, both.concat());
+    assert_eq!((&rows[1]["median"], &rows[3]["median"]), (&Value::from(10.0), &Value::from(20.0)));
+    assert!(rows.iter().all(|row| row["tokens_per_second"].as_array().map(Vec::len) == Some(2)), "{record}");
+    let ratio = rows[0]["median"].as_f64().unwrap_or_default() / 10.0;
+    assert!(rows[1]["ratio"].as_f64().is_some_and(|told| told > 0.0 && (told / ratio - 1.0).abs() < 1.0));
+    // Nobody there: one line, and the rest runs.
+    let output = run("nobody", &[])?;
+    assert!(succeeded(&output).contains("| writing 8 | warpsmith |"));
+    assert!(stderr(&output).contains("without llama.cpp") && stderr(&output).contains("WARPSMITH_LLAMA_BENCH"));
+    // Longer than the model sees.
+    let error = refused(&place.run(&["bench", "model", "--model", "m.gguf", "--device", "cpu"]), 2);
+    assert!(error.contains("the model sees 96 tokens, 512 are asked for"), "{error}");
+    Ok(())
+}

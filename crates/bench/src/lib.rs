@@ -9,6 +9,7 @@
 //! - [`contender`]: who computes it. [`engine`] is this engine, [`ladder`] the kernels from naive to
 //!   shipping, [`kernel`] a kernel of the user's, [`torch`] PyTorch in a
 //!   process of its own. A Rust user implements [`contender::Contender`].
+//! - [`model`]: a whole model as its users run it, beside llama.cpp.
 //! - [`session`]: the run itself. [`difference`]: what changed between two of them.
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
@@ -23,6 +24,7 @@ pub mod kernel;
 pub mod ladder;
 mod launched;
 pub mod machine;
+pub mod model;
 #[allow(unsafe_code, reason = "the C interface of NVRTC")]
 pub mod nvrtc;
 pub mod oracle;

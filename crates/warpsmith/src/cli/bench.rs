@@ -3,6 +3,7 @@
 mod check;
 mod crowd;
 mod meter;
+mod model;
 
 use std::io::Write;
 
@@ -47,7 +48,7 @@ pub fn command() -> Command {
         .about("Measure a kernel: first whether it is right, then how fast, beside others and the device's limits")
         .subcommand_negates_reqs(true)
         .args_conflicts_with_subcommands(true)
-        .subcommands([starter_command(), diff_command()])
+        .subcommands([starter_command(), diff_command(), model::command()])
         .arg(Arg::new("task").value_name("TASK").required(true).value_parser(TASKS).help("What is computed."))
         .arg(
             Arg::new("pass")
@@ -131,6 +132,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     if let Some(("diff", args)) = args.subcommand() {
         return print_difference(args);
+    }
+    if let Some(("model", args)) = args.subcommand() {
+        return model::run(args);
     }
     let asked = Asked::of(args)?;
     let device = device::of(args)?;
