@@ -5,6 +5,8 @@
 //! Recycled blocks hold whatever they held before (in debug builds: bytes of 0xFF, which read as NaN), so an op
 //! that forgets to write an element is seen. All of it is safe Rust: memory is zeroed by the system once, when fresh.
 
+mod huge;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -120,6 +122,7 @@ fn fresh(lines: usize, zeroed: bool) -> Result<Vec<Line>> {
     drop(probe);
     pool().fresh.fetch_add(1, Ordering::Relaxed);
     let mut block = bytemuck::zeroed_vec(lines);
+    huge::ask_for_huge_pages(&mut block);
     if cfg!(debug_assertions) && !zeroed {
         block.fill(Line([0xff; 64]));
     }
