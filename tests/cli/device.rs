@@ -91,9 +91,9 @@ fn a_gpu_that_is_lost_in_training_costs_the_steps_since_the_last_checkpoint() ->
     succeeded(&emulated(&place, &short("whole", "4")));
     let mut command = place.command();
     command.args(short("struck", "4")).args(["--device", "emulated"]);
-    let struck = command.envs([("WARPSMITH_EMULATOR_CHECKS", "none"), ("WARPSMITH_EMULATOR_LOST_AT", "900")]);
+    let struck = command.envs([("WARPSMITH_EMULATOR_CHECKS", "none"), ("WARPSMITH_EMULATOR_LOST_AT", "300")]);
     let error = refused(&struck.output()?, 1);
-    assert!(error.contains("failed in"), "{error}");
+    assert!(error.contains("ECC_UNCORRECTABLE") && error.contains("told to fail in launch 300"), "{error}");
     let (whole, struck) = (place.path("whole"), place.path("struck"));
     assert!(struck.join("checkpoint-2").exists() && !struck.join("checkpoint-4").exists());
     succeeded(&emulated(&place, &["train", "--resume", "struck"]));

@@ -86,10 +86,12 @@ impl GroupedAttention {
             (q, k) = (of_q.forward(&q)?, of_k.forward(&k)?);
         }
         (q, k) = (turns.turn(&q)?, turns.turn(&k)?);
+        let mut options = self.options(rng);
         if let Some(cache) = cache {
             (k, v) = cache.append(&k, &v)?; // (B, past + T, Hkv, D)
+            options.key_lengths = cache.key_lengths();
         }
-        let y = q.attention(&k, &v, &self.options(rng))?.reshape(&[b, t, heads * d])?;
+        let y = q.attention(&k, &v, &options)?.reshape(&[b, t, heads * d])?;
         self.output.forward(&y)
     }
 
