@@ -210,7 +210,7 @@ pub fn read_config(dir: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned())
 }
 
-/// Reads the decoder of a model folder, of any family, or of a GGUF file, whose weights stay quantised on the CPU.
+/// Reads the decoder of a model folder, of any family, or of a GGUF file, whose weights stay quantised.
 ///
 /// # Errors
 /// If the folder or a file is missing, a file is damaged, or config and weights do not belong together.
@@ -230,7 +230,7 @@ fn in_file(path: &Path) -> impl Fn(warpsmith_text::Error) -> Error {
     move |error| Error::Run(format!("{}: {error}", path.display()))
 }
 
-fn parse_gguf<'a>(path: &Path, bytes: &'a [u8]) -> Result<Gguf<'a>> {
+pub(crate) fn parse_gguf<'a>(path: &Path, bytes: &'a [u8]) -> Result<Gguf<'a>> {
     Gguf::parse(bytes).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
 }
 
@@ -272,8 +272,7 @@ pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
 }
 
 impl ModelFolder {
-    /// Reads a model folder: a decoder of any family, and its tokenizer; or a GGUF file, whose weights stay quantised on the
-    /// CPU.
+    /// Reads a model folder: a decoder of any family, and its tokenizer; or a GGUF file, whose weights stay quantised.
     ///
     /// # Errors
     /// If the folder or a file is missing, a file is damaged, or the files do not belong together.

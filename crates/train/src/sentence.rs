@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use warpsmith_autograd::no_grad;
-use warpsmith_model::{BertTask, EncoderBatch, Family, Pooling};
+use warpsmith_model::{BertTask, EncoderBatch, Family, Held, Pooling, gguf_encoder};
 use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
-use crate::folder::{CONFIG, read, read_config, read_tensors};
+use crate::folder::{CONFIG, parse_gguf, read, read_config, read_tensors};
 use crate::{Error, Result};
 
 /// Texts that run through the model together.
@@ -63,11 +63,15 @@ struct Lengths {
 
 impl SentenceEncoder {
     /// Reads a folder of a BERT. Without `modules.json` the vector is the mean, not normalised, as in sentence-transformers.
+    /// Or a GGUF file of one, whose weights stay quantised; its vectors are normalised, as llama.cpp's are.
     ///
     /// # Errors
     /// If the folder or a file is missing or damaged, the model is no encoder, or the pooling is neither the mean nor the
     /// first token.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+        if dir.is_file() {
+            return Self::open_gguf(dir, device);
+        }
         let config = read_config(dir)?;
         let in_config =
             |e: warpsmith_tensor::Error| Error::Run(format!("{}: {e}", dir.join(CONFIG).display()));
@@ -83,6 +87,20 @@ impl SentenceEncoder {
             pooling: pooling(&dir.join("1_Pooling/config.json"))?,
             normalise: has(".Normalize"),
             max_tokens: lengths.and_then(|l| l.max_seq_length).unwrap_or(most).min(most),
+            model,
+        })
+    }
+
+    fn open_gguf(path: &Path, device: &Device) -> Result<Self> {
+        let bytes = read(path)?;
+        let file = parse_gguf(path, &bytes)?;
+        let in_file = |e: &dyn std::fmt::Display| Error::Run(format!("{}: {e}", path.display()));
+        let (model, pooling) = gguf_encoder(&file, Held::InBlocks, device).map_err(|e| in_file(&e))?;
+        Ok(Self {
+            tokenizer: Tokenizer::from_gguf(&file).map_err(|e| in_file(&e))?,
+            pooling: pooling.unwrap_or(Pooling::Mean),
+            normalise: true,
+            max_tokens: model.encoder().config().max_position_embeddings,
             model,
         })
     }

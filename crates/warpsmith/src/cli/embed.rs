@@ -14,14 +14,14 @@ use super::{Failure, device, flags};
 pub fn command() -> Command {
     Command::new("embed")
         .about("Vectors of texts, and the cosine between each two of them")
-        .arg(flags::model("Folder of a BERT."))
+        .arg(flags::model("Folder or GGUF file of a BERT."))
         .arg(device::arg())
         .arg(
             Arg::new("pooling")
                 .long("pooling")
                 .value_name("mean|first")
                 .value_parser(pooling)
-                .help("From which hidden states a vector comes [default: what the folder says, or mean]."),
+                .help("From which hidden states a vector comes [default: what the model says, or mean]."),
         )
         .arg(flags::json("Print one JSON object for each text, with its vector."))
         .arg(
