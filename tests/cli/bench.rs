@@ -212,8 +212,10 @@ fn a_model_file_is_timed_beside_llama_bench() -> Checked {
     std::fs::set_permissions(place.path("peer"), std::fs::Permissions::from_mode(0o755))?;
     let record = json(&succeeded(&run("peer", &["--json"])?))?;
     let rows = record["rows"].as_array().ok_or("no rows")?;
-    let told: Vec<_> = rows.iter().map(|row| (row["task"].as_str(), row["implementation"].as_str())).collect();
-    let both = ["reading", "writing"].map(|task| ["warpsmith", "llama.cpp"].map(|who| (Some(task), Some(who))));
+    let told: Vec<_> =
+        rows.iter().map(|row| (row["task"].as_str(), row["implementation"].as_str())).collect();
+    let both =
+        ["reading", "writing"].map(|task| ["warpsmith", "llama.cpp"].map(|who| (Some(task), Some(who))));
     assert_eq!(told, both.concat());
     assert_eq!((&rows[1]["median"], &rows[3]["median"]), (&Value::from(10.0), &Value::from(20.0)));
     assert!(rows.iter().all(|row| row["tokens_per_second"].as_array().map(Vec::len) == Some(2)), "{record}");
@@ -222,7 +224,9 @@ fn a_model_file_is_timed_beside_llama_bench() -> Checked {
     // Nobody there: one line, and the rest runs.
     let output = run("nobody", &[])?;
     assert!(succeeded(&output).contains("| writing 8 | warpsmith |"));
-    assert!(stderr(&output).contains("without llama.cpp") && stderr(&output).contains("WARPSMITH_LLAMA_BENCH"));
+    assert!(
+        stderr(&output).contains("without llama.cpp") && stderr(&output).contains("WARPSMITH_LLAMA_BENCH")
+    );
     // Longer than the model sees.
     let error = refused(&place.run(&["bench", "model", "--model", "m.gguf", "--device", "cpu"]), 2);
     assert!(error.contains("the model sees 96 tokens, 512 are asked for"), "{error}");

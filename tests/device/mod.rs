@@ -238,8 +238,7 @@ fn a_recorded_token_is_the_eager_one_and_takes_no_memory() -> Checked {
 #[test]
 fn a_recorded_token_of_a_llama_is_the_eager_one_too() -> Checked {
     let (_alone, device) = gpu();
-    let stretched =
-        Scaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 6 };
+    let stretched = Scaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 6 };
     for scaling in [Scaling::None, stretched] {
         let config = LlamaConfig {
             vocab_size: 65,

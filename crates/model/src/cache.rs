@@ -95,7 +95,8 @@ impl KvCache {
             let [batch, _, heads, width] = old.dims()[..] else {
                 return Err(Error::internal("cache", "keys have four axes"));
             };
-            let new = Tensor::zeros(Shape::new(&[batch, capacity, heads, width])?, old.dtype(), &old.device())?;
+            let new =
+                Tensor::zeros(Shape::new(&[batch, capacity, heads, width])?, old.dtype(), &old.device())?;
             let held = old.slice(1, 0, self.len, 1)?;
             let grown = apply_owned(SliceAssign { axis: 1, start: 0 }, vec![new, held])?.swap_remove(0);
             Ok(Some(grown))
@@ -125,7 +126,10 @@ impl KvCache {
     }
 
     /// The tables of rotary positions for this capacity, which `make` makes at the first call.
-    pub(crate) fn tables(&mut self, make: impl FnOnce() -> Result<Option<Tables>>) -> Result<Option<&Tables>> {
+    pub(crate) fn tables(
+        &mut self,
+        make: impl FnOnce() -> Result<Option<Tables>>,
+    ) -> Result<Option<&Tables>> {
         if self.tables.is_none() {
             self.tables = Some(make()?);
         }

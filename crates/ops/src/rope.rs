@@ -9,7 +9,9 @@
 //! cosines in f64, rounded once, so that far positions are as good as near ones.
 //! Source: Su et al., *RoFormer*, 2021, arXiv 2104.09864, §3.2.
 
-use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single};
+use warpsmith_autograd::{
+    Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single,
+};
 use warpsmith_kernels::rope as kernel;
 use warpsmith_tensor::cpu::{dispatch, for_rows};
 use warpsmith_tensor::{Device, Error, Result, Tensor};

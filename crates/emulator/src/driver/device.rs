@@ -73,7 +73,8 @@ pub(crate) fn check_device(device: i32) -> Outcome {
     if (0..count).contains(&device) {
         return Ok(());
     }
-    Err(Code::INVALID_DEVICE.says(format!("there are {count} device(s), from number 0; {device} was asked for")))
+    Err(Code::INVALID_DEVICE
+        .says(format!("there are {count} device(s), from number 0; {device} was asked for")))
 }
 
 /// `cuDeviceGet`.

@@ -33,8 +33,8 @@ impl Machine {
             machine.gpus = known.ok_or_else(|| refuse("GPUS", &gpus, "a number from 0 to 8"))?;
         }
         if let Some(driver) = value("DRIVER") {
-            let (major, minor) =
-                version(&driver).ok_or_else(|| refuse("DRIVER", &driver, "a version of CUDA such as 12.2"))?;
+            let (major, minor) = version(&driver)
+                .ok_or_else(|| refuse("DRIVER", &driver, "a version of CUDA such as 12.2"))?;
             machine.driver = (major * 1000 + minor * 10) as i32;
         }
         if let Some(capability) = value("CAPABILITY") {
@@ -102,13 +102,9 @@ mod tests {
         assert_eq!(read("DRIVER", "12.2"), Ok(Machine { driver: 12020, ..USUAL }));
         assert_eq!(read("CAPABILITY", "7.5"), Ok(Machine { capability: (7, 5), ..USUAL }));
         assert_eq!(read("LOST_AT", "40"), Ok(Machine { lost_at: Some(40), ..USUAL }));
-        for (name, text) in [
-            ("GPUS", "many"),
-            ("GPUS", "9"),
-            ("DRIVER", "550"),
-            ("CAPABILITY", "9.0"),
-            ("LOST_AT", "0"),
-        ] {
+        for (name, text) in
+            [("GPUS", "many"), ("GPUS", "9"), ("DRIVER", "550"), ("CAPABILITY", "9.0"), ("LOST_AT", "0")]
+        {
             let sentence = read(name, text).unwrap_err();
             assert!(sentence.starts_with(&format!("WARPSMITH_EMULATOR_{name} is \"{text}\", not ")));
         }

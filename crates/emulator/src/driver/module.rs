@@ -7,11 +7,11 @@ use super::abi::{Out, Text};
 use super::code::Code;
 use super::context::Context;
 use super::device::PTX_VERSION;
-use super::machine::machine;
 use super::failure::{Failure, Outcome};
 use super::function::Function;
 use super::handle::Object;
 use super::jit::Jit;
+use super::machine::machine;
 use super::state::{Driver, driver, lock};
 use crate::{Memory, Program};
 

@@ -9,7 +9,7 @@ fn the_table_says_how_each_gradient_is_computed() {
     assert_eq!(rows.len(), registry().len());
     assert_eq!(row("add").backward, "composed");
     assert_eq!(row("add").dtypes, "f64 f32 bf16 f16");
-    assert_eq!((row("add").devices.as_str(), row("quantised_matmul").devices.as_str()), ("cpu cuda", "cpu"));
+    assert_eq!(row("quantised_matmul").devices, "cpu cuda");
     assert!(row("softmax").backward.starts_with("softmax_backward: reads 2*N*s"));
     assert_eq!(
         (row("softmax_backward").gradient.as_str(), row("softmax_backward").backward.as_str()),

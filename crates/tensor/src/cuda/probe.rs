@@ -104,7 +104,7 @@ fn start_hint(failure: &driver::Failure) -> &'static str {
     match failure.code {
         CUDA_ERROR_NO_DEVICE => {
             "no GPU is visible: check nvidia-smi and CUDA_VISIBLE_DEVICES, or use --device cpu"
-        },
+        }
         CUDA_ERROR_STUB_LIBRARY => {
             "libcuda.so is the toolkit's stub: take its folder out of LD_LIBRARY_PATH and install the driver"
         }

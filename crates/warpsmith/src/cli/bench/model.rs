@@ -75,7 +75,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
 }
 
 fn peer(path: &std::path::Path, on_cpu: bool) -> Result<LlamaBench, Error> {
-    if !path.extension().is_some_and(|extension| extension == "gguf") {
+    if path.extension().is_none_or(|extension| extension != "gguf") {
         return Err(Error::Unsupported(
             "it reads GGUF files; `warpsmith convert --to FILE.gguf` makes one".into(),
         ));
