@@ -126,7 +126,7 @@ fn damaged_configs_are_survived() {
 
 #[test]
 fn the_corpora_of_the_fuzzers_are_survived() {
-    let questions: [(&str, fn(&[u8])); 2] = [("safetensors", safetensors::read), ("config", config::read)];
+    let questions = [("safetensors", safetensors::read as fn(&[u8])), ("config", config::read)];
     for (name, read) in questions {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(name);
         let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
