@@ -212,6 +212,15 @@ fn assert_recorded_is_eager(model: &dyn CausalModel, how: &Sampling) -> Checked 
     let after = usage(model.device());
     assert_eq!(recorded.tokens(), eager.tokens(), "{how:?}");
     assert_eq!((after.requests, after.reserved), (before.requests, before.reserved), "{how:?}");
+    // Another prompt and another way to draw, behind a beginning that is known.
+    let (turn, how) =
+        ([3, 1, 4, 2, 9], Sampling { temperature: 0.7, ..Sampling::default() }.max_new_tokens(6));
+    let resumed = |decoder: Decoder<'_>| -> Result<Vec<u32>, Box<dyn std::error::Error>> {
+        let mut decoder = decoder.resume(&turn, &how)?;
+        while decoder.next_token()?.is_ok() {}
+        Ok(decoder.tokens().to_vec())
+    };
+    assert_eq!(resumed(recorded)?, resumed(eager)?);
     Ok(())
 }
 

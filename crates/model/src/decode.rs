@@ -90,8 +90,16 @@ impl<'a> Decoder<'a> {
             self.cache = self.cache.grown(capacity)?;
         }
         self.waiting = prompt.len() - self.cache.len();
+        let sampler = Sampler::new(sampling.clone())?.after_prompt(prompt.len());
+        // What is recorded draws in one way.
+        let step = match self.step {
+            Some(step) if self.sampler.sampling() == sampling => Some(step),
+            Some(_) if sampler.is_plain() => Some(Step::new(self.model.device())?),
+            _ => None,
+        };
         Ok(Self {
-            sampler: Sampler::new(sampling.clone())?.after_prompt(prompt.len()),
+            sampler,
+            step,
             tokens: prompt.to_vec(),
             has_slid: false,
             written: 0,

@@ -136,6 +136,11 @@ impl Sampler {
         Self { prompt, ..self }
     }
 
+    /// How it draws.
+    pub(crate) fn sampling(&self) -> &Sampling {
+        &self.sampling
+    }
+
     /// Chooses the token after `seen`, given its logits (V).
     ///
     /// # Errors
