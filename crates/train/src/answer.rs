@@ -25,7 +25,7 @@ impl AnswerFolder {
     /// # Errors
     /// If the folder or a file is missing or damaged, or the files do not belong together.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
-        let in_folder = |what: String| Error::Run(format!("{}: {what}", dir.display()));
+        let in_folder = Error::at::<String>(dir);
         let config = read_config(dir)?;
         let model = T5::from_state(&config, read_tensors(dir, device)?, device);
         let model = model.map_err(|e| in_folder(e.to_string()))?;

@@ -66,10 +66,10 @@ impl ClassifierFolder {
     /// If the folder or a file is missing or damaged, the model is no classifier, or the files do not belong together.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
         let config = read_config(dir)?;
-        let labels = TextClassifier::labels_of(&config).map_err(in_config(dir))?;
+        let labels = TextClassifier::labels_of(&config).map_err(Error::at(dir))?;
         // What is no classifier says so before the weights are read.
         let tensors = if labels.is_some() { read_tensors(dir, device)? } else { Default::default() };
-        let model = TextClassifier::from_state(&config, tensors, device).map_err(in_config(dir))?;
+        let model = TextClassifier::from_state(&config, tensors, device).map_err(Error::at(dir))?;
         Self::with(dir, model, Tokenizer::from_file(dir)?)
     }
 
@@ -80,14 +80,14 @@ impl ClassifierFolder {
     /// As [`ClassifierFolder::open`], but that the model may be a BERT of any task, a GPT-2 or one of Llama's kind.
     pub fn for_labels(dir: &Path, labels: &[String], seed: Seed, device: &Device) -> Result<(Self, bool)> {
         let config = read_config(dir)?;
-        let known = TextClassifier::labels_of(&config).map_err(in_config(dir))?.unwrap_or_default();
+        let known = TextClassifier::labels_of(&config).map_err(Error::at(dir))?.unwrap_or_default();
         if labels.iter().all(|label| known.contains(label)) {
             return Ok((Self::open(dir, device)?, false));
         }
         let (tokenizer, tensors) = (Tokenizer::from_file(dir)?, read_tensors(dir, device)?);
         let pad = padding(dir, &tokenizer)?;
         let model = TextClassifier::with_new_head(&config, tensors, labels.to_vec(), pad, device, seed);
-        Ok((Self::with(dir, model.map_err(in_config(dir))?, tokenizer)?, true))
+        Ok((Self::with(dir, model.map_err(Error::at(dir))?, tokenizer)?, true))
     }
 
     fn with(dir: &Path, model: TextClassifier, tokenizer: Tokenizer) -> Result<Self> {
@@ -184,8 +184,4 @@ fn padding(dir: &Path, tokenizer: &Tokenizer) -> Result<Option<u32>> {
         Some(id) => Ok(Some(id)),
         None => last(),
     }
-}
-
-fn in_config(dir: &Path) -> impl Fn(warpsmith_tensor::Error) -> Error {
-    move |error| Error::Run(format!("{}: {error}", dir.display()))
 }

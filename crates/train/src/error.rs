@@ -131,6 +131,11 @@ impl Error {
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
         move |source| Error::Io { action, path: path.to_path_buf(), source }
     }
+
+    /// What is wrong with a file or folder, with its path before it.
+    pub(crate) fn at<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
+        move |problem| Error::Run(format!("{}: {problem}", path.display()))
+    }
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {

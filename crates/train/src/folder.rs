@@ -132,7 +132,7 @@ fn ends_in(path: &Path) -> Result<Option<Vec<u32>>> {
         return Ok(None);
     }
     let parsed: serde_json::Result<Ended> = serde_json::from_slice(&read(path)?);
-    let parsed = parsed.map_err(|e| Error::Run(format!("{}: {e}", path.display())))?;
+    let parsed = parsed.map_err(Error::at(path))?;
     Ok(parsed.eos_token_id.map(|ids| match ids {
         Ids::One(id) => vec![id],
         Ids::Several(ids) => ids,
@@ -156,7 +156,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// If the file is damaged or belongs to a model of another shape: the model is then as before.
 pub(crate) fn load_weights(model: &Gpt, path: &Path) -> Result<()> {
     let tensors = tensors_of(path, model.device())?;
-    model.load_state(&tensors).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+    model.load_state(&tensors).map_err(Error::at(path))
 }
 
 /// The tensors of a model folder: of its one weight file, or of all shards that its index names.
@@ -168,7 +168,7 @@ pub fn read_tensors(dir: &Path, device: &Device) -> Result<BTreeMap<String, Tens
     if dir.join(WEIGHTS).exists() || !index.exists() {
         return tensors_of(&dir.join(WEIGHTS), device);
     }
-    let problem = |what: String| Error::Run(format!("{}: {what}", index.display()));
+    let problem = Error::at::<String>(&index);
     let map: ShardIndex = serde_json::from_slice(&read(&index)?).map_err(|e| problem(e.to_string()))?;
     let mut tensors = BTreeMap::new();
     for shard in map.weight_map.values().collect::<BTreeSet<_>>() {
@@ -195,7 +195,7 @@ struct ShardIndex {
 }
 
 fn tensors_of(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
-    from_safetensors(&read(path)?, device).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+    from_safetensors(&read(path)?, device).map_err(Error::at(path))
 }
 
 /// The text of a folder's `config.json`.
@@ -221,21 +221,17 @@ pub fn read_model(dir: &Path, device: &Device) -> Result<Box<dyn CausalModel>> {
     let config = read_config(dir)?;
     // A config of no use says so before the weights are read.
     let family = Family::of(&config).and_then(Family::check_causal);
-    family.map_err(|e| Error::Run(format!("{}: {e}", dir.join(CONFIG).display())))?;
+    family.map_err(Error::at(&dir.join(CONFIG)))?;
     let tensors = read_tensors(dir, device)?;
-    causal_model(&config, tensors, device).map_err(|e| Error::Run(format!("{}: {e}", dir.display())))
-}
-
-fn in_file(path: &Path) -> impl Fn(warpsmith_text::Error) -> Error {
-    move |error| Error::Run(format!("{}: {error}", path.display()))
+    causal_model(&config, tensors, device).map_err(Error::at(dir))
 }
 
 pub(crate) fn parse_gguf<'a>(path: &Path, bytes: &'a [u8]) -> Result<Gguf<'a>> {
-    Gguf::parse(bytes).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+    Gguf::parse(bytes).map_err(Error::at(path))
 }
 
 fn model_of(path: &Path, file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
-    gguf_model(file, held, device).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+    gguf_model(file, held, device).map_err(Error::at(path))
 }
 
 /// Writes a model of any family: its config and its weights, as transformers reads them.
@@ -255,7 +251,7 @@ fn chat_template(dir: &Path) -> Result<Option<ChatTemplate>> {
         if path.exists() { read(&path).map(Some) } else { Ok(None) }
     };
     let (config, jinja) = (optional(TOKENIZER_CONFIG)?, optional(CHAT_TEMPLATE)?);
-    ChatTemplate::of_folder(config.as_deref(), jinja.as_deref()).map_err(in_file(dir))
+    ChatTemplate::of_folder(config.as_deref(), jinja.as_deref()).map_err(Error::at(dir))
 }
 
 /// The tokenizer of a model folder, of a GGUF file, or of a `tokenizer.json`.
@@ -268,7 +264,7 @@ pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
         return Ok(Tokenizer::from_file(path)?);
     }
     let bytes = read(path)?;
-    Tokenizer::from_gguf(&parse_gguf(path, &bytes)?).map_err(in_file(path))
+    Tokenizer::from_gguf(&parse_gguf(path, &bytes)?).map_err(Error::at(path))
 }
 
 impl ModelFolder {
@@ -296,7 +292,7 @@ impl ModelFolder {
         let file = parse_gguf(path, &bytes)?;
         let model = model_of(path, &file, held, device)?;
         let tokenizer = Tokenizer::from_gguf(&file);
-        let tokenizer = tokenizer.map_err(in_file(path))?;
+        let tokenizer = tokenizer.map_err(Error::at(path))?;
         let id = |key: &str| {
             let id = file.get(&format!("tokenizer.ggml.{key}"), Value::as_unsigned).ok();
             id.and_then(|id| u32::try_from(id).ok())
@@ -306,7 +302,7 @@ impl ModelFolder {
             true => tokenizer.eos().into_iter().collect(),
             false => named.into_iter().collect(),
         };
-        let chat_template = ChatTemplate::from_gguf(&file).map_err(in_file(path))?;
+        let chat_template = ChatTemplate::from_gguf(&file).map_err(Error::at(path))?;
         Self { model, tokenizer, ends, chat_template }.checked(path)
     }
 

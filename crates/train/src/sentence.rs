@@ -73,11 +73,9 @@ impl SentenceEncoder {
             return Self::open_gguf(dir, device);
         }
         let config = read_config(dir)?;
-        let in_config =
-            |e: warpsmith_tensor::Error| Error::Run(format!("{}: {e}", dir.join(CONFIG).display()));
-        Family::of(&config).and_then(Family::check_encoder).map_err(in_config)?;
-        let model = BertTask::from_state(&config, read_tensors(dir, device)?, device)
-            .map_err(|e| Error::Run(format!("{}: {e}", dir.display())))?;
+        Family::of(&config).and_then(Family::check_encoder).map_err(Error::at(&dir.join(CONFIG)))?;
+        let model =
+            BertTask::from_state(&config, read_tensors(dir, device)?, device).map_err(Error::at(dir))?;
         let modules: Vec<Module> = optional(&dir.join("modules.json"))?.unwrap_or_default();
         let has = |kind: &str| modules.iter().any(|module| module.kind.ends_with(kind));
         let lengths: Option<Lengths> = optional(&dir.join("sentence_bert_config.json"))?;
@@ -94,10 +92,9 @@ impl SentenceEncoder {
     fn open_gguf(path: &Path, device: &Device) -> Result<Self> {
         let bytes = read(path)?;
         let file = parse_gguf(path, &bytes)?;
-        let in_file = |e: &dyn std::fmt::Display| Error::Run(format!("{}: {e}", path.display()));
-        let (model, pooling) = gguf_encoder(&file, Held::InBlocks, device).map_err(|e| in_file(&e))?;
+        let (model, pooling) = gguf_encoder(&file, Held::InBlocks, device).map_err(Error::at(path))?;
         Ok(Self {
-            tokenizer: Tokenizer::from_gguf(&file).map_err(|e| in_file(&e))?,
+            tokenizer: Tokenizer::from_gguf(&file).map_err(Error::at(path))?,
             pooling: pooling.unwrap_or(Pooling::Mean),
             normalise: true,
             max_tokens: model.encoder().config().max_position_embeddings,
@@ -169,5 +166,5 @@ pub(crate) fn optional<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option
         return Ok(None);
     }
     let parsed = serde_json::from_slice(&read(path)?);
-    parsed.map(Some).map_err(|e| Error::Run(format!("{}: {e}", path.display())))
+    parsed.map(Some).map_err(Error::at(path))
 }
