@@ -40,6 +40,10 @@ fn a_folder_is_prepared_once_trained_from_and_not_taken_unfinished() -> Checked 
     let mut words = tiny("again");
     words.extend(["--data", "prepared"]);
     assert!(refused(&place.run(&words), 1).ends_with("prepared: val.bin is missing; prepare it again"));
+    std::fs::remove_file(place.path("prepared/manifest.json"))?;
+    let error = refused(&place.run(&words), 1);
+    assert!(error.contains("prepared: train.bin is of prepared data, and manifest.json"), "{error}");
+    assert!(!place.path("again").exists());
     Ok(())
 }
 
@@ -69,6 +73,9 @@ fn answers_are_scored_against_what_is_right() -> Checked {
     let short = ["f1", "--hypotheses", "short.txt", "--references", "said.txt"];
     let short = refused(&eval(&short), 1);
     assert!(short.contains("said.txt, line 2: no partner for it: short.txt has 1 lines"), "{short}");
+    place.write("empty.txt", b"");
+    let empty = refused(&eval(&["f1", "--hypotheses", "empty.txt", "--references", "said.txt"]), 1);
+    assert!(empty.contains("empty.txt: is empty"), "{empty}");
     assert!(refused(&eval(&["blue"]), 2).contains("unknown metric `blue`"));
     Ok(())
 }

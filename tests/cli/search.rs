@@ -103,7 +103,7 @@ fn spaces_and_studies_that_are_none_are_refused() {
             1,
             "study/space.toml, line 1",
         ),
-        (OPEN, &["--out", "new", "--folds", "100000"], 1, "100000 folds of"),
+        (OPEN, &["--out", "new", "--folds", "100000"], 1, "text.txt: 100000 folds of"),
     ];
     for (lines, extra, code, mention) in cases {
         space(&place, lines);

@@ -4,9 +4,12 @@ use std::fmt::Write;
 
 use crate::manifest::Manifest;
 
+/// Its first line.
+pub(crate) const TITLE: &str = "# Data card\n";
+
 /// The data card, in Markdown.
 pub fn card(manifest: &Manifest) -> String {
-    let mut page = String::from("# Data card\n\n");
+    let mut page = format!("{TITLE}\n");
     // Writing to a string cannot fail.
     let _ = fill(&mut page, manifest);
     page

@@ -59,6 +59,25 @@ impl Error {
         Self::Path { path: path.to_path_buf(), problem: problem.into() }
     }
 
+    /// For `map_err`: what cannot be done is said with the files or folders it was to be done with.
+    pub fn about(paths: &[PathBuf]) -> impl FnOnce(Self) -> Self {
+        /// More names than these help nobody.
+        const MOST: usize = 3;
+        move |error| match error {
+            Self::Request(problem) => {
+                let names: Vec<String> =
+                    paths.iter().take(MOST).map(|path| path.display().to_string()).collect();
+                let more = if paths.len() > MOST {
+                    format!(" and {} more", paths.len() - MOST)
+                } else {
+                    String::new()
+                };
+                Self::Request(format!("{}{more}: {problem}", names.join(", ")))
+            }
+            placed => placed,
+        }
+    }
+
     /// For `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| match source.kind() {

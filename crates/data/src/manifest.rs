@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::balance::Balance;
+use crate::card::TITLE;
 use crate::files::{Entry, Files, write_bytes};
 use crate::read::Source;
 use crate::{Error, Result};
 
 /// The file's name; it is written last.
 pub const MANIFEST: &str = "manifest.json";
+/// The names of the data card and the tokenizer beside it.
+pub(crate) const CARD: &str = "card.md";
+pub(crate) const TOKENIZER: &str = "tokenizer.json";
 const FORMAT: &str = "warpsmith-data";
 
 /// Everything that is known of a prepared folder. It holds no time and no machine, so that the same inputs and settings
@@ -120,6 +124,26 @@ impl Manifest {
         Ok(found)
     }
 
+    /// The manifest of a prepared folder; `None` if nothing in it is of a preparation.
+    ///
+    /// # Errors
+    /// As [`Manifest::open`]; if there is what a preparation leaves and no manifest of ours: such a folder is no plain text.
+    pub fn find(folder: &Path, files: &dyn Files) -> Result<Option<Self>> {
+        if Self::is_in(folder) {
+            return Self::open(folder, files).map(Some);
+        }
+        match trace(folder) {
+            None => Ok(None),
+            Some(name) => {
+                let problem = format!(
+                    "{name} is of prepared data, and {MANIFEST}, which says whether it is whole, is missing or damaged; \
+                     remove the folder and prepare it again"
+                );
+                Err(Error::path(folder, problem))
+            }
+        }
+    }
+
     /// Whether a folder says that it is prepared, finished or not.
     pub fn is_in(folder: &Path) -> bool {
         std::fs::read_to_string(folder.join(MANIFEST)).is_ok_and(|text| text.contains(FORMAT))
@@ -183,6 +207,14 @@ impl Manifest {
         // Strings and numbers alone always serialise.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
+}
+
+/// A file of a folder that only a preparation leaves there.
+fn trace(folder: &Path) -> Option<&'static str> {
+    let holds = |name: &str| folder.join(name).is_file();
+    let is_card = || std::fs::read_to_string(folder.join(CARD)).is_ok_and(|text| text.starts_with(TITLE));
+    let ids = ["train.bin", "train_000000.bin"].into_iter().find(|name| holds(name) && holds(TOKENIZER));
+    ids.or_else(|| is_card().then_some(CARD))
 }
 
 fn unfinished_text() -> String {

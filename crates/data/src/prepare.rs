@@ -11,7 +11,7 @@ use warpsmith_text::TokenizerSpec;
 use crate::bag::StopWords;
 use crate::balance::Balance;
 use crate::clean::{Changed, Cleaning};
-use crate::manifest::{MANIFEST, Manifest, Step};
+use crate::manifest::{CARD, MANIFEST, Manifest, Step, TOKENIZER};
 use crate::read::{Document, ReadOptions, Reading, read_sources, sources};
 use crate::split::{Shares, stratified};
 use crate::typos::Repair;
@@ -97,11 +97,15 @@ impl Preparation {
         let mut manifest = Manifest::new(&self.licence, self.settings.clone());
         let reading = read_sources(reading, &read)?;
         manifest.inputs = reading.files.clone();
-        let documents = self.documents(reading, &mut manifest.steps)?;
-        if self.output == Output::Jsonl && self.read.label.is_some() {
-            Balance::of(documents.iter().filter_map(|document| document.label.as_deref())).check()?;
-        }
-        let parts = stratified(&documents, self.shares, self.seed)?;
+        let split = |reading, steps: &mut Vec<Step>| {
+            let documents = self.documents(reading, steps)?;
+            if self.output == Output::Jsonl && self.read.label.is_some() {
+                Balance::of(documents.iter().filter_map(|document| document.label.as_deref())).check()?;
+            }
+            let parts = stratified(&documents, self.shares, self.seed)?;
+            Ok((documents, parts))
+        };
+        let (documents, parts) = split(reading, &mut manifest.steps).map_err(Error::about(&self.inputs))?;
         std::fs::create_dir_all(&self.out).map_err(Error::io("create", &self.out))?;
         Manifest::begin(&self.out, files)?;
         remove_old(&self.out)?;
@@ -238,8 +242,7 @@ fn remove_old(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).map_err(Error::io("read", folder))? {
         let entry = entry.map_err(Error::io("read", folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let is_ours =
-            ["train", "val", "test", "tokenizer.json", "card.md"].iter().any(|start| name.starts_with(start));
+        let is_ours = ["train", "val", "test", TOKENIZER, CARD].iter().any(|start| name.starts_with(start));
         let is_left = name.starts_with(MANIFEST) && name != MANIFEST;
         if (is_ours || is_left) && entry.path().is_file() {
             std::fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;

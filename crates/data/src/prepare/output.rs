@@ -9,7 +9,7 @@ use super::Preparation;
 use crate::balance::Balance;
 use crate::card::card;
 use crate::files::{Files, write_bytes};
-use crate::manifest::{Manifest, Part, TokenizerNote};
+use crate::manifest::{CARD, Manifest, Part, TOKENIZER, TokenizerNote};
 use crate::read::Document;
 use crate::shard::Layout;
 use crate::split::PARTS;
@@ -71,8 +71,8 @@ pub(super) fn write(
     }
     if let Some(tokenizer) = tokenizer {
         let json = tokenizer.to_json()?;
-        write_bytes(files, &job.out.join("tokenizer.json"), json.as_bytes())?;
-        names.push("tokenizer.json".into());
+        write_bytes(files, &job.out.join(TOKENIZER), json.as_bytes())?;
+        names.push(TOKENIZER.into());
         let between = match tokenizer.eos() {
             Some(eos) => {
                 format!("token {eos}, {} each", if job.output == Output::LlmC { "before" } else { "behind" })
@@ -82,8 +82,8 @@ pub(super) fn write(
         let (name, vocab_size) = (tokenizer.name(), tokenizer.vocab_size());
         manifest.tokenizer = Some(TokenizerNote { name, vocab_size, between });
     }
-    write_bytes(files, &job.out.join("card.md"), card(manifest).as_bytes())?;
-    names.push("card.md".into());
+    write_bytes(files, &job.out.join(CARD), card(manifest).as_bytes())?;
+    names.push(CARD.into());
     manifest.write(&job.out, &names, files)
 }
 

@@ -32,6 +32,8 @@ pub(super) struct Rows<'p, R> {
     limit: usize,
     path: &'p Path,
     columns: Vec<String>,
+    /// Whether the names are the user's, not the header's.
+    is_named: bool,
 }
 
 impl<'p, R: Read> Rows<'p, R> {
@@ -52,6 +54,7 @@ impl<'p, R: Read> Rows<'p, R> {
             taken,
             limit,
             path,
+            is_named: columns.is_some(),
             columns: columns.unwrap_or_default(),
         };
         if rows.columns.is_empty() {
@@ -64,16 +67,18 @@ impl<'p, R: Read> Rows<'p, R> {
 
     /// The index of a column; an error lists those there are and names the flag to say it by.
     pub fn column(&self, name: &str, flag: &str) -> Result<usize> {
-        self.columns.iter().position(|known| known == name).ok_or_else(|| {
-            let known = self.columns.join(", ");
-            Error::line(
-                self.path,
-                1,
+        let mut places = self.columns.iter().enumerate().filter(|(_, known)| *known == name);
+        let problem = match (places.next(), places.next()) {
+            (Some((index, _)), None) => return Ok(index),
+            (Some(_), Some(_)) => format!("two columns are called `{name}`: give each a name of its own"),
+            (None, _) => {
+                let known = self.columns.join(", ");
                 format!(
                     "no column `{name}`: there are {known}; name the right one by {flag}, or all by --columns"
-                ),
-            )
-        })
+                )
+            }
+        };
+        Err(Error::line(self.path, 1, problem))
     }
 
     /// The next row, and the line it begins on.
@@ -82,8 +87,12 @@ impl<'p, R: Read> Rows<'p, R> {
         self.taken.set(0);
         let more = self.reader.read_record(&mut row).map_err(|error| self.problem(error))?;
         let line = row.position().map_or(0, |position| position.line());
-        if more && row.len() != self.columns.len() {
-            return Err(ragged(self.path, line, row.len() as u64, self.columns.len() as u64));
+        let (got, expected) = (row.len() as u64, self.columns.len() as u64);
+        if more && got != expected {
+            return Err(match self.is_named {
+                true => misnamed(self.path, line, got, expected),
+                false => ragged(self.path, line, got, expected),
+            });
         }
         Ok(more.then_some((line, row)))
     }
@@ -107,6 +116,11 @@ impl<'p, R: Read> Rows<'p, R> {
             other => Error::line(self.path, line, format!("{other:?}")),
         }
     }
+}
+
+/// Rows agree with each other, or [`ragged`] says so first: the list of names does not agree with them.
+fn misnamed(path: &Path, line: u64, got: u64, named: u64) -> Error {
+    Error::line(path, line, format!("{got} fields, and --columns has {named} names: give one for each field"))
 }
 
 fn ragged(path: &Path, line: u64, got: u64, expected: u64) -> Error {

@@ -134,6 +134,37 @@ fn damage_is_seen() {
 }
 
 #[test]
+fn a_prepared_folder_that_lost_its_manifest_is_not_taken_for_text() {
+    for (output, left) in
+        [(Output::NanoGpt, "train.bin"), (Output::LlmC, "train_000000.bin"), (Output::Jsonl, "card.md")]
+    {
+        let place = Place::new();
+        let job = Preparation { output, ..job(&place) };
+        job.run(&Plain::default()).unwrap();
+        let find = || Manifest::find(&job.out, &Plain::default());
+        assert!(find().unwrap().is_some());
+        let manifest = job.out.join("manifest.json");
+        fs::write(&manifest, "").unwrap();
+        let empty = find().unwrap_err().to_string();
+        fs::remove_file(&manifest).unwrap();
+        let message = find().unwrap_err().to_string();
+        assert_eq!(message, empty);
+        assert!(
+            message.contains(&format!("out: {left} is of prepared data, and manifest.json")),
+            "{message}"
+        );
+    }
+    // Other folders with a card or a tokenizer are none.
+    let place = Place::new();
+    place.write("run/tokenizer.json", "{}");
+    place.write("run/card.md", "# Model card\n");
+    place.write("run/notes.txt", "words");
+    assert_eq!(Manifest::find(&place.path("run"), &Plain::default()).unwrap(), None);
+    assert_eq!(Manifest::find(&place.path("run/notes.txt"), &Plain::default()).unwrap(), None);
+    assert_eq!(Manifest::find(&place.path("nothing"), &Plain::default()).unwrap(), None);
+}
+
+#[test]
 fn other_settings_and_other_folders_are_not_written_over() {
     let place = Place::new();
     let job = job(&place);

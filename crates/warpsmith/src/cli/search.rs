@@ -79,7 +79,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     // What cannot be learned from is said before a folder is made.
     let (train_data, note) = data::load(space.base(), false)?;
     if plan.folds > 0 {
-        train_data.fold(plan.folds, 0)?;
+        let data = &space.base().data;
+        let problem = |error| Failure::Failed(format!("{data}: {error}"));
+        train_data.fold(plan.folds, 0).map_err(problem)?;
     }
     let device = device::choose(space.base().device)?;
     let study = if args.get_flag("resume") {

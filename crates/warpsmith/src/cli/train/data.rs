@@ -22,8 +22,9 @@ pub fn load(config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), 
     if let Some(task) = task {
         return Ok((TrainData::task(task)?, format!("data: {}, made up as it goes", config.task.word())));
     }
-    if Manifest::is_in(Path::new(&config.data)) {
-        return prepared(Path::new(&config.data));
+    let folder = Path::new(&config.data);
+    if let Some(manifest) = Manifest::find(folder, &PreparedFiles)? {
+        return prepared(folder, &manifest);
     }
     let corpus = match config.data.as_str() {
         "" => Corpus::from_text(warpsmith::corpus::EMBEDDED),
@@ -34,8 +35,7 @@ pub fn load(config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), 
 }
 
 /// The parts of a folder that `warpsmith data prepare` has made and finished.
-fn prepared(folder: &Path) -> Result<(TrainData, String), Failure> {
-    let manifest = Manifest::open(folder, &PreparedFiles)?;
+fn prepared(folder: &Path, manifest: &Manifest) -> Result<(TrainData, String), Failure> {
     let (train, val) = (manifest.tokens(folder, "train")?, manifest.tokens(folder, "val")?);
     let dataset = Dataset::of_parts(&train, &val, Tokenizer::from_file(folder)?);
     let name = dataset.tokenizer().name();
