@@ -109,6 +109,106 @@ fn an_encoder_and_a_decoder_learn_labels_that_a_fresh_process_knows() -> Checked
 }
 
 #[test]
+fn attacks_and_texts_without_a_label_change_what_is_learned() -> Checked {
+    let place = Place::new();
+    place.write("train.tsv", lines(24, 0).as_bytes());
+    place.write("val.tsv", lines(6, 60).as_bytes());
+    let plain_lines: String = (100..160).map(|i| format!("{i} is good\n")).collect();
+    place.write("more.txt", (plain_lines + "60 is bad\n").as_bytes());
+    bert(&place)?;
+    let tuned = |out: &str, extra: &[&str]| -> Result<(Vec<u8>, String), Box<dyn std::error::Error>> {
+        let words = [&TUNE[..], &["--model", "bert", "--out", out, "--json"], extra].concat();
+        let output = place.run(&words);
+        let told = succeeded(&output);
+        let weights = std::fs::read(place.path(out).join("model.safetensors"))?;
+        Ok((weights, told + &super::stderr(&output)))
+    };
+    let (plain, told) = tuned("plain", &[])?;
+    assert!(!told.contains("pseudo_labels"), "{told}");
+    let (attacked, _) = tuned("attacked", &["--fgm", "0.5"])?;
+    let sure = ["--unlabelled", "more.txt", "--pseudo_threshold", "0"];
+    let (taught, told) = tuned("taught", &sure)?;
+    assert!(told.contains("\"pseudo_labels\":8") && told.contains("\"pseudo_labels\":0"), "{told}");
+    assert!(told.contains("note: 1 texts without a label are left out"), "{told}");
+    assert!(plain != attacked && plain != taught && attacked != taught);
+    let (never, _) = tuned("never", &["--unlabelled", "more.txt", "--pseudo_threshold", "1"])?;
+    assert_eq!(never, plain, "sure of nothing");
+    Ok(())
+}
+
+const FOLDS: [&str; 8] =
+    ["finetune", "--task", "classify", "--data", "train.tsv", "--device", "cpu", "--folds"];
+
+#[test]
+fn folds_are_judged_one_by_one_and_together() -> Checked {
+    let place = Place::new();
+    // One text stands there twice: it must not be learned and judged by.
+    place.write("train.tsv", (lines(36, 0) + "down\t0 is bad\n").as_bytes());
+    bert(&place)?;
+    let words = [&FOLDS[..], &["3", "--model", "bert", "--epochs", "6", "--learning_rate", "1e-2"]].concat();
+    let told = succeeded(&place.run(&[&words[..], &["--json"]].concat()));
+    let told: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    assert_eq!(told.len(), 4, "{told:?}");
+    let count = |fold: &Value, name: &str| fold[name].as_u64().unwrap_or(0);
+    assert_eq!(told[..3].iter().map(|fold| count(fold, "judged")).sum::<u64>(), 37);
+    for fold in &told[..3] {
+        assert_eq!(count(fold, "learned") + count(fold, "chose_by") + count(fold, "judged"), 37, "{fold}");
+        assert!([12, 13].contains(&count(fold, "judged")) && count(fold, "chose_by") > 0, "{fold}");
+    }
+    let each: Vec<f64> = told[..3].iter().filter_map(|fold| fold["scores"]["accuracy"].as_f64()).collect();
+    let mean = each.iter().sum::<f64>() / 3.0;
+    let sd = (each.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+    let over = &told[3]["over_folds"]["accuracy"];
+    let (found_mean, found_sd) =
+        (over["mean"].as_f64().ok_or("a mean")?, over["sd"].as_f64().ok_or("an sd")?);
+    assert!((found_mean - mean).abs() < 1e-12 && (found_sd - sd).abs() < 1e-12 && mean > 0.5, "{told:?}");
+    let text = succeeded(&place.run(&words));
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 4 && lines[2].starts_with("fold 3/3 | "), "{text}");
+    assert!(lines[3].starts_with("mean ± sd of 3 folds | loss "), "{text}");
+    assert!(lines[3].contains(&format!("| accuracy {mean:.4} ± {sd:.4} |")), "{text}");
+    Ok(())
+}
+
+#[test]
+fn folds_attacks_and_thresholds_that_make_no_sense_are_refused() -> Checked {
+    let place = Place::new();
+    place.write("train.tsv", lines(12, 0).as_bytes());
+    place.write("val.tsv", lines(3, 0).as_bytes());
+    place.write("empty.txt", b"");
+    place.write("twice.tsv", b"label\ttext\nup\ta\ndown\tb\ndown\ta\n");
+    bert(&place)?;
+    let folds = |k: &'static str| [&FOLDS[..], &[k, "--model", "bert"]].concat();
+    let tune = [&TUNE[..], &["--model", "bert", "--out", "t"]].concat();
+    let twice =
+        vec!["finetune", "--task", "classify", "--model", "bert", "--data", "twice.tsv", "--folds", "2"];
+    let cases: [(Vec<&str>, &[&str], i32, &str); 11] = [
+        (folds("5"), &[], 1, "train.tsv: the class `down` has 4 different texts, fewer than 5 folds"),
+        (folds("13"), &[], 1, "train.tsv: 13 folds of 12 examples"),
+        (folds("1"), &[], 1, "train.tsv: 1 folds of 12 examples"),
+        (folds("2"), &["--out", "t"], 2, "leave --out out"),
+        (folds("2"), &["--val_data", "val.tsv"], 2, "leave --val_data out"),
+        (twice, &[], 1, "twice.tsv: the text `a` has two classes, up (line 2) and down (line 4)"),
+        (tune.clone(), &["--pseudo_threshold", "0.9"], 2, "give --unlabelled FILE with it"),
+        (tune.clone(), &["--unlabelled", "empty.txt"], 1, "empty.txt: is empty"),
+        (tune.clone(), &["--unlabelled", "train.tsv", "--pseudo_threshold", "2"], 1, "0..=1"),
+        (tune.clone(), &["--fgm=-1"], 1, "fgm must be numbers"),
+        (
+            vec!["finetune", "--model", "bert", "--data", "train.tsv", "--out", "t", "--fgm", "1"],
+            &[],
+            2,
+            "--fgm is for classes",
+        ),
+    ];
+    for (words, extra, code, mention) in cases {
+        let error = refused(&place.run(&[&words[..], extra].concat()), code);
+        assert!(error.contains(mention), "{words:?} {extra:?}: {error}");
+    }
+    assert!(!place.path("t").exists());
+    Ok(())
+}
+
+#[test]
 fn labels_and_rows_that_make_no_sense_are_refused_with_file_and_line() -> Checked {
     let place = Place::new();
     place.write("train.tsv", lines(12, 0).as_bytes());

@@ -77,6 +77,36 @@ fn eval_gives_loss_and_what_it_is_measured_over() -> Checked {
 }
 
 #[test]
+fn several_texts_are_set_beside_the_first() -> Checked {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    // Of the same letters, in another order.
+    let other: String = std::fs::read_to_string(place.path("text.txt"))?.chars().rev().collect();
+    place.write("other.txt", other.as_bytes());
+    let words = ["eval", "--model", "run", "--data", "text.txt", "--data", "other.txt"];
+    let told = succeeded(&place.run(&[&words[..], &["--json"]].concat()));
+    let told: Vec<Value> = told.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let alone = succeeded(&place.run(&["eval", "--model", "run", "--data", "other.txt", "--json"]));
+    let alone: Value = serde_json::from_str(&alone)?;
+    let number = |of: &Value, key: &str| of[key].as_f64().unwrap_or(f64::NAN);
+    assert_eq!((told.len(), &told[1]["data"], &told[1]["loss"]), (2, &"other.txt".into(), &alone["loss"]));
+    let gap = number(&told[1], "bits_per_byte") - number(&told[0], "bits_per_byte");
+    assert_eq!(
+        (number(&told[1], "gap_in_bits_per_byte"), number(&told[0], "gap_in_bits_per_byte")),
+        (gap, 0.0)
+    );
+    assert!(gap > 0.0, "the model was trained on the first: {gap}");
+    let table = succeeded(&place.run(&words));
+    assert!(table.contains(&format!("| {gap:+.4} |")) && table.contains("to the first text"), "{table}");
+    place.write("snow.txt", "line \u{2603}\n".as_bytes());
+    let error = refused(&place.run(&[&words[..], &["--data", "snow.txt"]].concat()), 1);
+    assert!(error.contains("snow.txt: ") && error.contains("U+2603"), "{error}");
+    let words = ["eval", "--metric", "choices", "--model", "run", "--data", "a.bin", "--data", "b.bin"];
+    assert!(refused(&place.run(&words), 2).contains("one file of --data"));
+    Ok(())
+}
+
+#[test]
 fn logits_are_f32_rows_of_the_vocabulary() -> Checked {
     let place = Place::new();
     place.trained("run", &PLAIN);

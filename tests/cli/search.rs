@@ -1,5 +1,8 @@
 //! `warpsmith search`: studies that can be broken off, and spaces that are none.
 
+use std::process::Stdio;
+use std::time::Duration;
+
 use super::{Place, refused, stdout, succeeded};
 use crate::Checked;
 
@@ -42,6 +45,64 @@ fn a_resumed_study_makes_the_trials_of_a_whole_one_and_its_best_can_be_trained()
     let least = whole.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
     assert!(told.contains(&format!("best val loss:   {least:.4}")), "{told} has not {least}");
     Ok(())
+}
+
+/// Killed whenever something new lies on the disk, and once more a moment later: whatever a trial was doing, those that follow are
+/// the ones that would have come.
+#[cfg(unix)]
+#[test]
+fn a_study_that_is_killed_again_and_again_makes_the_trials_of_a_whole_one() -> Checked {
+    let place = Place::new();
+    let steps = "max_iters = 24\neval_interval = 4\n";
+    space(&place, OPEN);
+    let text = std::fs::read_to_string(place.path("space.toml"))?;
+    let text = text.replace("max_iters = 3\neval_interval = 3\n", steps);
+    place.write("space.toml", text.as_bytes());
+    let words = |out: &'static str| ["search", "space.toml", "--out", out, "--trials", "5", "--json"];
+    let (whole, mut killed) = (measured(&succeeded(&place.run(&words("whole"))))?, 0);
+    // What a kill waits for, in the folder of the study, and how long it waits then.
+    let moments = [
+        ("space.toml", 0),
+        ("study.json", 3),
+        ("trial-0000/log.jsonl", 0),
+        ("trial-0000/checkpoint-4", 7),
+        ("trial-0000/trial.json", 0),
+        ("trial-0001/checkpoint-12", 1),
+        ("trial-0001/trial.json", 11),
+        ("trial-0002/config.toml", 2),
+        ("trial-0003/checkpoint-20", 5),
+        ("trial-0003/trial.json", 1),
+    ];
+    for (name, pause) in moments {
+        let mut child = {
+            let is_begun = place.path("part/study.json").exists();
+            let resume: &[&str] = if is_begun { &["--resume"] } else { &[] };
+            let mut command = place.command();
+            command.args(words("part")).args(resume).stdout(Stdio::null()).stderr(Stdio::null());
+            command.spawn()?
+        };
+        // A study that ended before its kill is one that has nothing left to lose.
+        while !place.path("part").join(name).exists() && child.try_wait()?.is_none() {
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        std::thread::sleep(Duration::from_millis(pause));
+        child.kill()?;
+        killed += usize::from(child.wait()?.code().is_none());
+    }
+    let resumed = place.run(&[&words("part")[..], &["--resume"]].concat());
+    println!("killed {killed} times");
+    assert_eq!(measured(&succeeded(&resumed))?, whole);
+    assert_eq!(whole.len(), 5);
+    Ok(())
+}
+
+/// All that trials came to, but for the time that they took.
+#[cfg(unix)]
+fn measured(told: &str) -> Result<Vec<serde_json::Value>, Box<dyn std::error::Error>> {
+    let mut json: serde_json::Value = serde_json::from_str(told)?;
+    let trials = json["trials"].as_array_mut().ok_or("no trials")?;
+    trials.iter_mut().for_each(|trial| trial["measured"]["seconds"] = 0.into());
+    Ok(std::mem::take(trials))
 }
 
 #[test]

@@ -85,15 +85,15 @@ impl Bleu {
         let mut sum = Counts::default();
         for (i, hypothesis) in hypotheses.iter().enumerate() {
             let references: Vec<&str> = references.iter().map(|set| set[i].as_ref()).collect();
-            sum.add(&self.count(hypothesis.as_ref(), &references));
+            sum.add(&self.counts(hypothesis.as_ref(), &references));
         }
-        Ok(self.score(&sum))
+        Ok(self.of_counts(&sum))
     }
 
     /// The score of one sentence. Set [`Bleu::effective_order`], or whatever has no four words in a row in common is
     /// near 0.
     pub fn sentence(&self, hypothesis: &str, references: &[&str]) -> Score {
-        self.score(&self.count(hypothesis, references))
+        self.of_counts(&self.counts(hypothesis, references))
     }
 
     /// What must be said beside a score for it to mean something: references, case, tokenizer, smoothing, and the release
@@ -122,7 +122,8 @@ impl Bleu {
         }
     }
 
-    fn count(&self, hypothesis: &str, references: &[&str]) -> Counts {
+    /// What the score of a corpus adds up of a sentence.
+    pub fn counts(&self, hypothesis: &str, references: &[&str]) -> Counts {
         let hypothesis = self.words(hypothesis);
         let references: Vec<Vec<String>> = references.iter().map(|text| self.words(text)).collect();
         let nearest =
@@ -144,7 +145,8 @@ impl Bleu {
         counts
     }
 
-    fn score(&self, counts: &Counts) -> Score {
+    /// The score of the sentences whose counts were added up.
+    pub fn of_counts(&self, counts: &Counts) -> Score {
         let (h, r) = (counts.hypothesis, counts.reference);
         let brevity_penalty = match (h < r, h) {
             (false, _) => 1.0,
@@ -191,8 +193,9 @@ impl Bleu {
     }
 }
 
-#[derive(Default)]
-struct Counts {
+/// The n-grams of sentences, and how many of them their references have: see [`Bleu::counts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     hypothesis: u64,
     reference: u64,
     matched: [u64; ORDER],
@@ -200,7 +203,8 @@ struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, other: &Self) {
+    /// Adds those of another sentence.
+    pub fn add(&mut self, other: &Self) {
         self.hypothesis += other.hypothesis;
         self.reference += other.reference;
         for n in 0..ORDER {

@@ -22,6 +22,8 @@ use decoder::{DecoderClassifier, SCORE};
 /// The head of an encoder in a weight file, and the layer before it, which masked language models are saved without.
 const CLASSIFIER: &str = "classifier";
 const POOLER: &str = "bert.pooler.dense";
+/// How the names of tables of tokens end: of BERT, GPT-2, and models of Llama's kind.
+const TOKEN_TABLES: [&str; 3] = ["word_embeddings.weight", "wte.weight", "embed_tokens.weight"];
 /// What the heads of an encoder's other tasks are called there.
 const OTHER_HEADS: [&str; 3] = ["cls.", "qa_outputs.", "classifier."];
 
@@ -168,6 +170,12 @@ impl TextClassifier {
         let is_head =
             |p: &Parameter| [CLASSIFIER, POOLER, SCORE].iter().any(|name| p.name().starts_with(name));
         self.parameters().into_iter().filter(is_head).collect()
+    }
+
+    /// The table (V, C) that tokens are looked up in, if the body has one that learns.
+    pub fn token_table(&self) -> Option<Parameter> {
+        let is_table = |p: &Parameter| TOKEN_TABLES.iter().any(|name| p.name().ends_with(name));
+        self.parameters().into_iter().find(is_table)
     }
 
     /// All weights by their names in transformers: what a weight file holds.

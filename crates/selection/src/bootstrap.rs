@@ -46,15 +46,46 @@ pub struct Comparison {
 /// # Errors
 /// If the lists differ in length or hold fewer than two, a sum is not finite, a weight is not above 0, or `draws` is 0.
 pub fn paired(first: &[Part], second: &[Part], draws: usize, seed: u64) -> Result<Comparison> {
-    check(first, second, draws)?;
-    let n = first.len();
-    let all = [score(first.iter()), score(second.iter())];
+    check(first, second)?;
+    let score = |chosen: &[usize], parts: &[Part]| {
+        let add = |(s, w): (f64, f64), &i: &usize| (s + parts[i].sum, w + parts[i].weight);
+        let (sum, weight) = chosen.iter().fold((0.0, 0.0), add);
+        sum / weight
+    };
+    paired_by(first.len(), draws, seed, |chosen| [score(chosen, first), score(chosen, second)])
+}
+
+/// As [`paired`], by scores that are no such share, as BLEU and the macro average of F1 are none: `scores` gives those of both models
+/// on the documents with these numbers, of which some stand there several times.
+///
+/// # Errors
+/// If there are fewer than two documents, `draws` is 0, or a score is not finite.
+pub fn paired_by(
+    documents: usize,
+    draws: usize,
+    seed: u64,
+    mut scores: impl FnMut(&[usize]) -> [f64; 2],
+) -> Result<Comparison> {
+    let n = documents;
+    if n < 2 {
+        return Err(Error::Few { n });
+    }
+    if draws == 0 {
+        return Err(Error::Number { what: "the number of draws", expected: "at least 1" });
+    }
+    let mut of = |chosen: &[usize]| {
+        let [first, second] = scores(chosen);
+        let is_finite = first.is_finite() && second.is_finite();
+        if is_finite { Ok([first, second]) } else { Err(NOT_FINITE) }
+    };
+    let all = of(&(0..n).collect::<Vec<_>>())?;
     let difference = all[0] - all[1];
     let mut rng = Draws::new(seed, STREAM);
     let (mut differences, mut below, mut extreme) = (Vec::with_capacity(draws), 0.0, 0);
     for _ in 0..draws {
         let chosen: Vec<usize> = (0..n).map(|_| rng.below(n)).collect();
-        let drawn = score(chosen.iter().map(|&i| &first[i])) - score(chosen.iter().map(|&i| &second[i]));
+        let [first, second] = of(&chosen)?;
+        let drawn = first - second;
         below += if drawn < 0.0 {
             1.0
         } else if drawn == 0.0 {
@@ -78,29 +109,21 @@ pub fn paired(first: &[Part], second: &[Part], draws: usize, seed: u64) -> Resul
     })
 }
 
-fn check(first: &[Part], second: &[Part], draws: usize) -> Result<()> {
+/// What is said of a score that is no number.
+const NOT_FINITE: Error = Error::Number { what: "every score", expected: "finite" };
+
+fn check(first: &[Part], second: &[Part]) -> Result<()> {
     if first.len() != second.len() {
         return Err(Error::Lengths { first: first.len(), second: second.len() });
     }
-    if first.len() < 2 {
-        return Err(Error::Few { n: first.len() });
-    }
-    if draws == 0 {
-        return Err(Error::Number { what: "the number of draws", expected: "at least 1" });
-    }
     let all = || first.iter().chain(second);
     if all().any(|part| !part.sum.is_finite()) {
-        return Err(Error::Number { what: "every score", expected: "finite" });
+        return Err(NOT_FINITE);
     }
     if all().any(|part| !(part.weight > 0.0 && part.weight.is_finite())) {
         return Err(Error::Number { what: "every weight", expected: "finite and above 0" });
     }
     Ok(())
-}
-
-fn score<'p>(parts: impl Iterator<Item = &'p Part>) -> f64 {
-    let (sum, weight) = parts.fold((0.0, 0.0), |(s, w), part| (s + part.sum, w + part.weight));
-    sum / weight
 }
 
 /// The value below which a share of a sorted list lies, between neighbours by a straight line.
@@ -173,6 +196,25 @@ mod tests {
         let found = paired(&parts(&[(8.0, 1.0), (1.0, 8.0)]), &parts(&[(4.0, 1.0), (4.0, 3.0)]), 10, 1);
         let found = found.unwrap();
         assert_eq!((found.first, found.second, found.difference), (1.0, 2.0, -1.0));
+    }
+
+    #[test]
+    fn a_score_of_documents_together_is_compared_as_a_share_is() {
+        let mut draws = Draws::new(8, 0);
+        let mut scores = || (0..30).map(|_| draws.normal()).collect::<Vec<f64>>();
+        let (a, b) = (scores(), scores());
+        let mean =
+            |all: &[f64], chosen: &[usize]| chosen.iter().fold(0.0, |s, &i| s + all[i]) / chosen.len() as f64;
+        let found = paired_by(30, 200, 3, |chosen| [mean(&a, chosen), mean(&b, chosen)]).unwrap();
+        assert_eq!(found, paired(&plain(a.clone()), &plain(b.clone()), 200, 3).unwrap());
+        // The largest of the documents is no sum of anything.
+        let most = |all: &[f64], chosen: &[usize]| chosen.iter().map(|&i| all[i]).fold(f64::MIN, f64::max);
+        let found = paired_by(30, 200, 3, |chosen| [most(&a, chosen), most(&b, chosen)]).unwrap();
+        let all: Vec<usize> = (0..30).collect();
+        assert_eq!((found.first, found.second), (most(&a, &all), most(&b, &all)));
+        assert!(
+            paired_by(1, 10, 1, |_| [0.0; 2]).is_err() && paired_by(2, 10, 1, |_| [f64::NAN; 2]).is_err()
+        );
     }
 
     #[test]

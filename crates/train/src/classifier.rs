@@ -156,18 +156,28 @@ impl ClassifierFolder {
 
 impl Classified {
     fn of(logits: &[f32], tokens: usize, cut: usize) -> Self {
-        let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let shares: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - f64::from(most)).exp()).collect();
-        let sum: f64 = shares.iter().sum();
+        let most = largest(logits);
         Self {
             // The first of several that are the largest, as argmax has it.
             label: logits.iter().position(|x| *x == most).unwrap_or(0),
             logits: logits.to_vec(),
-            probabilities: shares.into_iter().map(|share| share / sum).collect(),
+            probabilities: probabilities(logits),
             tokens,
             cut,
         }
     }
+}
+
+fn largest(logits: &[f32]) -> f32 {
+    logits.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+/// The softmax of a row of logits.
+pub(crate) fn probabilities(logits: &[f32]) -> Vec<f64> {
+    let most = largest(logits);
+    let shares: Vec<f64> = logits.iter().map(|&x| (f64::from(x) - f64::from(most)).exp()).collect();
+    let sum: f64 = shares.iter().sum();
+    shares.into_iter().map(|share| share / sum).collect()
 }
 
 /// The token that fills up short texts: what the config says, or the vocabulary's, or the one that ends a text, which no text to

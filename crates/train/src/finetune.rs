@@ -15,9 +15,9 @@ use crate::config::ScheduleKind;
 use crate::schedule::LearningRate;
 use crate::{Error, Result};
 
-pub use classes::{ClassScores, Labelled, judge};
+pub use classes::{ClassScores, Labelled, Unlabelled, judge};
 pub use examples::Example;
-use learner::Learner;
+use learner::{Learner, Stepped};
 pub use lora::{Adapter, LoraConfig};
 
 /// How to fine-tune.
@@ -43,6 +43,9 @@ pub struct FinetuneConfig {
     pub freeze: Vec<String>,
     /// Ends after so many evaluations that were not better; 0: never.
     pub patience: usize,
+    /// ε of [`fgm`](crate::adversarial::fgm): each step of a classifier also learns its examples as they look when the table of
+    /// tokens is moved so far against the model. 0: not. A step takes twice as long.
+    pub fgm: f64,
 }
 
 impl Default for FinetuneConfig {
@@ -58,6 +61,7 @@ impl Default for FinetuneConfig {
             lora: None,
             freeze: Vec::new(),
             patience: 0,
+            fgm: 0.0,
         }
     }
 }
@@ -77,6 +81,8 @@ pub enum Progress {
         norm: f64,
         /// Learning rate.
         lr: f64,
+        /// How many texts without a label were learned by one that the model was sure of, if there are such texts.
+        pseudo_labels: Option<usize>,
     },
     /// An epoch was done, and held against examples that are not learned.
     Epoch {
@@ -119,8 +125,26 @@ trait Lesson {
     /// The mean loss over what is learned of examples, with activations dropped by `rng`.
     fn loss(&self, examples: &[&Self::Example], rng: &Rng) -> Result<Tensor>;
 
+    /// The table of tokens that may be moved against the model, if there is one.
+    fn token_table(&self) -> Option<Parameter> {
+        None
+    }
+
+    /// What is learned beside the examples of step `step` (from 0) of `of`, if there is any such thing.
+    fn beside(&self, _step: usize, _of: usize, _rng: &Rng) -> Result<Option<Beside>> {
+        Ok(None)
+    }
+
     /// The mean loss over examples that are not learned, nothing dropped, and how well their classes are told apart.
     fn judge(&self, examples: &[Self::Example], batch_size: usize) -> Result<(f64, Option<ClassScores>)>;
+}
+
+/// What is learned without labels.
+struct Beside {
+    /// Its loss, as it is to be added to that of the examples; `None` if nothing is sure enough.
+    loss: Option<Tensor>,
+    /// Of how many texts.
+    texts: usize,
 }
 
 /// A model learns to write.
@@ -170,7 +194,25 @@ pub fn finetune_classifier(
     config: &FinetuneConfig,
     tell: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Tuned> {
-    teach(&classes::Classifying(model), train, val, config, tell)
+    teach(&classes::Classifying::new(model, None, config), train, val, config, tell)
+}
+
+/// The same with texts that nobody has labelled. At each step the model says what some of them are; what it is sure of is learned
+/// with the labels as if it were true (Lee 2013; the threshold as in Sohn et al., *FixMatch*, NeurIPS 2020, eq. 4). Nothing is so
+/// learned in the first fifth of the steps; from there the weight rises along a line, to `unlabelled.weight` at three fifths.
+///
+/// # Errors
+/// As [`finetune`]; if there is no text, the threshold is not in 0..=1, or the weight is not a number of at least 0.
+pub fn finetune_with_unlabelled(
+    model: &TextClassifier,
+    train: &[Labelled],
+    unlabelled: Unlabelled<'_>,
+    val: &[Labelled],
+    config: &FinetuneConfig,
+    tell: &mut dyn FnMut(Progress) -> bool,
+) -> Result<Tuned> {
+    unlabelled.check()?;
+    teach(&classes::Classifying::new(model, Some(unlabelled), config), train, val, config, tell)
 }
 
 fn teach<L: Lesson>(
@@ -196,9 +238,10 @@ fn teach<L: Lesson>(
     'epochs: for epoch in 1..=config.epochs {
         for examples in shuffled(train, &order).chunks(config.batch_size) {
             let lr = rate.at(tuned.steps);
-            let (loss, norm) = learner.step(lesson, examples, lr, config.grad_clip)?;
+            let Stepped { loss, norm, pseudo_labels } =
+                learner.step(lesson, examples, lr, (tuned.steps, steps))?;
             tuned.steps += 1;
-            if !tell(Progress::Step { step: tuned.steps, of: steps, loss, norm, lr }) {
+            if !tell(Progress::Step { step: tuned.steps, of: steps, loss, norm, lr, pseudo_labels }) {
                 break 'epochs;
             }
         }
@@ -242,9 +285,9 @@ fn check(config: &FinetuneConfig, examples: usize) -> Result<usize> {
     if config.batch_size == 0 || config.epochs == 0 {
         return problem("epochs and batch_size must be at least 1");
     }
-    let numbers = [config.learning_rate, config.weight_decay, config.grad_clip];
+    let numbers = [config.learning_rate, config.weight_decay, config.grad_clip, config.fgm];
     if numbers.iter().any(|n| !n.is_finite() || *n < 0.0) {
-        return problem("learning_rate, weight_decay and grad_clip must be numbers, and not below 0");
+        return problem("learning_rate, weight_decay, grad_clip and fgm must be numbers, and not below 0");
     }
     Ok(config.epochs.saturating_mul(examples.div_ceil(config.batch_size)))
 }

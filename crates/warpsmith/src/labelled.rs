@@ -1,12 +1,14 @@
 //! Texts with classes, from files: what classifiers learn from and are judged by.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use warpsmith_data::balance::Balance;
 use warpsmith_data::read::{Document, ReadOptions, Source, read};
 use warpsmith_data::split::{Shares, stratified};
 use warpsmith_data::{Error, Result};
 use warpsmith_metrics::classification::Labels;
+use warpsmith_selection::folds;
 
 use crate::PreparedFiles;
 
@@ -77,11 +79,49 @@ impl LabelledTexts {
     /// # Errors
     /// If the texts are too few, or the same text has two classes.
     pub fn hold_out(self, share: f64, seed: u64) -> Result<(Self, Self)> {
-        let parts = stratified(&self.documents, Shares([1.0 - share, share, 0.0]), seed)?;
-        let part = |wanted: usize| {
-            let own = self.documents.iter().zip(&parts).filter(|(_, part)| **part == wanted);
-            Self { documents: own.map(|(document, _)| document.clone()).collect(), files: self.files.clone() }
-        };
+        let shares = Shares([1.0 - share, share, 0.0]);
+        let parts = stratified(&self.documents, shares, seed).map_err(Error::about(&self.paths()))?;
+        let part = |wanted: usize| self.only(|index| parts[index] == wanted);
         Ok((part(0), part(1)))
+    }
+
+    /// k folds, each as the texts to learn from and those to judge by: every text is judged by once, each fold has its share of
+    /// each class, and equal texts stay together.
+    ///
+    /// # Errors
+    /// Unless 2 ≤ k, and each class has k different texts; if there are less than two classes, or the same text has two.
+    pub fn folds(&self, k: usize, seed: u64) -> Result<Vec<(Self, Self)>> {
+        let labels = self.labels()?;
+        // Whoever splits looks for texts of two classes.
+        stratified(&self.documents, Shares([1.0, 0.0, 0.0]), seed).map_err(Error::about(&self.paths()))?;
+        let mut same: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        self.texts().enumerate().for_each(|(index, text)| same.entry(text).or_default().push(index));
+        let (numbers, same) = (self.numbers(&labels)?, same.into_values().collect::<Vec<_>>());
+        let classes: Vec<usize> = same.iter().map(|group| numbers[group[0]]).collect();
+        let folds = folds::stratified(&classes, k, seed).map_err(|error| {
+            let problem = match error {
+                warpsmith_selection::Error::Class { class, count, k } => {
+                    let label = &labels[class];
+                    format!("the class `{label}` has {count} different texts, fewer than {k} folds: no fold of each could hold one")
+                }
+                other => other.to_string(),
+            };
+            Error::about(&self.paths())(Error::Request(problem))
+        })?;
+        let part = |groups: &[usize]| {
+            let mut is_in = vec![false; numbers.len()];
+            groups.iter().flat_map(|&group| &same[group]).for_each(|&index| is_in[index] = true);
+            self.only(|index| is_in[index])
+        };
+        Ok(folds.iter().map(|fold| (part(&fold.train), part(&fold.test))).collect())
+    }
+
+    fn only(&self, is_wanted: impl Fn(usize) -> bool) -> Self {
+        let own = self.documents.iter().enumerate().filter(|(index, _)| is_wanted(*index));
+        Self { documents: own.map(|(_, document)| document.clone()).collect(), files: self.files.clone() }
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.path.clone()).collect()
     }
 }

@@ -21,14 +21,19 @@ pub fn lines(path: &Path, max_bytes: usize) -> Result<Vec<(u64, String)>> {
     some(path, found)
 }
 
-/// A column of a TSV or CSV file by the name in its header line, as GLUE's files have one; each value with its line.
+/// A column of a TSV or CSV file by the name in its header line, as GLUE's files have one, or a field of JSONL; each value with its
+/// line.
 ///
 /// # Errors
-/// If the file is missing, has no such column or no rows, or a row has another number of fields.
+/// If the file is missing, has no such column or no rows, a row has another number of fields, or a line is no JSON.
 pub fn column(path: &Path, name: &str, max_bytes: usize) -> Result<Vec<(u64, String)>> {
-    let is_csv = path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case("csv"));
+    let is = |wanted: &str| path.extension().is_some_and(|ext| ext.eq_ignore_ascii_case(wanted));
+    let (is_csv, is_json) = (is("csv"), is("jsonl") || is("ndjson"));
     let file = File::open(path).map_err(Error::io("read", path))?;
     let decoded = Decoded::new(file, None, Broken::Refuse);
+    if is_json {
+        return some(path, super::jsonl::column(&mut Lines::new(decoded, path, max_bytes), path, name)?);
+    }
     let mut rows = Rows::new(decoded, path, if is_csv { b',' } else { b'\t' }, max_bytes, None)?;
     let index = rows.column(name, "its header")?;
     let mut found = Vec::new();

@@ -1,26 +1,47 @@
 //! JSONL: an object a line.
 
+use std::io::Read;
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
-use super::Sink;
+use super::{Lines, Sink};
 use crate::{Error, Result};
 
 pub(super) fn read(sink: &mut Sink) -> Result<()> {
-    let mut lines = sink.lines()?;
-    while let Some(line) = lines.next_line()? {
-        let number = lines.number();
-        if line.trim().is_empty() {
-            continue;
-        }
-        let at = |problem: String| Error::line(sink.path, number, problem);
-        let object: Map<String, Value> = serde_json::from_str(&line).map_err(|e| at(object_problem(&e)))?;
+    let (mut lines, path) = (sink.lines()?, sink.path);
+    while let Some((number, object)) = next(&mut lines, path)? {
+        let at = |problem: String| Error::line(path, number, problem);
         let text = field(&object, &sink.options.text, "--text").map_err(at)?;
         let label = sink.options.label.as_ref().map(|name| field(&object, name, "--label")).transpose();
-        let label = label.map_err(at)?;
-        sink.push(text, label, number)?;
+        sink.push(text, label.map_err(at)?, number)?;
     }
     sink.reading.malformed += lines.malformed();
     Ok(())
+}
+
+/// One field of each object, with its line.
+pub(super) fn column<R: Read>(lines: &mut Lines<R>, path: &Path, name: &str) -> Result<Vec<(u64, String)>> {
+    let mut found = Vec::new();
+    while let Some((number, object)) = next(lines, path)? {
+        let value = field(&object, name, "its key").map_err(|problem| Error::line(path, number, problem))?;
+        found.push((number, value));
+    }
+    Ok(found)
+}
+
+/// The next object, and its line; lines with nothing on them are passed over.
+fn next<R: Read>(lines: &mut Lines<R>, path: &Path) -> Result<Option<(u64, Map<String, Value>)>> {
+    while let Some(line) = lines.next_line()? {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let number = lines.number();
+        let object = serde_json::from_str(&line);
+        let object = object.map_err(|error| Error::line(path, number, object_problem(&error)))?;
+        return Ok(Some((number, object)));
+    }
+    Ok(None)
 }
 
 /// serde_json counts lines of the text it was given, which here is always one.

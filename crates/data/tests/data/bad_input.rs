@@ -191,4 +191,11 @@ fn columns_are_found_by_name() {
             .contains("there are index, sentence, label")
     );
     assert!(columns::lines(Path::new("no/such/file"), 10).is_err());
+    let lines = place.write("said.jsonl", "{\"label\": \"好\", \"p\": 0.5}\n\n{\"label\": 1, \"p\": 1}\n");
+    assert_eq!(
+        columns::column(&lines, "label", 1000).unwrap(),
+        [(1, "好".to_string()), (3, "1".to_string())]
+    );
+    let message = columns::column(&lines, "gold", 1000).unwrap_err().to_string();
+    assert!(message.contains("said.jsonl, line 1: no field `gold`: there are label, p"), "{message}");
 }

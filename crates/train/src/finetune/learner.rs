@@ -4,6 +4,7 @@ use warpsmith_autograd::{Parameter, TensorExt};
 use warpsmith_tensor::{Rng, Seed};
 
 use super::{Adapter, FinetuneConfig, Lesson, diverged};
+use crate::adversarial::fgm;
 use crate::optimizer::{AdamW, AdamWConfig, Optimizer, clip_gradients};
 use crate::{Error, Result};
 
@@ -13,6 +14,27 @@ pub(super) struct Learner {
     adapters: Vec<Adapter>,
     optimizer: Optimizer,
     rng: Rng,
+    clip: f64,
+    /// The table that is moved against the model, and how far.
+    against: Option<(Parameter, f64)>,
+}
+
+/// What a step came to.
+pub(super) struct Stepped {
+    /// The mean loss of the examples before the update.
+    pub loss: f64,
+    /// The norm of all gradients before clipping.
+    pub norm: f64,
+    /// How many texts were learned by a label of the model's own.
+    pub pseudo_labels: Option<usize>,
+}
+
+/// A loss fails by what its tensors say.
+fn of_tensors(error: Error) -> warpsmith_tensor::Error {
+    match error {
+        Error::Tensor(error) => error,
+        other => warpsmith_tensor::Error::value("loss", other.to_string()),
+    }
 }
 
 /// Whether a parameter is a matrix of a block: neither a table of tokens or positions, nor the head.
@@ -48,14 +70,20 @@ impl Learner {
         if parameters.is_empty() {
             return Err(Error::Run("finetune: nothing is left to learn".into()));
         }
-        let config = AdamWConfig {
+        let adam = AdamWConfig {
             learning_rate: config.learning_rate,
             beta2: 0.999,
             weight_decay: config.weight_decay,
             ..AdamWConfig::default()
         };
-        let optimizer = Optimizer::AdamW(AdamW::new(parameters.clone(), config)?);
-        Ok(Self { parameters, adapters, optimizer, rng })
+        let optimizer = Optimizer::AdamW(AdamW::new(parameters.clone(), adam)?);
+        let table = || {
+            let none =
+                || Error::Run("fgm: a classifier's table of tokens is moved, and there is none here".into());
+            lesson.token_table().ok_or_else(none)
+        };
+        let against = if config.fgm > 0.0 { Some((table()?, config.fgm)) } else { None };
+        Ok(Self { parameters, adapters, optimizer, rng, clip: config.grad_clip, against })
     }
 
     /// How many numbers learn.
@@ -71,25 +99,37 @@ impl Learner {
         lesson.parameters().into_iter().filter(changes).collect()
     }
 
-    /// One update; the loss and the norm of the gradients before it.
+    /// One update: step `step` (from 0) of `of`.
     pub(super) fn step<L: Lesson>(
         &mut self,
         lesson: &L,
         examples: &[&L::Example],
         lr: f64,
-        clip: f64,
-    ) -> Result<(f64, f64)> {
+        (step, of): (usize, usize),
+    ) -> Result<Stepped> {
+        // Hands out what the loss is about to draw, so that dropout is the same where the table is moved.
+        let again = Rng::restore(self.rng.seed(), self.rng.next_stream());
         let loss = lesson.loss(examples, &self.rng)?;
         let mean = loss.item()?;
+        if !mean.is_finite() {
+            return Err(diverged(format!("the loss is {mean}")));
+        }
         let mut gradients = loss.backward()?;
+        if let Some((table, epsilon)) = &self.against {
+            fgm(table, *epsilon, &mut gradients, || lesson.loss(examples, &again).map_err(of_tensors))?;
+        }
+        let beside = lesson.beside(step, of, &self.rng)?;
+        if let Some(loss) = beside.as_ref().and_then(|beside| beside.loss.as_ref()) {
+            gradients.accumulate(loss.backward()?)?;
+        }
         self.adapters.iter().try_for_each(|adapter| adapter.replace(&mut gradients))?;
-        let norm = clip_gradients(&mut gradients, &self.parameters, clip)?;
-        if !(mean.is_finite() && norm.is_finite()) {
+        let norm = clip_gradients(&mut gradients, &self.parameters, self.clip)?;
+        if !norm.is_finite() {
             return Err(diverged(format!("the loss is {mean}, the norm of its gradients {norm}")));
         }
         self.optimizer.set_learning_rate(lr);
         self.optimizer.step(gradients)?;
         self.adapters.iter().try_for_each(Adapter::merge)?;
-        Ok((mean, norm))
+        Ok(Stepped { loss: mean, norm, pseudo_labels: beside.map(|beside| beside.texts) })
     }
 }

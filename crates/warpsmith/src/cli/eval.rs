@@ -2,11 +2,11 @@
 
 mod score;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::text::Corpus;
-use warpsmith::train::evaluate_text;
+use warpsmith::train::{Evaluation, evaluate_text};
 
-use super::{Failure, device, flags};
+use super::{Failure, device, flags, table};
 
 /// The flags.
 pub fn command() -> Command {
@@ -14,14 +14,21 @@ pub fn command() -> Command {
         .about(
             "Loss, perplexity and bits per byte of a text under a model; BLEU, F1 and their kin of answers",
         )
+        .after_help(
+            "The gap between domains, of a model that was trained on A: its loss on a part of A that it has not seen, and on B. A \
+             vocabulary of bytes or byte pairs reads both.\n  \
+             warpsmith train --data a-train.txt --tokenizer bpe:1000 --out run\n  \
+             warpsmith eval --model run --data a-test.txt --data b.txt",
+        )
         .arg(flags::decoder().required(false).required_unless_present("metric"))
         .arg(device::arg())
         .arg(
             Arg::new("data")
                 .long("data")
                 .value_name("FILE")
+                .action(ArgAction::Append)
                 .required_unless_present("metric")
-                .help("Text file or folder, `-` for standard input."),
+                .help("Text file or folder, `-` for standard input; several are set beside the first."),
         )
         .arg(
             Arg::new("context")
@@ -47,11 +54,6 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         return score::run(args);
     }
     let folder = flags::open(args)?;
-    let data = args.get_one::<String>("data").map_or("", String::as_str);
-    let corpus = match data {
-        "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
-        path => Corpus::from_path(path)?,
-    };
     let limit = folder.model.context();
     let context = args.get_one("context").copied().unwrap_or(limit);
     if !(1..=limit).contains(&context) {
@@ -60,25 +62,91 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         )));
     }
     let stride = args.get_one("stride").copied().unwrap_or(context);
-    let result = evaluate_text(&*folder.model, &folder.tokenizer, corpus.text(), context, stride)?;
-    if args.get_flag("json") {
-        let json = serde_json::to_string(&result)?;
-        println!("{json}");
-        return Ok(());
+    let names: Vec<&str> =
+        args.get_many::<String>("data").into_iter().flatten().map(String::as_str).collect();
+    // What is no text says so before anything is computed.
+    let corpora = names.iter().map(|name| corpus(name)).collect::<Result<Vec<_>, Failure>>()?;
+    let of = |(name, corpus): (&&str, &Corpus)| {
+        let found = evaluate_text(&*folder.model, &folder.tokenizer, corpus.text(), context, stride);
+        // One text needs no name.
+        found.map_err(|error| {
+            if names.len() > 1 { Failure::Failed(format!("{name}: {error}")) } else { error.into() }
+        })
+    };
+    let found = names.iter().zip(&corpora).map(of).collect::<Result<Vec<Evaluation>, Failure>>()?;
+    match (&found[..], args.get_flag("json")) {
+        ([one], true) => println!("{}", serde_json::to_string(one)?),
+        ([one], false) => tell(one),
+        (several, true) => {
+            for (name, found) in names.iter().zip(several) {
+                let mut told = serde_json::to_value(found)?;
+                told["data"] = (*name).into();
+                told["gap_in_bits_per_byte"] = gap(found, several).into();
+                println!("{told}");
+            }
+        }
+        (several, false) => print!("{}", domains(&names, several)),
     }
-    println!("loss           {:.6} nats per token", result.loss);
+    Ok(())
+}
+
+fn corpus(name: &str) -> Result<Corpus, Failure> {
+    Ok(match name {
+        "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
+        path => Corpus::from_path(path)?,
+    })
+}
+
+fn tell(found: &Evaluation) {
+    println!("loss           {:.6} nats per token", found.loss);
     println!(
         "perplexity     {:.4} per token, {:.4} per word ({} words; a Han character or kana is one)",
-        result.perplexity, result.perplexity_per_word, result.words
+        found.perplexity, found.perplexity_per_word, found.words
     );
-    println!("bits per byte  {:.6}", result.bits_per_byte);
+    println!("bits per byte  {:.6}", found.bits_per_byte);
     println!(
         "normaliser     {} scored tokens ({} bytes) behind {}; context {}, stride {}",
-        result.tokens,
-        result.bytes,
-        if result.bos { "a start token" } else { "the first" },
-        result.context,
-        result.stride
+        found.tokens,
+        found.bytes,
+        if found.bos { "a start token" } else { "the first" },
+        found.context,
+        found.stride
     );
-    Ok(())
+}
+
+/// By how much a text is harder than the first.
+fn gap(found: &Evaluation, all: &[Evaluation]) -> f64 {
+    found.bits_per_byte - all.first().map_or(0.0, |first| first.bits_per_byte)
+}
+
+/// Several texts in a table: the first is the one that the others are held against.
+fn domains(names: &[&str], all: &[Evaluation]) -> String {
+    let head = [
+        "text",
+        "bits per byte",
+        "gap",
+        "loss (nats per token)",
+        "perplexity per token",
+        "per word",
+        "scored tokens",
+        "bytes",
+    ];
+    let row = |(name, found): (&&str, &Evaluation)| {
+        vec![
+            name.to_string(),
+            format!("{:.4}", found.bits_per_byte),
+            format!("{:+.4}", gap(found, all)),
+            format!("{:.4}", found.loss),
+            format!("{:.4}", found.perplexity),
+            format!("{:.4}", found.perplexity_per_word),
+            found.tokens.to_string(),
+            found.bytes.to_string(),
+        ]
+    };
+    let rows = names.iter().zip(all).map(row).collect();
+    let table = table::markdown(head.map(String::from).to_vec(), rows);
+    let how = all
+        .first()
+        .map_or(String::new(), |first| format!("context {}, stride {}", first.context, first.stride));
+    format!("{table}\nThe gap is in bits per byte, to the first text; {how}.\n")
 }

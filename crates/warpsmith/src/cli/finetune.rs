@@ -1,6 +1,7 @@
 //! `warpsmith finetune`: a model folder goes on learning from examples, to write or to classify.
 
 mod classify;
+mod folds;
 
 use std::io::Write;
 use std::path::Path;
@@ -24,14 +25,16 @@ pub fn command() -> Command {
             "To write: lines of JSON with `text`, `messages`, or `prompt` and `completion`. Of a text every token is learned, of \
              messages what the assistant says, of a prompt none, of a completion all.\n\
              To classify: JSONL, CSV or TSV with a text and a label, for a BERT of any task (asked by its first token), a GPT-2 \
-             or a model of Llama's kind (asked by the last). Without --val_data a tenth is held out.",
+             or a model of Llama's kind (asked by the last). Without --val_data a tenth is held out. --folds K says how good that is \
+             and writes no model: K times a K-th of the texts is judged by, a tenth of the others chooses the epoch, the rest is \
+             learned; a line for each fold, and mean and standard deviation of every number.",
         )
         .arg(flags::decoder())
         .arg(device::arg())
         .arg(flag("task", "write|classify", "What is learned.").value_parser(["write", "classify"]).default_value("write"))
         .arg(flag("data", "FILE", "The examples.").required(true))
         .arg(flag("val_data", "FILE", "Examples to be held against after each epoch: the best weights are kept."))
-        .arg(flag("out", "DIR", "The folder to write.").required(true))
+        .arg(flag("out", "DIR", "The folder to write.").required_unless_present("folds"))
         .arg(count("epochs", format!("How often each example is seen [default: {}].", default.epochs)))
         .arg(count("batch_size", format!("Examples of a step [default: {}].", default.batch_size)))
         .arg(real("learning_rate", format!("Falls to 0 along a line [default: {}].", default.learning_rate)))
@@ -50,6 +53,7 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(u64)),
         )
         .args(labelled::args())
+        .args(classify::args())
         .arg(flags::json("Print one JSON object for each step and epoch, and one at the end."))
 }
 
@@ -89,6 +93,7 @@ fn config(args: &ArgMatches) -> Result<FinetuneConfig, Failure> {
         lora,
         freeze: args.get_many::<String>("freeze").into_iter().flatten().cloned().collect(),
         patience: count("patience", 0),
+        fgm: real("fgm", default.fgm),
     })
 }
 
@@ -107,7 +112,8 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if is_classify(args) {
         return classify::run(args, &config);
     }
-    if let Some(name) = ["label", "columns", "max_tokens"].into_iter().find(|name| args.contains_id(name)) {
+    let of_classes = ["label", "columns", "max_tokens"].into_iter().chain(classify::FLAGS);
+    if let Some(name) = of_classes.into_iter().find(|name| args.contains_id(name)) {
         return Err(Failure::Usage(format!("--{name} is for classes: give --task classify with it")));
     }
     let (path, device) = (flags::model_path(args), device::of(args)?);
@@ -136,11 +142,16 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
 
 fn line(progress: Progress, json: bool) -> String {
     match (progress, json) {
-        (Progress::Step { step, of, loss, norm, lr }, false) => {
-            format!("step {step}/{of} | loss {loss:.4} | norm {norm:.3} | lr {lr:.2e}")
+        (Progress::Step { step, of, loss, norm, lr, pseudo_labels }, false) => {
+            let sure = pseudo_labels.map_or(String::new(), |count| format!(" | sure of {count}"));
+            format!("step {step}/{of} | loss {loss:.4} | norm {norm:.3} | lr {lr:.2e}{sure}")
         }
-        (Progress::Step { step, loss, norm, lr, .. }, true) => {
-            json!({ "step": step, "loss": loss, "norm": norm, "lr": lr }).to_string()
+        (Progress::Step { step, loss, norm, lr, pseudo_labels, .. }, true) => {
+            let mut told = json!({ "step": step, "loss": loss, "norm": norm, "lr": lr });
+            if let Some(count) = pseudo_labels {
+                told["pseudo_labels"] = count.into();
+            }
+            told.to_string()
         }
         (Progress::Epoch { epoch, val_loss, scores, is_best }, false) => {
             let scores = scores.map_or(String::new(), |scores| format!(" | {}", labelled::line(scores)));

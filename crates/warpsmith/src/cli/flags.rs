@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use clap::{Arg, ArgAction, ArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use warpsmith::train::ModelFolder;
 
 use super::{Failure, device};
@@ -30,6 +30,21 @@ pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
 /// `--json`.
 pub fn json(help: &'static str) -> Arg {
     Arg::new("json").long("json").action(ArgAction::SetTrue).help(help)
+}
+
+/// `--seed`, of commands that draw nothing but choices.
+pub fn seed(help: &'static str) -> Arg {
+    Arg::new("seed")
+        .long("seed")
+        .value_name("N")
+        .value_parser(value_parser!(u64))
+        .default_value("1337")
+        .help(help)
+}
+
+/// What [`seed`] was given.
+pub fn seed_of(args: &ArgMatches) -> u64 {
+    args.get_one("seed").copied().unwrap_or(1337)
 }
 
 /// The texts that a command is given as its words `texts`; without any, the lines of standard input.

@@ -1,5 +1,7 @@
 //! Flags of commands that read texts with classes.
 
+use std::collections::HashSet;
+
 use clap::{Arg, ArgMatches};
 use warpsmith::LabelledTexts;
 use warpsmith::data::Error;
@@ -70,6 +72,28 @@ pub fn examples(folder: &ClassifierFolder, texts: &LabelledTexts) -> Result<Vec<
             found.len(),
             folder.max_tokens
         );
+    }
+    Ok(found)
+}
+
+/// The tokens of texts whose class nobody asks for, but for those that stand in `except` too; says how many those were.
+pub fn unlabelled(
+    folder: &ClassifierFolder,
+    texts: &LabelledTexts,
+    except: &LabelledTexts,
+) -> Result<Vec<Vec<u32>>, Failure> {
+    let judged: HashSet<&str> = except.texts().collect();
+    let own = texts.texts().enumerate().filter(|(_, text)| !judged.contains(text));
+    let ids = |(index, text): (usize, &str)| match folder.read(text) {
+        Ok((ids, _)) => Ok(ids),
+        Err(error) => Err(texts.problem(index, error.to_string())),
+    };
+    let found = own.map(ids).collect::<Result<Vec<_>, Error>>()?;
+    match texts.texts().len() - found.len() {
+        0 => {}
+        left_out => {
+            eprintln!("note: {left_out} texts without a label are left out: they are among those to judge by")
+        }
     }
     Ok(found)
 }

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and how errors are told. Exit codes: 0, 1 (failed), 2 (usage).
 
+mod answers;
 mod bench;
 mod chat;
 mod classify;

@@ -1,5 +1,6 @@
-//! `warpsmith runs`: the runs of a folder, and two models held against each other.
+//! `warpsmith runs`: the runs of a folder, and two models or two files of answers held against each other.
 
+mod answers;
 mod compare;
 mod when;
 

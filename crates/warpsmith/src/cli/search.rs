@@ -40,14 +40,7 @@ pub fn command() -> Command {
                 .default_value("tpe")
                 .help("How points are chosen."),
         )
-        .arg(
-            Arg::new("seed")
-                .long("seed")
-                .value_name("N")
-                .value_parser(value_parser!(u64))
-                .default_value("1337")
-                .help("The same seed, the same trials."),
-        )
+        .arg(flags::seed("The same seed, the same trials."))
         .arg(
             Arg::new("tokens")
                 .long("tokens")
@@ -71,7 +64,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let space = SearchSpace::read(Path::new(text("space")))?;
     let plan = Plan {
         sampler: text("sampler").to_string(),
-        seed: args.get_one("seed").copied().unwrap_or(1337),
+        seed: flags::seed_of(args),
         tokens: args.get_one("tokens").copied(),
         folds: args.get_one("folds").copied().unwrap_or(0),
     };
@@ -79,7 +72,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     // What cannot be learned from is said before a folder is made.
     let (train_data, note) = data::load(space.base(), false)?;
     if plan.folds > 0 {
-        let data = &space.base().data;
+        let data = Some(&space.base().data).filter(|data| !data.is_empty()).map_or("--folds", String::as_str);
         let problem = |error| Failure::Failed(format!("{data}: {error}"));
         train_data.fold(plan.folds, 0).map_err(problem)?;
     }

@@ -2,10 +2,10 @@
 
 mod choices;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Arg, ArgMatches, value_parser};
-use warpsmith::data::read::{columns, parallel};
+use warpsmith::data::read::parallel;
 use warpsmith::metrics::bleu::{Bleu, Tokenizer};
 use warpsmith::metrics::classification::{Average, Confusion, Labels, Scores, ZeroDivision};
 use warpsmith::metrics::rouge::{self, Words};
@@ -13,10 +13,8 @@ use warpsmith::metrics::similarity::cosine;
 use warpsmith::metrics::{calibration, diversity, tokens};
 use warpsmith::train::SentenceEncoder;
 
+use super::super::answers::Answers;
 use super::super::{Failure, device, flags};
-
-/// Longest line of a file of answers.
-const LONGEST: usize = 16 << 20;
 
 /// Names of the metrics, and what they need.
 const METRICS: &str = "accuracy, f1, confusion (labels), calibration (probabilities against 0 and 1), bleu, rouge, similarity (texts; \
@@ -51,6 +49,9 @@ type Row = (String, f64);
 
 /// `warpsmith eval --metric`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
+    if args.get_many::<String>("data").is_some_and(|data| data.len() > 1) {
+        return Err(Failure::Usage("--metric takes one file of --data".into()));
+    }
     let mut told = serde_json::Map::new();
     for metric in args.get_many::<String>("metric").into_iter().flatten() {
         let (rows, signature) = score(metric, args)?;
@@ -87,35 +88,6 @@ fn score(metric: &str, args: &ArgMatches) -> Result<(Vec<Row>, Option<String>), 
         "distinct" | "repeated" => plain(variety(metric, args)),
         "choices" => plain(choices::rows(args)),
         _ => Err(Failure::Usage(format!("--metric: unknown metric `{metric}`; there are {METRICS}"))),
-    }
-}
-
-/// The lines of a file, or one of its columns, each with its number.
-struct Answers {
-    path: PathBuf,
-    lines: Vec<(u64, String)>,
-}
-
-impl Answers {
-    fn read(path: &Path, column: Option<&String>) -> Result<Self, Failure> {
-        let lines = match column {
-            Some(name) => columns::column(path, name, LONGEST)?,
-            None => columns::lines(path, LONGEST)?,
-        };
-        Ok(Self { path: path.to_path_buf(), lines })
-    }
-
-    fn texts(&self) -> Vec<&str> {
-        self.lines.iter().map(|(_, text)| text.as_str()).collect()
-    }
-
-    /// Each line as something else; what is wrong with one is told with its place.
-    fn map<T>(&self, value: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, Failure> {
-        let value = |(line, text): &(u64, String)| {
-            let place = |problem| Failure::Failed(format!("{}, line {line}: {problem}", self.path.display()));
-            value(text.trim()).map_err(place)
-        };
-        self.lines.iter().map(value).collect()
     }
 }
 

@@ -10,6 +10,7 @@ use warpsmith::train::runs::{RunSummary, is_run, summary};
 use warpsmith::train::{Evaluation, ModelFolder, TrainConfig, evaluate_pieces};
 
 use super::super::{Failure, device, flags, table};
+use super::answers;
 
 /// The flags.
 pub fn command() -> Command {
@@ -22,14 +23,19 @@ pub fn command() -> Command {
             .help(help)
     };
     Command::new("compare")
-        .about("Holds two runs, or any two models that write text, against each other")
+        .about("Holds two runs, two models that write text, or two files of answers against each other")
         .after_help(
             "Each text is cut into pieces of whole lines, and each piece is scored for itself, so that models of different \
              tokens and contexts see the same. The bootstrap draws pieces with replacement and says how the difference would \
              move from text to text of the kind. With two texts, of the kind that a model was trained on and of another, the \
-             table shows the gap between them.",
+             table shows the gap between them.\n\
+             With --metric A and B are answers to the same questions, and the bootstrap draws questions:\n  \
+             warpsmith runs compare a.txt b.txt --metric bleu --references right.txt\n  \
+             warpsmith runs compare a.jsonl b.jsonl --metric accuracy --hypothesis_column label --references test.tsv \
+             --reference_column label\n\
+             p is the share of draws that lie at least as far from the difference as that does from 0.",
         )
-        .arg(Arg::new("a").value_name("A").required(true).help("A run, a model folder or a GGUF file."))
+        .arg(Arg::new("a").value_name("A").required(true).help("A run, a model folder or a GGUF file; with --metric a file."))
         .arg(Arg::new("b").value_name("B").required(true).help("Another."))
         .arg(
             Arg::new("data")
@@ -40,14 +46,8 @@ pub fn command() -> Command {
         )
         .arg(number("piece", "1000", "Bytes of a piece, at least."))
         .arg(number("draws", "2000", "Draws of the bootstrap."))
-        .arg(
-            Arg::new("seed")
-                .long("seed")
-                .value_name("N")
-                .value_parser(value_parser!(u64))
-                .default_value("1337")
-                .help("Of the draws."),
-        )
+        .arg(flags::seed("The same seed, the same draws."))
+        .args(answers::args())
         .arg(device::arg())
         .arg(flags::json("Print one JSON object."))
 }
@@ -56,6 +56,13 @@ pub fn command() -> Command {
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let path = |name: &str| Path::new(args.get_one::<String>(name).map_or("", String::as_str));
     let (a, b) = (path("a"), path("b"));
+    if let Some(metric) = args.get_one::<String>("metric") {
+        return answers::run(args, metric, [a, b]);
+    }
+    let for_answers = ["references", "hypothesis_column", "reference_column"];
+    if let Some(name) = for_answers.into_iter().find(|name| args.contains_id(name)) {
+        return Err(Failure::Usage(format!("--{name} is for answers in files: give --metric with it")));
+    }
     let texts: Vec<&String> = args.get_many("data").into_iter().flatten().collect();
     let runs = match (is_run(a), is_run(b)) {
         (true, true) => Some([summary(a)?, summary(b)?]),
@@ -76,7 +83,10 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         let settings = runs.as_ref().map(|[a, b]| settings(&a.config, &b.config));
         let results = runs.as_ref().map(|runs| runs.each_ref().map(result));
         let texts: Vec<Value> = rows.iter().map(|(text, found)| as_json(text, found)).collect();
-        println!("{}", json!({ "a": a, "b": b, "settings": settings, "results": results, "texts": texts }));
+        let told = json!({
+            "a": a, "b": b, "settings": settings, "results": results, "texts": texts, "seed": flags::seed_of(args),
+        });
+        println!("{told}");
         return Ok(());
     }
     if let Some([a, b]) = &runs {
@@ -85,9 +95,31 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if !rows.is_empty() {
         let gap = if runs.is_some() { "\n" } else { "" };
         print!("{gap}{}", of_texts(&rows));
-        println!("\nBits per byte, the less the better. A is {}, B is {}.", a.display(), b.display());
+        let draws = Draws::of(args).words();
+        println!(
+            "\nBits per byte, the less the better. A is {}, B is {}; {draws}.",
+            a.display(),
+            b.display()
+        );
     }
     Ok(())
+}
+
+/// The draws of the bootstrap.
+#[derive(Clone, Copy)]
+pub struct Draws {
+    pub count: usize,
+    pub seed: u64,
+}
+
+impl Draws {
+    pub fn of(args: &ArgMatches) -> Self {
+        Self { count: args.get_one("draws").copied().unwrap_or(0), seed: flags::seed_of(args) }
+    }
+
+    pub fn words(self) -> String {
+        format!("paired bootstrap of {} draws, seed {}", self.count, self.seed)
+    }
 }
 
 /// Both models on each text.
@@ -96,8 +128,7 @@ fn on_texts<'t>(
     paths: [&Path; 2],
     texts: &[&'t String],
 ) -> Result<Vec<(&'t str, Comparison)>, Failure> {
-    let number = |name: &str| args.get_one::<usize>(name).copied().unwrap_or(0);
-    let (piece, draws) = (number("piece"), number("draws"));
+    let (piece, draws) = (args.get_one("piece").copied().unwrap_or(0), Draws::of(args));
     let device = device::of(args)?;
     let corpora = texts
         .iter()
@@ -114,9 +145,9 @@ fn on_texts<'t>(
             parts[model] = pieces.iter().map(part).collect();
         }
     }
-    let seed = args.get_one::<u64>("seed").copied().unwrap_or(0);
     let compare = |((text, _), [a, b]): (&(&'t str, Corpus), &[Vec<Part>; 2])| {
-        let found = paired(a, b, draws, seed).map_err(|error| Failure::Failed(format!("{text}: {error}")));
+        let found = paired(a, b, draws.count, draws.seed)
+            .map_err(|error| Failure::Failed(format!("{text}: {error}")));
         Ok((*text, found?))
     };
     corpora.iter().zip(&scores).map(compare).collect()
@@ -162,20 +193,23 @@ fn of_runs(a: &RunSummary, b: &RunSummary) -> String {
 
 fn of_texts(rows: &[(&str, Comparison)]) -> String {
     let head = ["text", "A", "B", "A - B", "95 % interval", "p", "A better in", "pieces"];
-    let row = |(text, found): &(&str, Comparison)| {
-        let (low, high) = found.interval;
-        vec![
-            text.to_string(),
-            format!("{:.4}", found.first),
-            format!("{:.4}", found.second),
-            format!("{:+.4}", found.difference),
-            format!("{low:+.4} to {high:+.4}"),
-            format!("{:.4}", found.p),
-            format!("{:.1} % of {} draws", 100.0 * found.first_below, found.draws),
-            found.documents.to_string(),
-        ]
-    };
+    let row = |(text, found): &(&str, Comparison)| cells(text, found, found.first_below);
     table::markdown(head.map(String::from).to_vec(), rows.iter().map(row).collect())
+}
+
+/// A comparison as cells of a table; `better` is the share of draws in which A is.
+pub fn cells(name: &str, found: &Comparison, better: f64) -> Vec<String> {
+    let (low, high) = found.interval;
+    vec![
+        name.to_string(),
+        format!("{:.4}", found.first),
+        format!("{:.4}", found.second),
+        format!("{:+.4}", found.difference),
+        format!("{low:+.4} to {high:+.4}"),
+        format!("{:.4}", found.p),
+        format!("{:.1} % of {} draws", 100.0 * better, found.draws),
+        found.documents.to_string(),
+    ]
 }
 
 fn as_json(text: &str, found: &Comparison) -> Value {
