@@ -1,4 +1,5 @@
-//! An LSTM learns a sentence by heart; given a text, it then learns that, and is asked about a part that it has not seen.
+//! An LSTM learns a sentence by heart, is saved, and says it in another process; given a text, it then learns that, and is asked about
+//! a part that it has not seen.
 //!
 //! `cargo run --release --example lstm_generator [TEXT_FILE [STEPS]]`
 //!
@@ -8,11 +9,17 @@
 //! - they end at "loss 0.001". A sentence regenerated shows that there is no bug in the loop, and nothing else: the characters of
 //!   this one all differ, so that a table of pairs knows it as well. Hence the held-out loss below, beside that table's.
 
+use std::path::Path;
+use std::process::Command;
+
 use warpsmith::model::classical::{Cell, RecurrentConfig, RecurrentLm};
 use warpsmith::prelude::*;
+use warpsmith::train::classical;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
+/// The word that asks this program to be the other process.
+const ANSWER: &str = "--answer";
 const SENTENCE: &str = "人工智能是一项多学科交叉的技术领域";
 
 /// Learns until every character of the sentence is the likeliest one at its place.
@@ -40,10 +47,34 @@ fn by_heart(device: &Device) -> Outcome<()> {
         }
         if written == SENTENCE && nats < 0.1 {
             println!("the sentence, exactly: true");
-            return Ok(());
+            return in_another_process(&model, &text);
         }
     }
     Err("the sentence was not learned in 200 steps".into())
+}
+
+/// Saves the model and asks for the sentence who has nothing but the folder.
+fn in_another_process(model: &RecurrentLm, text: &Dataset) -> Outcome<()> {
+    let dir = std::env::temp_dir().join(format!("lstm_generator-{}", std::process::id()));
+    classical::write(&dir, &[text.vocab_size(), 256, 512], &model.parameters())?;
+    text.tokenizer().save(dir.join("tokenizer.json"))?;
+    let there = Command::new(std::env::current_exe()?).arg(ANSWER).arg(&dir).output()?;
+    std::fs::remove_dir_all(&dir)?;
+    let there = String::from_utf8(there.stdout)?;
+    println!("and in another process, of the saved model: {there}");
+    if there == SENTENCE { Ok(()) } else { Err("another process says something else".into()) }
+}
+
+/// What the other process does.
+fn answer(dir: &Path, device: &Device) -> Outcome<()> {
+    let [vocab, embedding, hidden]: [usize; 3] = classical::read(dir)?;
+    let model =
+        RecurrentLm::new(vocab, RecurrentConfig::new(Cell::Lstm, embedding, hidden), device, Seed(0))?;
+    classical::load(dir, &model.parameters())?;
+    let tokenizer = Tokenizer::from_file(dir)?;
+    let (first, rest) = (tokenizer.encode("人")?, SENTENCE.chars().count() - 1);
+    print!("{}", tokenizer.decode(&[&first[..], &model.complete(&first, rest)?].concat())?);
+    Ok(())
 }
 
 /// The mean loss in nats over the windows of a part that is held out.
@@ -101,6 +132,11 @@ fn of_a_text(path: &str, steps: u64, device: &Device) -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     let (device, arguments) = (Device::best()?, std::env::args().skip(1).collect::<Vec<_>>());
+    if let [word, dir] = &arguments[..]
+        && word == ANSWER
+    {
+        return answer(Path::new(dir), &device);
+    }
     by_heart(&device)?;
     match &arguments[..] {
         [] => Ok(()),

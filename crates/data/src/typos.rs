@@ -1,34 +1,56 @@
 //! Misspelled words, put right where there is one right word to put.
 //!
-//! A word is repaired if it is rare, not known, at least four letters long and in lower case, and exactly one known word that
-//! is much more frequent lies one edit away (a letter inserted, deleted, replaced, or two neighbours swapped; Damerau,
-//! CACM 1964). The first letter and the ending are left alone: there most edits make another word (`bat`, `cats`). Known
-//! words are found by their deletions, as SymSpell does.
+//! A word is repaired if it is rare, not known, at least four letters long and in lower case, and a known word lies one edit away
+//! (a letter inserted, deleted, replaced, or two neighbours swapped; Damerau, CACM 1964) of which it is likelier to be a slip than
+//! to be anything else:
+//!
+//! ```text
+//! n(known) · ε · P(edit)  >  n(word) · R · P(letters of the word) + the same as on the left of all other known words near
+//! ```
+//!
+//! On the left stands how many slips of the known word with this spelling are to be expected, if one word in 1/ε is misspelled and
+//! each kind of edit, place and letter is as likely as any other; on the right how many of the R rare words (the noisy channel of
+//! Kernighan, Church and Gale, COLING 1990, with a model of spelling for words that are in no list). The first letter and the ending
+//! are left alone: there most edits make another word (`bat`, `cats`). Known words are found by their deletions, as SymSpell does.
+//!
+//! What to expect, measured by planting one slip for each of 140 to 290 words in three English texts of 0.9 to 1.2 MB (plays, reviews,
+//! short sentences), every rare word that was changed besides counted as a mistake:
+//!
+//! | right copies to a wrong one | precision | recall |
+//! |---:|---|---|
+//! | 5 to 10 | 0.81, 0.83, 0.89 | 0.71, 0.80, 0.75 |
+//! | 10 to 20 | 0.84, 0.82, 0.89 | 0.69, 0.78, 0.72 |
+//! | 20 to 40 | 0.74, 0.79, 0.87 | 0.77, 0.78, 0.75 |
+//!
+//! Between 22 and 46 right words of such a text are changed. Who cannot bear that gives a lexicon, whose words are never changed.
 //!
 //! Chinese has no misspelled words, but wrong characters: a run of Han characters is repaired if it differs in one from
 //! exactly one word of a lexicon that has four or more. Without a lexicon Chinese is left alone.
 
-use std::collections::{BTreeSet, HashMap};
+mod letters;
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use letters::Letters;
 use warpsmith_metrics::tokens::{is_han, spans};
 
 /// Shortest word that is repaired, in characters.
 const SHORTEST: usize = 4;
 
 /// When a word counts as known, and when as misspelled.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Repair {
     /// Words that are right, besides the frequent ones.
     pub lexicon: BTreeSet<String>,
     /// Occurrences from which on a word of the texts is known.
     pub known: usize,
-    /// How many times as often the right word must occur, if it is not in the lexicon.
-    pub ratio: usize,
+    /// ε: the share of words that are misspelled, in 0..1. Words of the lexicon are put wherever they are near, whatever it is.
+    pub error_rate: f64,
 }
 
 impl Default for Repair {
     fn default() -> Self {
-        Self { lexicon: BTreeSet::new(), known: 5, ratio: 20 }
+        Self { lexicon: BTreeSet::new(), known: 5, error_rate: 1e-3 }
     }
 }
 
@@ -45,6 +67,9 @@ struct Known<'r> {
     rule: &'r Repair,
     counts: HashMap<String, usize>,
     by_deletion: HashMap<String, Vec<String>>,
+    letters: Letters,
+    /// R: how many different words are neither known nor in the lexicon.
+    rare: usize,
     han: HanWords,
 }
 
@@ -65,7 +90,36 @@ impl<'r> Known<'r> {
                 by_deletion.entry(variant).or_default().push(word.clone());
             }
         }
-        Self { rule, counts, by_deletion, han: HanWords::of(&rule.lexicon) }
+        let mut known = Self {
+            rule,
+            by_deletion,
+            letters: Letters::default(),
+            rare: 0,
+            han: HanWords::of(&rule.lexicon),
+            counts,
+        };
+        // First what spelling is like is learned from the words that are surely right, then from all but the slips found so: rare
+        // words are not spelled like frequent ones.
+        let is_sure = |word: &str| known.is_known(word);
+        let first: Vec<&str> = known.words().filter(|word| is_sure(word)).collect();
+        let letters = Letters::of(first.into_iter().chain(rule.lexicon.iter().map(String::as_str)));
+        let rare = known.words().filter(|word| !is_sure(word)).count();
+        (known.letters, known.rare) = (letters, rare);
+        let slips: HashSet<&str> = known.words().filter(|word| known.right(word).is_some()).collect();
+        let second = known.words().filter(|word| !slips.contains(word));
+        let letters = Letters::of(second.chain(rule.lexicon.iter().map(String::as_str)));
+        let rare = rare - slips.len();
+        (known.letters, known.rare) = (letters, rare);
+        known
+    }
+
+    /// The different words of the texts that are letters alone, in lower case.
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.counts.keys().map(String::as_str).filter(|word| word.chars().all(char::is_lowercase))
+    }
+
+    fn is_known(&self, word: &str) -> bool {
+        self.counts.get(word).copied().unwrap_or(0) >= self.rule.known || self.rule.lexicon.contains(word)
     }
 
     fn repair(&self, text: &str) -> (String, usize) {
@@ -89,27 +143,36 @@ impl<'r> Known<'r> {
         (out, repaired)
     }
 
-    /// The word that was meant, if there is just one.
+    /// The word that was meant, if it is likelier than all else together.
     fn right(&self, word: &str) -> Option<&str> {
-        let count = self.counts.get(word).copied().unwrap_or(0);
-        let is_known = count >= self.rule.known || self.rule.lexicon.contains(word);
-        let is_candidate = word.chars().all(char::is_lowercase) && word.chars().count() >= SHORTEST;
-        if is_known || !is_candidate {
+        if self.is_known(word) || !is_spelled(word) {
             return None;
         }
         let near =
             deletions(word).chain([word.to_string()]).filter_map(|variant| self.by_deletion.get(&variant));
         let near: BTreeSet<&str> = near.flatten().map(String::as_str).collect();
-        let enough = |known: &str| {
-            let often = self.counts.get(known).copied().unwrap_or(0);
-            self.rule.lexicon.contains(known) || often >= self.rule.ratio * count.max(1)
+        let slips = |known: &str| {
+            let edit = Edit::between(word, known).filter(Edit::is_inner)?;
+            let probability = edit.probability(known.chars().count(), self.letters.count());
+            Some(self.count(known) * self.rule.error_rate * probability)
         };
-        let mut meant = near.into_iter().filter(|known| is_inner_edit(word, known) && enough(known));
-        meant.next().filter(|_| meant.next().is_none())
+        let found: Vec<(&str, f64)> =
+            near.into_iter().filter_map(|known| Some((known, slips(known)?))).collect();
+        let (meant, most) = found.iter().copied().reduce(|a, b| if b.1 > a.1 { b } else { a })?;
+        // Who gives a lexicon says that a word which is near one of its words is no other.
+        let is_listed = found.iter().any(|(known, _)| self.rule.lexicon.contains(*known));
+        let own = || self.count(word) * self.rare as f64 * self.letters.log_probability(word).exp();
+        let others = found.iter().map(|(_, slips)| slips).sum::<f64>() - most;
+        (most > others + if is_listed { 0.0 } else { own() }).then_some(meant)
+    }
+
+    /// How often a word occurs; one that is in the lexicon alone as if once.
+    fn count(&self, word: &str) -> f64 {
+        self.counts.get(word).copied().unwrap_or(0).max(1) as f64
     }
 }
 
-/// Letters alone, of a script that is spelled.
+/// Letters alone, of a script that is spelled, and enough of them.
 fn is_spelled(word: &str) -> bool {
     word.chars().count() >= SHORTEST && word.chars().all(|c| c.is_lowercase())
 }
@@ -119,19 +182,54 @@ fn deletions(word: &str) -> impl Iterator<Item = String> + '_ {
     word.char_indices().map(|(at, c)| [&word[..at], &word[at + c.len_utf8()..]].concat())
 }
 
-/// Whether one edit lies between two words that neither changes the first letter nor adds or drops the last.
-fn is_inner_edit(a: &str, b: &str) -> bool {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let same = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
-    let (a, b) = (&a[same..], &b[same..]);
-    // Of equal neighbours the last counts as the one that is too many: `letterr` loses its end.
-    let is_edit = match a.len().abs_diff(b.len()) {
-        0 => a.len() > 1 && (a[1..] == b[1..] || a[0] == b[1] && a[1] == b[0] && a[2..] == b[2..]),
-        1 if a.len() > b.len() => !b.is_empty() && a[1..] == *b,
-        1 => !a.is_empty() && b[1..] == *a,
-        _ => false,
-    };
-    same > 0 && is_edit
+/// What was done to a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Dropped,
+    Added,
+    Changed,
+    Swapped,
+}
+
+/// One edit of a word.
+#[derive(Clone, Copy, Debug)]
+struct Edit {
+    kind: Kind,
+    /// How many letters before it are the same.
+    at: usize,
+    /// Whether the last letter is dropped or changed, or one added behind it.
+    is_ending: bool,
+}
+
+impl Edit {
+    /// The edit that makes `wrong` of `right`, if it is one. Of equal neighbours the last counts as the one that was dropped or
+    /// added.
+    fn between(wrong: &str, right: &str) -> Option<Self> {
+        let (a, b): (Vec<char>, Vec<char>) = (wrong.chars().collect(), right.chars().collect());
+        let at = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+        let (a, b) = (&a[at..], &b[at..]);
+        let (kind, left) = match (a, b) {
+            ([_, a @ ..], [_, b @ ..]) if a == b => (Kind::Changed, a.len()),
+            ([x, y, a @ ..], [z, w, b @ ..]) if x == w && y == z && a == b => (Kind::Swapped, 1 + a.len()),
+            ([_, a @ ..], b) if a == b => (Kind::Added, a.len()),
+            (a, [_, b @ ..]) if a == b => (Kind::Dropped, b.len()),
+            _ => return None,
+        };
+        Some(Self { kind, at, is_ending: left == 0 })
+    }
+
+    /// Whether the first letter and the ending are as they were.
+    fn is_inner(&self) -> bool {
+        self.at > 0 && !self.is_ending
+    }
+
+    /// The probability of this inner edit of a word of so many letters, of an alphabet of so many.
+    fn probability(&self, length: usize, letters: usize) -> f64 {
+        let places =
+            if self.kind == Kind::Added { length.saturating_sub(1) } else { length.saturating_sub(2) };
+        let drawn = if matches!(self.kind, Kind::Added | Kind::Changed) { letters } else { 1 };
+        1.0 / (4 * places.max(1) * drawn) as f64
+    }
 }
 
 /// Words of Han characters, by their length and by what is left of them when one character is not looked at.
@@ -194,7 +292,7 @@ mod tests {
         let rule = Repair::default();
         for (wrong, right) in [
             ("quikc, brwn letetr!", "quick, brown letter!"),
-            ("seperate lettter recieve", "separate letter receive"),
+            ("seperate letzter recieve", "separate letter receive"),
             ("quick Quikc QUIKC", "quick Quikc QUIKC"),
             // The ending, the first letter, short words and what is far away stay.
             ("letters browns fetter teh quack quiet", "letters browns fetter teh quack quiet"),

@@ -47,4 +47,4 @@ pub use log_probs::TokenLogProb;
 pub use penalties::Penalties;
 pub use sampling::{Sampler, Sampling};
 pub use t5::{Answers, T5, T5Cache, T5Config};
-pub use weights::{Init, Quantised, Weights, from_safetensors, to_safetensors};
+pub use weights::{Init, Quantised, Weights, from_safetensors, load_parameters, to_safetensors};

@@ -92,10 +92,15 @@ pub(crate) fn state(parameters: &[Parameter]) -> BTreeMap<String, Tensor> {
     parameters.iter().map(|p| (p.name().to_string(), p.get().detach())).collect()
 }
 
-/// Sets every parameter from what is given; nothing is changed unless everything fits.
+/// Sets parameters from tensors of their names; nothing is changed unless everything fits.
 ///
 /// # Errors
 /// If a name is missing or unexpected, or a shape differs: the error lists them.
+pub fn load_parameters(parameters: &[Parameter], tensors: BTreeMap<String, Tensor>) -> Result<()> {
+    load_state(parameters, Given::new(tensors))
+}
+
+/// As [`load_parameters`].
 fn load_state(parameters: &[Parameter], mut given: Given) -> Result<()> {
     let values: Vec<Option<Tensor>> = parameters
         .iter()

@@ -6,6 +6,7 @@ pub mod adversarial;
 pub mod answer;
 pub mod atomic;
 pub mod checkpoint;
+pub mod classical;
 pub mod classifier;
 pub mod config;
 pub mod data;
