@@ -91,7 +91,8 @@ fn main() -> Outcome<()> {
         && first == ANSWER
     {
         let row = row.iter().map(|cell| cell.parse()).collect::<Result<Vec<f64>, _>>()?;
-        return Ok(println!("{:?}", answer(Path::new(dir), row)?));
+        println!("{:?}", answer(Path::new(dir), row)?);
+        return Ok(());
     }
     let device = Device::best()?;
     let mut rows = arguments.first().map_or_else(|| Ok(rings()), |path| table(path))?;
@@ -105,7 +106,6 @@ fn main() -> Outcome<()> {
     keyed.sort_by(|a, b| a.1.total_cmp(&b.1));
     rows.extend(keyed.into_iter().map(|(row, _)| row));
     let asked = rows[trained].0.clone();
-    // Learned from the rows that are trained on alone.
     let features: Vec<&[f64]> = rows[..trained].iter().map(|row| row.0.as_slice()).collect();
     let scaler = Scaler::fit(&features, Scaling::Standard)?;
     rows.iter_mut().try_for_each(|row| scaler.apply(&mut row.0))?;
@@ -121,8 +121,8 @@ fn main() -> Outcome<()> {
     let settings = AdamWConfig { learning_rate: 3e-3, weight_decay: 0.0, ..Default::default() };
     let (mut optimizer, rng) = (AdamW::new(model.parameters(), settings)?, Rng::new(Seed(3)));
     for epoch in 1..=epochs {
-        // A new order each time, by the places of sorted random numbers.
         let keys = rng.uniform(trained);
+        // A new order each time, by the places of sorted random numbers.
         let mut order: Vec<usize> = (0..trained).collect();
         order.sort_by(|&a, &b| keys[a].total_cmp(&keys[b]));
         for places in order.chunks(BATCH) {

@@ -148,7 +148,7 @@ fn planted_typos_are_repaired_and_right_words_left() {
         texts.extend(planted.iter().map(|(wrong, _)| format!("the {wrong} of")));
         // Rare and right: some like no other word, and some like one.
         let letters = |i: u8| (char::from(b'a' + i % 26), char::from(b'a' + i / 26));
-        let rare = (0..250).map(|i| letters(i)).map(|(a, b)| format!("zy{a}xv{b}ut"));
+        let rare = (0..250).map(letters).map(|(a, b)| format!("zy{a}xv{b}ut"));
         texts.push(rare.collect::<Vec<_>>().join(" "));
         texts.push(NEIGHBOURS.into());
         let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
