@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`classification`] | confusion matrix, accuracy, precision, recall, F1 |
 //! | [`language`] | perplexity per token, word and byte, bits per byte, entropy |
+//! | [`answers`] | exact match and F1 of answers from a text |
 //! | [`bleu`] | BLEU with its tokenizers and its signature |
 //! | [`rouge`] | ROUGE-1, -2 and -L |
 //! | [`diversity`] | distinct-n, repeated n-grams |
@@ -25,6 +26,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod bleu;
 pub mod calibration;
 pub mod classification;
