@@ -4,6 +4,8 @@
 
 mod config;
 mod heads;
+mod new_head;
+mod span;
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout};
@@ -18,6 +20,7 @@ use crate::weights::Weights;
 
 pub use config::{BertConfig, HiddenActivation};
 pub use heads::{BertTask, Task};
+pub use span::Span;
 
 /// Sequences of several lengths, as one batch.
 #[derive(Clone, Debug)]

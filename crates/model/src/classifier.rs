@@ -14,18 +14,16 @@ use warpsmith_tensor::{Device, Error, Result, Rng, Seed, Tensor};
 use crate::bert::{BertConfig, BertTask, EncoderBatch, Task};
 use crate::config::parse;
 use crate::family::Family;
-use crate::weights::{Init, Weights};
+use crate::weights::Weights;
 
 pub(crate) use decoder::is_classifier;
 use decoder::{DecoderClassifier, SCORE};
 
-/// The head of an encoder in a weight file, and the layer before it, which masked language models are saved without.
+/// The head of an encoder in a weight file, and the layer before it.
 const CLASSIFIER: &str = "classifier";
 const POOLER: &str = "bert.pooler.dense";
 /// How the names of tables of tokens end: of BERT, GPT-2, and models of Llama's kind.
 const TOKEN_TABLES: [&str; 3] = ["word_embeddings.weight", "wte.weight", "embed_tokens.weight"];
-/// What the heads of an encoder's other tasks are called there.
-const OTHER_HEADS: [&str; 3] = ["cls.", "qa_outputs.", "classifier."];
 
 /// A model that gives a sequence of ids a logit for each of its labels.
 pub struct TextClassifier {
@@ -98,7 +96,11 @@ impl TextClassifier {
     ) -> Result<Self> {
         let drawn = Weights::random(seed, device);
         let kind = match Family::of(config)? {
-            Family::Bert => Kind::Encoder(encoder(config, tensors, labels, &drawn)?),
+            Family::Bert => {
+                let config = BertConfig { labels, ..BertConfig::from_json(config)?.0 };
+                let task = Task::SequenceClassification;
+                Kind::Encoder(BertTask::with_drawn_head(config, tensors, task, &drawn)?)
+            }
             Family::Gpt | Family::Llama => {
                 Kind::Decoder(DecoderClassifier::new(config, tensors, labels, pad, &drawn)?)
             }
@@ -195,34 +197,4 @@ impl TextClassifier {
 fn not_t5() -> Error {
     Error::value("config.json", "a T5 is no classifier here")
         .hint("BERT, GPT-2 and models of Llama's kind are")
-}
-
-/// An encoder of any task with a new classifier, and a new pooler if it has none.
-fn encoder(
-    config: &str,
-    tensors: BTreeMap<String, Tensor>,
-    labels: Vec<String>,
-    drawn: &Weights,
-) -> Result<BertTask> {
-    let (config, _) = BertConfig::from_json(config)?;
-    let config = BertConfig { labels, ..config };
-    let (c, n, std) = (config.hidden_size, config.labels.len(), config.initializer_range);
-    let is_prefixed = tensors.keys().any(|name| name.starts_with("bert."));
-    let mut tensors: BTreeMap<String, Tensor> = tensors
-        .into_iter()
-        .filter(|(name, _)| !OTHER_HEADS.iter().any(|head| name.starts_with(head)))
-        .map(|(name, t)| (if is_prefixed { name } else { format!("bert.{name}") }, t))
-        .collect();
-    let mut add = |layer: &str, name: &str, dims: &[usize], init| -> Result<()> {
-        let key = format!("{layer}.{name}");
-        if let std::collections::btree_map::Entry::Vacant(place) = tensors.entry(key) {
-            place.insert(drawn.at(layer).parameter(name, dims, init)?.get().detach());
-        }
-        Ok(())
-    };
-    add(POOLER, "weight", &[c, c], Init::Normal(std))?;
-    add(POOLER, "bias", &[c], Init::Constant(0.0))?;
-    add(CLASSIFIER, "weight", &[n, c], Init::Normal(std))?;
-    add(CLASSIFIER, "bias", &[n], Init::Constant(0.0))?;
-    BertTask::from_state(&config.to_json(Task::SequenceClassification), tensors, drawn.device())
 }

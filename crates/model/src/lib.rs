@@ -29,7 +29,7 @@ mod weights;
 
 pub use batch::{Completion, Request, complete};
 pub use beam::{BeamSearch, EarlyStopping, Found};
-pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Pooling, Task};
+pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Pooling, Span, Task};
 pub use block::Block;
 pub use cache::KvCache;
 pub use causal::CausalModel;
