@@ -7,6 +7,7 @@
 //! arXiv 1409.0473.
 
 use warpsmith_autograd::{Parameter, no_grad};
+use warpsmith_ops::cross_entropy::IGNORE_INDEX;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Error, Result, Scope, Seed, Tensor};
 
@@ -120,23 +121,57 @@ impl Translator {
         Ok((logits, Some(along(weights)?), Source { state, keys: Some(keys.clone()) }))
     }
 
+    /// Reads sources of any lengths together: a source's states do not depend on the others.
+    ///
+    /// # Errors
+    /// If there is no source, one has no token, or an id is not known.
+    pub fn read(&self, sources: &[&[u32]]) -> Result<Source> {
+        let lengths: Vec<usize> = sources.iter().map(|source| source.len()).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        if lengths.iter().min().is_none_or(|&shortest| shortest == 0) {
+            return Err(Error::value("translator", "a source has no token").hint("give each at least one id"));
+        }
+        let ids: Vec<u32> = sources.iter().flat_map(|source| filled(source, longest, 0)).collect();
+        self.encode(&Tensor::from_vec(ids, &[sources.len(), longest], &self.device)?, &lengths)
+    }
+
+    /// The mean of -ln p over the tokens of the targets and the mark `end` behind each, in nats: the decoder is given `start` and
+    /// all true tokens before the one that it is asked for.
+    ///
+    /// # Errors
+    /// If there are not as many targets as sources, or an id is not known.
+    pub fn loss(&self, source: &Source, targets: &[&[u32]], (start, end): (u32, u32)) -> Result<Tensor> {
+        let width = 1 + targets.iter().map(|target| target.len()).max().unwrap_or(0);
+        let dims = [targets.len(), width];
+        let given = targets.iter().flat_map(|target| {
+            std::iter::once(start).chain(filled(target, width - 1, end)) // (T)
+        });
+        let asked = targets.iter().flat_map(|target| {
+            let asked = target.iter().chain([&end]).map(|&id| i64::from(id));
+            asked.chain(std::iter::repeat_n(IGNORE_INDEX, width - 1 - target.len()))
+        });
+        let given = Tensor::from_vec(given.collect(), &dims, &self.device)?;
+        let asked = Tensor::from_vec(asked.collect(), &dims, &self.device)?;
+        self.decode(source, &given)?.0.cross_entropy(&asked) // (B, T, V) against (B, T)
+    }
+
     /// The likeliest target of each source, token by token from `start` until `end` or `limit` tokens: without either mark.
     ///
     /// # Errors
-    /// If an id is not known, or a length is above S.
+    /// If a mark is not known.
     pub fn translate(
         &self,
-        ids: &Tensor,
-        lengths: &[usize],
+        source: &Source,
         (start, end): (u32, u32),
         limit: usize,
     ) -> Result<Vec<Vec<u32>>> {
+        let rows = source.state.h[0].dims()[0];
         no_grad(|| {
-            let mut source = self.encode(ids, lengths)?;
-            let (mut last, mut found) = (vec![start; lengths.len()], vec![Vec::new(); lengths.len()]);
-            let mut going = vec![true; lengths.len()];
+            let mut source = source.clone();
+            let (mut last, mut found) = (vec![start; rows], vec![Vec::new(); rows]);
+            let mut going = vec![true; rows];
             for _ in 0..limit {
-                let ids = Tensor::from_slice(&last, &[last.len(), 1], &self.device)?;
+                let ids = Tensor::from_slice(&last, &[rows, 1], &self.device)?;
                 let (logits, _, next) = self.decode(&source, &ids)?; // (B, 1, V)
                 last = logits.argmax(-1, false)?.to_vec::<i64>()?.into_iter().map(|id| id as u32).collect();
                 source = next;
@@ -154,6 +189,22 @@ impl Translator {
         })
     }
 
+    /// How strongly each token of a target looks at each token of its source, rows of (S): all 1 together. Nothing without
+    /// attention.
+    ///
+    /// # Errors
+    /// If a source or a target has no token, or an id is not known.
+    pub fn alignment(&self, source: &[u32], target: &[u32], start: u32) -> Result<Option<Vec<Vec<f32>>>> {
+        let given: Vec<u32> =
+            std::iter::once(start).chain(target.iter().copied()).take(target.len()).collect();
+        let given = Tensor::from_vec(given, &[1, target.len()], &self.device)?;
+        let (_, weights, _) = no_grad(|| self.decode(&self.read(&[source])?, &given))?;
+        let rows = |weights: Tensor| -> Result<Vec<Vec<f32>>> {
+            Ok(weights.to_vec::<f32>()?.chunks(source.len()).map(<[f32]>::to_vec).collect())
+        };
+        weights.map(rows).transpose()
+    }
+
     /// All parameters, in the order of the forward pass.
     pub fn parameters(&self) -> Vec<Parameter> {
         let attention = self.attention.as_ref().map(AdditiveAttention::parameters).unwrap_or_default();
@@ -161,4 +212,9 @@ impl Translator {
         let decoder = [self.target.parameters(), self.decoder.parameters()].concat();
         [encoder, decoder, attention, self.head.parameters()].concat()
     }
+}
+
+/// A row filled up to `width`.
+fn filled(row: &[u32], width: usize, fill: u32) -> impl Iterator<Item = u32> {
+    row.iter().copied().chain(std::iter::repeat_n(fill, width - row.len()))
 }

@@ -3,7 +3,8 @@
 use warpsmith_autograd::{Parameter, TensorExt};
 use warpsmith_model::Weights;
 use warpsmith_model::classical::{
-    Cell, Conv1d, Gan, LinearSvm, Recurrent, RecurrentConfig, RecurrentLm, TextCnn, TextCnnConfig, Window,
+    Cell, Conv1d, Gan, LinearSvm, Recurrent, RecurrentConfig, RecurrentLm, TextCnn, TextCnnConfig,
+    Translator, TranslatorConfig, Window,
 };
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Result, Rng, Seed, Tensor};
@@ -85,6 +86,46 @@ fn each_side_of_a_gan_moves_its_own_weights() {
     let before = gan.generator_loss(&noise).unwrap().item().unwrap();
     let after = descend(0.05, 60, &generator, || gan.generator_loss(&noise));
     assert!(after < before, "{before} to {after}");
+}
+
+#[test]
+fn pairs_of_any_lengths_have_the_loss_that_they_have_alone() {
+    for attention in [false, true] {
+        let config = TranslatorConfig {
+            source_vocab: 7,
+            target_vocab: 6,
+            embedding_size: 4,
+            hidden_size: 5,
+            attention,
+        };
+        let model = Translator::new(&config, &Device::Cpu, Seed(2)).unwrap();
+        let (sources, targets) = ([&[1, 2, 3, 4][..], &[5], &[6, 0]], [&[2, 3][..], &[], &[5, 4, 3, 2]]);
+        let loss = |sources: &[&[u32]], targets: &[&[u32]]| {
+            model.loss(&model.read(sources).unwrap(), targets, (0, 1)).unwrap().item().unwrap()
+        };
+        let (mut sum, mut tokens) = (0.0, 0.0);
+        for (source, target) in sources.iter().zip(&targets) {
+            let asked = target.len() as f64 + 1.0;
+            sum += asked * loss(&[source], &[target]);
+            tokens += asked;
+        }
+        let together = loss(&sources, &targets);
+        assert!((together - sum / tokens).abs() < 1e-6, "{together}, not {}", sum / tokens);
+
+        let together = model.translate(&model.read(&sources).unwrap(), (0, 1), 9).unwrap();
+        for (source, written) in sources.iter().zip(&together) {
+            let alone = model.translate(&model.read(&[source]).unwrap(), (0, 1), 9).unwrap();
+            assert_eq!(&alone[0], written);
+        }
+        let weights = model.alignment(sources[0], targets[2], 0).unwrap();
+        assert_eq!(weights.as_ref().map(Vec::len), attention.then_some(4));
+        let is_share = |row: &Vec<f32>| row.len() == 4 && (row.iter().sum::<f32>() - 1.0).abs() < 1e-5;
+        assert!(weights.iter().flatten().all(is_share), "{weights:?}");
+        for none in [&[&[1][..], &[]][..], &[]] {
+            let error = model.read(none).unwrap_err().to_string();
+            assert!(error.contains("no token"), "{error}");
+        }
+    }
 }
 
 #[test]
