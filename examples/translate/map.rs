@@ -31,12 +31,15 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
+/// The words of a source, those that were written, and how strongly each of these looked at each of those.
+pub type Map = (Vec<String>, Vec<String>, Vec<Vec<f32>>);
+
 /// A page of such maps, which needs nothing beside it: the darker a cell, the stronger the look.
-pub fn page(maps: &[(Vec<String>, Vec<String>, Vec<Vec<f32>>)]) -> String {
+pub fn page(maps: &[Map]) -> String {
     let head = "<!doctype html><meta charset=\"utf-8\"><title>Cross-attention</title><style>body{font:16px sans-serif}\
                 table{border-spacing:2px;margin:2em}th{font-weight:normal;padding:2px 6px}td{min-width:2em;text-align:right;\
                 font-size:11px}</style>\n";
-    let table = |(source, written, weights): &(Vec<String>, Vec<String>, Vec<Vec<f32>>)| {
+    let table = |(source, written, weights): &Map| {
         let top: String = source.iter().map(|word| format!("<th>{}", escaped(word))).collect();
         let row = |(word, row): (&String, &Vec<f32>)| {
             let cell = |weight: &f32| {

@@ -67,7 +67,7 @@ fn numbered(lines: &Lines, source: &Words, target: &Words) -> Vec<Pair> {
 /// What a file's pairs teach in so many epochs, and what it is worth.
 pub fn run(path: &str, arguments: &[String]) -> Outcome<()> {
     let (device, began) = (Device::best()?, Instant::now());
-    let epochs: usize = arguments.first().map_or(Ok(2), |epochs| epochs.parse())?;
+    let epochs: usize = arguments.first().map_or(Ok(1), |epochs| epochs.parse())?;
     let (mut train, test) = split(read(path)?);
     let count = train.len();
     train.retain(|(a, b)| cut(a).len().max(cut(b).len()) <= LONGEST);
