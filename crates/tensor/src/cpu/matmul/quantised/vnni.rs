@@ -37,24 +37,22 @@ pub(super) unsafe fn round(row: &[f32], stored: Stored, groups: &mut [Group]) ->
             unsafe {
                 let x = [_mm512_loadu_ps(block.as_ptr()), _mm512_loadu_ps(block.as_ptr().add(16))];
                 // NaN is the larger of two as a whole number, and so is infinity.
-                let sizes = x.map(
-                    #[inline(always)]
-                    |x| _mm512_castps_si512(_mm512_abs_ps(x)),
-                );
-                let largest = f32::from_bits(_mm512_reduce_max_epu32(_mm512_max_epu32(sizes[0], sizes[1])));
+                let sizes = _mm512_max_epu32(size(x[0]), size(x[1]));
+                let largest = f32::from_bits(_mm512_reduce_max_epu32(sizes));
                 let Some((step, inverse)) = steps(largest) else {
                     within = false;
                     continue;
                 };
-                let whole = x.map(
-                    #[inline(always)]
-                    |x| _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(inverse))),
-                );
+                let inverse = _mm512_set1_ps(inverse);
+                let whole = [
+                    _mm512_cvtps_epi32(_mm512_mul_ps(x[0], inverse)),
+                    _mm512_cvtps_epi32(_mm512_mul_ps(x[1], inverse)),
+                ];
                 let [mut first, mut second] = [_mm_setzero_si128(); 2];
                 for (half, total) in [(0, &mut first), (1, &mut second)] {
                     let coarse = _mm512_srai_epi32::<7>(_mm512_add_epi32(whole[half], _mm512_set1_epi32(64)));
                     let fine = _mm512_sub_epi32(whole[half], _mm512_slli_epi32::<7>(coarse));
-                    let [coarse, fine] = [_mm512_cvtepi32_epi8(coarse), _mm512_cvtepi32_epi8(fine)];
+                    let (coarse, fine) = (_mm512_cvtepi32_epi8(coarse), _mm512_cvtepi32_epi8(fine));
                     _mm_store_si128(group.coarse[half].as_mut_ptr().add(16 * b).cast(), coarse);
                     _mm_store_si128(group.fine[half].as_mut_ptr().add(16 * b).cast(), fine);
                     let fours = _mm_dpbusd_epi32(_mm_setzero_si128(), _mm_set1_epi8(1), coarse);
@@ -160,19 +158,12 @@ unsafe fn add_group<P: Packed, const M: usize>(
         let x = unsafe { x[i].get_unchecked(g) };
         let scale = floats(&x.scale);
         if P::HALF_SCALES {
-            let products = [0, 1].map(
-                #[inline(always)]
-                |half| {
-                    let coarse =
-                        _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.stored[half], whole(&x.coarse[half]));
-                    let fine =
-                        _mm512_dpbusd_epi32(whole(&x.begin[half]), w.stored[half], whole(&x.fine[half]));
-                    _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<7>(coarse), fine))
-                },
-            );
             for half in 0..2 {
-                let scale = _mm512_mul_ps(w.scales[half], scale);
-                sums[i][half] = _mm512_fmadd_ps(products[half], scale, sums[i][half]);
+                let coarse =
+                    _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.stored[half], whole(&x.coarse[half]));
+                let fine = _mm512_dpbusd_epi32(whole(&x.begin[half]), w.stored[half], whole(&x.fine[half]));
+                let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<7>(coarse), fine));
+                sums[i][half] = _mm512_fmadd_ps(sum, _mm512_mul_ps(w.scales[half], scale), sums[i][half]);
             }
         } else {
             let coarse = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.stored[0], whole(&x.coarse[0]));
@@ -186,6 +177,13 @@ unsafe fn add_group<P: Packed, const M: usize>(
             sums[i][1] = _mm512_fmadd_ps(w.least, floats(&x.total), sums[i][1]);
         }
     }
+}
+
+/// Sizes whose order as whole numbers is that of the values.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn size(x: __m512) -> __m512i {
+    _mm512_castps_si512(_mm512_abs_ps(x))
 }
 
 /// 64 bytes of whole numbers.
