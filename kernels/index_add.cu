@@ -22,10 +22,15 @@ struct KeysArgs {
     u32 kind, unused;
 };
 
-struct SortArgs {
+struct TileArgs {
+    u64 keys;
+    u64 first, last;  // of the bitonic network: runs of `first` keys, then of twice as many, up to `last`
+};
+
+struct StepArgs {
     u64 keys;
     u64 pairs;
-    u64 block, step;  // of the bitonic network: runs of `block` keys, compared `step` apart
+    u64 block, step;  // runs of `block` keys, compared `step` apart
 };
 
 struct SumArgs {
@@ -59,15 +64,14 @@ __device__ __forceinline__ void exchange(u64& low, u64& high, bool ascending) {
 // Where the lower key of pair p stands if keys are compared `step` apart, a power of two.
 __device__ __forceinline__ u64 lower_of(u64 p, u64 step) { return (p & ~(step - 1)) * 2 + (p & (step - 1)); }
 
-// All steps below SORT_TILE, in shared memory: of one run size, or of all up to the tile's if block is 0.
-KERNEL(index_add_sort_tile_u64, SORT_THREADS, SortArgs) {
+// All steps below SORT_TILE, in shared memory.
+KERNEL(index_add_sort_tile_u64, SORT_THREADS, TileArgs) {
     __shared__ u64 tile[SORT_TILE];
     u64* keys = reinterpret_cast<u64*>(a.keys) + u64(blockIdx.x) * SORT_TILE;
     u64 first = u64(blockIdx.x) * SORT_TILE;
     tile[threadIdx.x] = keys[threadIdx.x];
     tile[threadIdx.x + SORT_THREADS] = keys[threadIdx.x + SORT_THREADS];
-    u64 block = a.block ? a.block : 2, last = a.block ? a.block : SORT_TILE;
-    for (; block <= last; block *= 2) {
+    for (u64 block = a.first; block <= a.last; block *= 2) {
         for (u64 step = min(block, (u64)SORT_TILE) / 2; step > 0; step /= 2) {
             __syncthreads();
             u64 low = lower_of(threadIdx.x, step);
@@ -80,7 +84,7 @@ KERNEL(index_add_sort_tile_u64, SORT_THREADS, SortArgs) {
 }
 
 // One step of SORT_TILE or more.
-KERNEL(index_add_sort_step_u64, SUM_THREADS, SortArgs) {
+KERNEL(index_add_sort_step_u64, SUM_THREADS, StepArgs) {
     u64 p = u64(blockIdx.x) * SUM_THREADS + threadIdx.x;
     if (p >= a.pairs) return;
     u64* keys = reinterpret_cast<u64*>(a.keys);

@@ -30,7 +30,15 @@ struct KeysArgs {
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct SortArgs {
+struct TileArgs {
+    keys: u64,
+    first: u64,
+    last: u64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct StepArgs {
     keys: u64,
     pairs: u64,
     block: u64,
@@ -53,8 +61,8 @@ float_entries! {
     INDEX_ADD: SumArgs = "index_add_fwd";
     @also
     KEYS: KeysArgs = "index_add_keys_u64";
-    SORT_TILE: SortArgs = "index_add_sort_tile_u64";
-    SORT_STEP: SortArgs = "index_add_sort_step_u64";
+    SORT_TILE: TileArgs = "index_add_sort_tile_u64";
+    SORT_STEP: StepArgs = "index_add_sort_step_u64";
 }
 
 fn padded(places: u64) -> u64 {
@@ -76,16 +84,18 @@ pub fn index_add(dtype: Float, y: u64, v: u64, keys: u64, p: &Places) -> Vec<Lau
     let all = KeysArgs { keys, index, bad, places, padded, size, kind: kind as u32, unused: 0 };
     let mut launches = vec![KEYS[0].launch(blocks(padded), THREADS, &all)];
     let tiles = [(padded / TILE) as u32, 1, 1];
-    let sort = |block, step| SortArgs { keys, pairs: padded / 2, block, step };
-    launches.push(SORT_TILE[0].launch(tiles, SORT_THREADS, &sort(0, 0)));
+    let tile = |first, last| SORT_TILE[0].launch(tiles, SORT_THREADS, &TileArgs { keys, first, last });
+    // What is beyond the places is padding, alike and last: a run that holds all of them is the end.
+    launches.push(tile(2, p.places.next_power_of_two().min(TILE)));
     let mut block = 2 * TILE;
     while block <= padded {
         let mut step = block / 2;
         while step >= TILE {
-            launches.push(SORT_STEP[0].launch(blocks(padded / 2), THREADS, &sort(block, step)));
+            let step_of = StepArgs { keys, pairs: padded / 2, block, step };
+            launches.push(SORT_STEP[0].launch(blocks(padded / 2), THREADS, &step_of));
             step /= 2;
         }
-        launches.push(SORT_TILE[0].launch(tiles, SORT_THREADS, &sort(block, 0)));
+        launches.push(tile(block, block));
         block *= 2;
     }
     let sum = SumArgs { y, v, keys, outer, places, size, inner };

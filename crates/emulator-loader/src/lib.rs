@@ -98,6 +98,26 @@ pub fn install() -> Result<PathBuf, InstallError> {
     Err(InstallError::OtherSystem)
 }
 
+/// [`install`], and a machine of `count` GPUs, so that tests of one program can each have their own. Returns how many there
+/// are: others if `WARPSMITH_EMULATOR_GPUS` says so, or if CUDA was in use before.
+///
+/// # Errors
+/// As [`install`].
+#[cfg(target_os = "linux")]
+pub fn install_gpus(count: i32) -> Result<i32, InstallError> {
+    let path = install()?;
+    linux::gpus(count).map_err(|error| InstallError::NotInPlace { path, reason: error.to_string() })
+}
+
+/// An error: the emulator exists for Linux alone.
+///
+/// # Errors
+/// Always.
+#[cfg(not(target_os = "linux"))]
+pub fn install_gpus(_count: i32) -> Result<i32, InstallError> {
+    Err(InstallError::OtherSystem)
+}
+
 /// What the emulator last said to this thread about a call that failed, if it is installed and one has.
 ///
 /// The sentence names the call; that of a kernel's fault names the kernel, block, thread and line.
@@ -159,6 +179,13 @@ mod linux {
         let call: Symbol<CountsCall> = unsafe { call(b"warpsmithCounts\0") }.ok()?;
         // SAFETY: there is room for so many.
         Some(unsafe { call(numbers.as_mut_ptr(), numbers.len()) })
+    }
+
+    /// Asks for so many GPUs, and returns how many there are.
+    pub fn gpus(count: i32) -> Result<i32, Error> {
+        // SAFETY: only the emulator has a symbol of this name, and it is of this type.
+        let call: Symbol<extern "C" fn(i32) -> i32> = unsafe { call(b"warpsmithGpus\0") }?;
+        Ok(call(count))
     }
 
     pub fn last_fault() -> Option<String> {

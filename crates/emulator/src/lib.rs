@@ -26,7 +26,7 @@ pub mod vectors;
 
 pub use counts::Counts;
 #[cfg(target_os = "linux")]
-pub use driver::{InstallError, counts, install, last_fault};
+pub use driver::{InstallError, counts, install, install_gpus, last_fault};
 pub use fault::{Fault, FaultKind, SourceLine};
 pub use launch::{Approximation, Checks, Launch, Options, Schedule, run, run_observed};
 pub use memory::{Memory, MemoryError};

@@ -291,3 +291,11 @@ unsafe extern "C" fn warpsmithCounts(numbers: Out<u64>, room: usize) -> usize {
     taken.iter().take(room).enumerate().for_each(|(at, number)| numbers.at(at).offer(*number));
     taken.len()
 }
+
+/// Asks for a machine of so many GPUs, and returns how many it has: as many if the environment does not say otherwise and
+/// nobody has looked before.
+// SAFETY: the name is this project's own.
+#[unsafe(no_mangle)]
+extern "C" fn warpsmithGpus(count: i32) -> i32 {
+    super::machine::ask_for(count)
+}

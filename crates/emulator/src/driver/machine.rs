@@ -1,7 +1,7 @@
 //! What the machine is that the driver finds: how many GPUs, of what age, and when one of them fails. By default one GPU
 //! that never does; a program's tests ask for others, to see what it does then.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{LazyLock, OnceLock};
 
 use super::code::Code;
@@ -22,14 +22,17 @@ pub(crate) struct Machine {
     pub(crate) lost_at: Option<u64>,
 }
 
+/// GPUs that a machine can have.
+const MOST_GPUS: i32 = 8;
+
 const USUAL: Machine = Machine { gpus: 1, driver: DRIVER_VERSION, capability: CAPABILITY, lost_at: None };
 
 impl Machine {
-    /// The machine that the variables of the environment describe, the usual one without them.
-    fn read(value: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let mut machine = USUAL;
+    /// The machine that the variables of the environment describe; without them the usual one, with `gpus` GPUs.
+    fn read(gpus: i32, value: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let mut machine = Self { gpus, ..USUAL };
         if let Some(gpus) = value("GPUS") {
-            let known = gpus.parse().ok().filter(|gpus| (0..=8).contains(gpus));
+            let known = gpus.parse().ok().filter(|gpus| (0..=MOST_GPUS).contains(gpus));
             machine.gpus = known.ok_or_else(|| refuse("GPUS", &gpus, "a number from 0 to 8"))?;
         }
         if let Some(driver) = value("DRIVER") {
@@ -71,7 +74,16 @@ pub(crate) fn check_machine() -> Outcome {
 
 fn described() -> &'static Result<Machine, String> {
     static MACHINE: OnceLock<Result<Machine, String>> = OnceLock::new();
-    MACHINE.get_or_init(|| Machine::read(value))
+    MACHINE.get_or_init(|| Machine::read(USUAL_GPUS.load(Ordering::Relaxed), value))
+}
+
+/// How many GPUs there are if the environment says nothing.
+static USUAL_GPUS: AtomicI32 = AtomicI32::new(USUAL.gpus);
+
+/// Makes it so many, and says how many the machine has now: others if the environment says so, or if it was asked before.
+pub(crate) fn ask_for(gpus: i32) -> i32 {
+    USUAL_GPUS.store(gpus.clamp(0, MOST_GPUS), Ordering::Relaxed);
+    machine().gpus
 }
 
 /// Counts a launch; the failure of the hardware if this is the one in which it comes.
@@ -95,9 +107,10 @@ mod tests {
     #[test]
     fn a_machine_is_described_or_refused_with_what_was_expected() {
         let read = |name: &'static str, text: &'static str| {
-            Machine::read(move |asked| (asked == name).then(|| text.to_owned()))
+            Machine::read(1, move |asked| (asked == name).then(|| text.to_owned()))
         };
-        assert_eq!(Machine::read(|_| None), Ok(USUAL));
+        assert_eq!(Machine::read(1, |_| None), Ok(USUAL));
+        assert_eq!(Machine::read(2, |_| None), read("GPUS", "2"));
         assert_eq!(read("GPUS", "2"), Ok(Machine { gpus: 2, ..USUAL }));
         assert_eq!(read("DRIVER", "12.2"), Ok(Machine { driver: 12020, ..USUAL }));
         assert_eq!(read("CAPABILITY", "7.5"), Ok(Machine { capability: (7, 5), ..USUAL }));

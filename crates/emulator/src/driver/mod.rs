@@ -33,4 +33,4 @@ mod text;
 mod unsupported;
 mod work;
 
-pub use warpsmith_emulator_loader::{InstallError, counts, install, last_fault};
+pub use warpsmith_emulator_loader::{InstallError, counts, install, install_gpus, last_fault};
