@@ -8,7 +8,7 @@
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_owned, apply_single};
 use warpsmith_kernels::dropout::{self as kernel, dropout};
 use warpsmith_tensor::cpu::{dispatch, for_rows};
-use warpsmith_tensor::rng::{bits, philox, unit};
+use warpsmith_tensor::rng::{bits, bits_of_64, unit};
 use warpsmith_tensor::{Error, Result, Seed, Tensor};
 
 use crate::elementwise::unary_shape;
@@ -31,8 +31,8 @@ impl Dropout {
     }
 }
 
-/// Philox blocks that run side by side, of 4 numbers each.
-const BLOCKS: usize = 16;
+/// Elements whose numbers are drawn together.
+const TOGETHER: usize = 64;
 
 impl Op for Dropout {
     fn name(&self) -> &'static str {
@@ -57,12 +57,12 @@ impl Op for Dropout {
     fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
         let mut y = x.swap_remove(0);
         if self.p > 0.0 {
-            for_rows(y.data_mut::<f32>()?, 4 * BLOCKS, 16, |first, block| {
+            for_rows(y.data_mut::<f32>()?, TOGETHER, 16, |first, block| {
                 dispatch(
                     #[inline(always)]
                     || {
-                        for (i, y) in block.chunks_mut(4 * BLOCKS).enumerate() {
-                            self.drop_some((first + i) * BLOCKS, y);
+                        for (i, y) in block.chunks_mut(TOGETHER).enumerate() {
+                            self.drop_some((first + i) * TOGETHER, y);
                         }
                     },
                 );
@@ -103,24 +103,13 @@ impl Op for Dropout {
 }
 
 impl Dropout {
-    /// Elements `4·block …`, at most `4·BLOCKS` of them. Call inside `dispatch`.
+    /// Elements from `first` on, at most `TOGETHER` of them. Call inside `dispatch`.
     #[inline(always)]
-    fn drop_some(&self, block: usize, y: &mut [f32]) {
+    fn drop_some(&self, first: usize, y: &mut [f32]) {
         let (p, factor) = (self.p as f32, self.factor() as f32);
-        // Words apart, so that the rounds of all blocks run side by side in vector registers.
-        let mut words = [[0u32; BLOCKS]; 4];
-        for i in 0..BLOCKS {
-            let [a, b, c, d] = philox(self.seed.0, self.stream, (block + i) as u64);
-            (words[0][i], words[1][i], words[2][i], words[3][i]) = (a, b, c, d);
-        }
-        let mut factors = [0f32; 4 * BLOCKS];
-        for (i, factors) in factors.chunks_exact_mut(4).enumerate() {
-            for (word, f) in words.iter().zip(factors) {
-                *f = if unit(word[i]) >= p { factor } else { 0.0 };
-            }
-        }
-        for (y, f) in y.iter_mut().zip(factors) {
-            *y = if f == 0.0 { 0.0 } else { *y * f };
+        let drawn = bits_of_64(self.seed, self.stream, first as u64);
+        for (y, drawn) in y.iter_mut().zip(drawn) {
+            *y = if unit(drawn) >= p { *y * factor } else { 0.0 };
         }
     }
 }

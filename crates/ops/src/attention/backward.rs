@@ -9,7 +9,9 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, hide, masked_sum, with_gapless_rows};
+use super::panel::{
+    Intervals, KEYS, Rows, Scratch, drop_out, finite, for_tasks, hide, masked_sum, with_gapless_rows,
+};
 use super::tile::{LANES, Product, ROWS, dot};
 
 /// Query rows whose probabilities are held at once.
@@ -284,16 +286,16 @@ impl Backward<'_> {
             for p in p.iter_mut() {
                 *p = math::exp_or_zero(*p * factor - lse);
             }
-            if self.op.dropout.is_some() {
-                let (i, h) = at(r);
-                self.op.drop_out(self.sizes, (b, h, i), keys.first, ds);
+            let (i, h) = at(r);
+            let mask = self.op.mask(self.sizes, (b, h, i), keys.first);
+            if let Some(mask) = &mask {
+                drop_out(ds, mask);
             }
             for (ds, p) in ds.iter_mut().zip(p.iter()) {
                 *ds = p * (*ds - delta);
             }
-            if self.op.dropout.is_some() {
-                let (i, h) = at(r);
-                self.op.drop_out(self.sizes, (b, h, i), keys.first, p);
+            if let Some(mask) = &mask {
+                drop_out(p, mask);
             }
             hide(p, seen, 0.0);
             hide(ds, seen, 0.0);

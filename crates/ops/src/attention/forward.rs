@@ -8,7 +8,9 @@ use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
 use super::geometry::Sizes;
-use super::panel::{Intervals, KEYS, Rows, Scratch, finite, for_tasks, hide, masked_sum, with_gapless_rows};
+use super::panel::{
+    Intervals, KEYS, Rows, Scratch, drop_out, finite, for_tasks, hide, masked_sum, with_gapless_rows,
+};
 use super::tile::{LANES, Product, ROWS, largest, sum};
 
 /// Fewer pairs of batch row and key head than this are cut along time, too. (Not the number of threads: but since a
@@ -170,7 +172,9 @@ impl Forward<'_> {
         for (r, p) in tile.clone().zip(scores.as_chunks_mut().0) {
             running.softmax(simd, r, seen.in_block(r, block.first), factor, padded, p);
             let (i, h) = at(r);
-            self.op.drop_out(self.sizes, (b, h, i), block.first, p);
+            if let Some(mask) = self.op.mask(self.sizes, (b, h, i), block.first) {
+                drop_out(p, &mask);
+            }
         }
         let sums = &mut running.sums[tile.start * padded..tile.end * padded];
         if block.finite {

@@ -3,9 +3,10 @@
 use std::ops::Range;
 
 use warpsmith_autograd::Meta;
-use warpsmith_tensor::rng::{bits, unit};
+use warpsmith_tensor::rng::{bits, bits_of_64, unit};
 use warpsmith_tensor::{DType, Error, Result, Shape};
 
+use super::panel::KEYS;
 use super::{Attention, Dropout, Mask};
 
 /// The sizes of one call.
@@ -127,6 +128,22 @@ impl Dropout {
     /// What the probability with this number is multiplied by: 0, or 1/(1 - p).
     #[inline(always)]
     pub(super) fn factor(&self, index: u64) -> f32 {
-        if unit(bits(self.seed, self.stream, index)) < self.p { 0.0 } else { 1.0 / (1.0 - self.p) }
+        self.of(bits(self.seed, self.stream, index))
+    }
+
+    /// [`Self::factor`] of a block of keys.
+    #[inline(always)]
+    pub(super) fn factors(&self, first: u64) -> [f32; KEYS] {
+        let drawn = bits_of_64(self.seed, self.stream, first);
+        let mut factors = [0.0; KEYS];
+        for (factor, drawn) in factors.iter_mut().zip(drawn) {
+            *factor = self.of(drawn);
+        }
+        factors
+    }
+
+    #[inline(always)]
+    fn of(&self, drawn: u32) -> f32 {
+        if unit(drawn) < self.p { 0.0 } else { 1.0 / (1.0 - self.p) }
     }
 }

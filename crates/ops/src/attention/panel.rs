@@ -183,21 +183,24 @@ impl Scratch {
 }
 
 impl Attention {
-    /// Multiplies a row of probabilities of one block of keys by the dropout mask.
+    /// The dropout mask of row (b, h, i) in the block of keys that begins with `first`; None without dropout.
     #[inline(always)]
-    pub(super) fn drop_out(
+    pub(super) fn mask(
         &self,
         sizes: &Sizes,
         (b, h, i): (usize, usize, usize),
         first: usize,
-        p: &mut [f32],
-    ) {
-        if let Some(dropout) = self.dropout {
-            let start = Dropout::row_start(sizes, b, h, i) + first as u64;
-            for (j, p) in p.iter_mut().enumerate() {
-                *p *= dropout.factor(start + j as u64);
-            }
-        }
+    ) -> Option<[f32; KEYS]> {
+        let dropout = self.dropout?;
+        Some(dropout.factors(Dropout::row_start(sizes, b, h, i) + first as u64))
+    }
+}
+
+/// Multiplies a row of a block by its dropout mask.
+#[inline(always)]
+pub(super) fn drop_out(p: &mut [f32; KEYS], mask: &[f32; KEYS]) {
+    for (p, factor) in p.iter_mut().zip(mask) {
+        *p *= factor;
     }
 }
 
