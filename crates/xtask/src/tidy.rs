@@ -11,6 +11,7 @@ mod names;
 mod rust;
 mod size;
 mod tree;
+mod unrun;
 mod unsafety;
 mod words;
 
@@ -40,6 +41,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "cudarc", about: "only crates/tensor names cudarc", check: dependencies::cudarc },
     Rule { name: "members", about: "plain `cargo test` covers every crate", check: dependencies::members },
     Rule { name: "lints", about: "every crate takes the lints of the workspace", check: lints::check },
+    Rule { name: "unrun", about: "no test where none is built", check: unrun::check },
     Rule { name: "unfinished", about: "no stub, no debug print, no skipped test", check: words::unfinished },
     Rule { name: "path", about: "no absolute path of somebody's machine", check: words::machine_paths },
     Rule { name: "name", about: "files and modules are named after what they hold", check: names::check },
