@@ -7,7 +7,7 @@
 // Plan: a block of 256 threads per 128 x 128 tile of C, along K in slices of 16. A thread's rows, and its columns, are 16
 //   apart, so that neighbouring threads read and write neighbours.
 // Traffic: 4·M·N·K/128 bytes in, 2·M·N out. From shared memory one byte for each multiply-add.
-// Shared memory: 16.5 KiB. A row of A's slice is 17 numbers long: the two rows that a warp reads lie in different banks.
+// Shared memory: 16 KiB. The two rows of A that a warp reads at a time are 16 numbers, so 16 banks, apart.
 // Ordering: as before: a barrier before the slices are read, and one behind.
 // Numerics: per element one f32 chain over K.
 // Limits: M, N < 2²³.
@@ -17,7 +17,7 @@
 enum { BM = 128, BN = 128, BK = 16, THREADS = 256, PER = 8, STEP = 16 };
 
 KERNEL(ladder_matmul_register_tile_bf16, THREADS, ProductArgs) {
-    __shared__ f32 x[BM][BK + 1], y[BK][BN];
+    __shared__ f32 x[BM][BK], y[BK][BN];
     u32 row = blockIdx.y * BM, col = blockIdx.x * BN;
     u32 i = threadIdx.x / STEP, j = threadIdx.x % STEP;
     f32 acc[PER][PER] = {};

@@ -99,21 +99,28 @@ fn every_rung_of_softmax_improves_what_it_says() {
     });
 }
 
-/// Infinities and NaN do in every rung what they do in the formula.
+/// Infinities, NaN and numbers whose powers of e are beyond f32 do in every rung what they do in the formula.
 #[test]
 fn special_rows_are_those_of_the_formula() {
     let (inf, nan) = (f32::INFINITY, f32::NAN);
-    let rows =
-        [[-inf, -inf, -inf, -inf], [1.0, nan, 2.0, 3.0], [1.0, -inf, 1.0, -inf], [-inf, -inf, 0.0, 0.0]];
+    let rows = [
+        [-inf, -inf, -inf, -inf],
+        [1.0, nan, 2.0, 3.0],
+        [1.0, -inf, 1.0, -inf],
+        [-inf, -inf, 0.0, 0.0],
+        [-1e4, -inf, -1e4, -1e4 - 200.0],
+        [1e4 - 200.0, 1e4, -1e4, 1e4],
+    ];
     for rung in &softmax::RUNGS {
         let mut gpu = Gpu::new();
         let x = gpu.pod(&rows.concat());
-        let y = gpu.room_for(Float::F32, 16);
-        let call = Softmax { form: Form::Plain, dtype: Float::F32, y, x, rows: 4, n: 4 };
+        let y = gpu.room_for(Float::F32, 24);
+        let call = Softmax { form: Form::Plain, dtype: Float::F32, y, x, rows: 6, n: 4 };
         gpu.run_all(&(rung.launches)(&call).unwrap());
-        let found = gpu.read::<f32>(y, 16);
+        let found = gpu.read::<f32>(y, 24);
         assert!(found[..8].iter().all(|v| v.is_nan()), "{}: {found:?}", rung.name);
-        assert_eq!(found[8..], [0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.5, 0.5], "{}", rung.name);
+        let halves = [[0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.5, 0.5], [0.5, 0.0, 0.5, 0.0], [0.0, 0.5, 0.0, 0.5]];
+        assert_eq!(found[8..], halves.concat(), "{}", rung.name);
     }
 }
 

@@ -1,10 +1,10 @@
-//! The bugs: `kernels/mutants/<module>.toml`.
+//! The bugs: `kernels/mutants/<module>.toml`, those of a rung `kernels/mutants/ladder/<op>/<rung>.toml`.
 
 use std::fs;
 use std::path::Path;
 
 use super::Failure;
-use crate::kernels::{build, names_of};
+use crate::kernels::{build, modules_of};
 
 /// What a bug is of, and what that means.
 pub const CLASSES: &[(&str, &str)] = &[
@@ -75,7 +75,7 @@ pub fn read(kernels: &Path) -> Result<Vec<Kernel>, Failure> {
         let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         parse(&name, &text).map_err(|failure| format!("kernels/mutants/{name}.toml: {failure}"))
     };
-    names_of(&folder, "toml")?.into_iter().map(one).collect()
+    modules_of(&folder, "toml")?.into_iter().map(one).collect()
 }
 
 type Keys = Vec<(String, String)>;
