@@ -1,6 +1,10 @@
 //! Classifiers of texts, from the command: what they learn, what a fresh process says, what is refused.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
+use warpsmith::LabelledTexts;
+use warpsmith::data::read::ReadOptions;
 use warpsmith::model::{BertConfig, BertTask, HiddenActivation, LlamaKind, Task, to_safetensors};
 use warpsmith::prelude::*;
 use warpsmith::train::ClassifierFolder;
@@ -167,6 +171,34 @@ fn folds_are_judged_one_by_one_and_together() -> Checked {
     assert!(lines.len() == 4 && lines[2].starts_with("fold 3/3 | "), "{text}");
     assert!(lines[3].starts_with("mean ± sd of 3 folds | loss "), "{text}");
     assert!(lines[3].contains(&format!("| accuracy {mean:.4} ± {sd:.4} |")), "{text}");
+    Ok(())
+}
+
+#[test]
+fn folds_have_their_share_of_each_label_and_no_text_twice() -> Checked {
+    let place = Place::new();
+    // 30 of one label and 9 of the other, in a row; six texts stand there twice.
+    let rows = (0..30).map(|i| format!("many\t{i}\n")).chain((30..39).map(|i| format!("few\t{i}\n")));
+    let twice = (0..6).map(|i| format!("many\t{i}\n"));
+    place.write(
+        "texts.tsv",
+        ("label\ttext\n".to_string() + &rows.chain(twice).collect::<String>()).as_bytes(),
+    );
+    let options = ReadOptions { label: Some("label".into()), ..ReadOptions::default() };
+    let folds = LabelledTexts::read(&place.path("texts.tsv"), &options)?.folds(3, 5)?;
+    let mut judged = Vec::new();
+    for (rest, held) in &folds {
+        let (learned, own): (BTreeSet<&str>, BTreeSet<&str>) =
+            (rest.texts().collect(), held.texts().collect());
+        assert!(learned.is_disjoint(&own) && learned.len() + own.len() == 39);
+        let few = own.iter().filter(|text| text.parse::<usize>().is_ok_and(|number| number >= 30)).count();
+        assert_eq!((few, own.len()), (3, 13));
+        judged.extend(held.texts());
+    }
+    judged.sort_unstable();
+    let mut all: Vec<String> = (0..39).chain(0..6).map(|i| i.to_string()).collect();
+    all.sort_unstable();
+    assert_eq!(judged, all, "each row is judged by once");
     Ok(())
 }
 
