@@ -44,6 +44,11 @@ fn a_folder_is_prepared_once_trained_from_and_not_taken_unfinished() -> Checked 
     let error = refused(&place.run(&words), 1);
     assert!(error.contains("prepared: train.bin is of prepared data, and manifest.json"), "{error}");
     assert!(!place.path("again").exists());
+    // Who stands in such a folder and names no data does not mean it.
+    let mut words = tiny("own");
+    words.extend(["--max_iters", "1", "--data", ""]);
+    let own = place.command().current_dir(place.path("prepared")).args(&words).output()?;
+    assert!(succeeded(&own).contains("finished: 1 steps"));
     Ok(())
 }
 

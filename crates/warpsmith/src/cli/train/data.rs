@@ -22,8 +22,11 @@ pub fn load(config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), 
     if let Some(task) = task {
         return Ok((TrainData::task(task)?, format!("data: {}, made up as it goes", config.task.word())));
     }
-    let folder = Path::new(&config.data);
-    if let Some(manifest) = Manifest::find(folder, &PreparedFiles)? {
+    // What is no path would be looked for where the command stands.
+    let named = Some(Path::new(&config.data)).filter(|_| !["", "-"].contains(&config.data.as_str()));
+    if let Some(folder) = named
+        && let Some(manifest) = Manifest::find(folder, &PreparedFiles)?
+    {
         return prepared(folder, &manifest);
     }
     let corpus = match config.data.as_str() {
