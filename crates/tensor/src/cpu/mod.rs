@@ -8,7 +8,7 @@ pub mod matmul;
 pub mod pool;
 pub mod strided;
 
-pub use pool::{for_chunks, for_rows, for_rows_zip};
+pub use pool::{for_rows, for_rows_zip};
 
 /// Runs `body` compiled for the widest SIMD that this processor has.
 ///

@@ -1,25 +1,10 @@
 //! One pool (rayon's), few coarse tasks, and chunks whose bounds do not depend on how many threads there are:
 //! a sum made of per-chunk sums, added in order, has the same bits on any machine size.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
 /// Work below this many elements is not worth waking a thread for: about 10 µs of elementwise work.
 pub const GRAIN: usize = 16 * 1024;
-
-/// Calls `body` with ranges that cover `0..n`, each `grain` long but the last; in parallel if there is more than one.
-pub fn for_chunks(n: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
-    let grain = grain.max(1);
-    if n <= grain {
-        if n > 0 {
-            body(0..n);
-        }
-        return;
-    }
-    let body: &(dyn Fn(usize) + Sync) = &|i| body(i * grain..((i + 1) * grain).min(n));
-    (0..n.div_ceil(grain)).into_par_iter().for_each(body);
-}
 
 /// Cuts `out` into blocks of whole rows and calls `body(first_row, block)` for each, in parallel if worthwhile.
 ///
@@ -79,20 +64,6 @@ pub fn rows_per_chunk(row: usize, cost: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    #[test]
-    fn chunks_cover_everything_once() {
-        for n in [0, 1, 7, 64, 65] {
-            let seen: Vec<AtomicUsize> = (0..n).map(|_| AtomicUsize::new(0)).collect();
-            for_chunks(n, 8, |range| {
-                for i in range {
-                    seen[i].fetch_add(1, Ordering::Relaxed);
-                }
-            });
-            assert!(seen.iter().all(|s| s.load(Ordering::Relaxed) == 1));
-        }
-    }
 
     #[test]
     fn rows_are_numbered_and_whole() {

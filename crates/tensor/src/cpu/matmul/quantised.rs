@@ -29,19 +29,22 @@ use std::ops::Range;
 
 use warpsmith_gguf::Kind;
 
+use super::parallel::for_tasks;
 use super::scratch::with_thread_scratch;
 use super::view::{MatMut, MatRef, MatmulError, Out, View};
-use crate::cpu::pool::for_chunks;
 use whole::Rounded;
 
 /// Weights that are read as one: so many sums an element has.
 const UNIT: usize = 32;
-/// Multiply-adds of a task: about 10 µs of one core.
-const TASK_WORK: usize = 1 << 18;
+/// Multiply-adds of a task: about 5 µs of one core, or 50 where memory is what limits.
+const TASK_WORK: usize = 1 << 17;
 /// Numbers of W that are kept as f32 while all rows of A pass by: half of the first-level cache.
 const KEPT: usize = 6 * 1024;
 /// Rows of W in a tile, and so the least that a task with several rows of A has.
 const TILE: usize = 3;
+/// Rows of W that are read side by side for one row of A: one alone is a single stream, which the memory serves at half of
+/// its speed.
+const STREAMS: usize = 4;
 
 /// Rows of quantised weights, (N, K).
 #[derive(Clone, Copy, Debug)]
@@ -128,12 +131,17 @@ pub fn matmul_quantised(
 /// # Safety
 /// C must lie at `out`, and nobody else may see it; A must have m rows, as long as those of W.
 unsafe fn as_floats(a: View<f32>, m: usize, w: Blocks<'_>, out: Out<f32>) {
-    let rows = (TASK_WORK / (m * w.k)).max(1).next_multiple_of(if m > 1 { TILE } else { 1 });
-    for_chunks(w.n, rows, |range| {
+    let together = if m > 1 { TILE } else { STREAMS };
+    for_rows_of(&w, (TASK_WORK / (m * w.k)).next_multiple_of(together).max(together), &|range| {
         let first = range.start;
         // SAFETY: these columns of C are this task's alone.
         unsafe { columns(a, m, w.rows(range), out.at(0, first)) };
     });
+}
+
+/// Calls `body` with all rows of W, so many at a time, on all threads: whoever is free takes the next.
+fn for_rows_of(w: &Blocks<'_>, rows: usize, body: &(dyn Fn(Range<usize>) + Sync)) {
+    for_tasks(w.n.div_ceil(rows), &|i| body(i * rows..((i + 1) * rows).min(w.n)));
 }
 
 /// All rows of C, in the columns of these rows of W.

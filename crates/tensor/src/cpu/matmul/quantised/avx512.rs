@@ -6,14 +6,11 @@ use std::arch::x86_64::*;
 use super::super::avx512::LANES;
 use super::super::view::{Out, View};
 use super::units::{Bf16, F16, F32, Units};
-use super::{Blocks, Part, TILE, UNIT, portable};
+use super::{Blocks, Part, STREAMS, TILE, UNIT, portable};
 use warpsmith_gguf::Kind;
 
 /// Rows of A in a tile.
 const MR: usize = 4;
-/// Rows of W that are read side by side for one row of A: one alone is a single stream, which the memory serves at half of
-/// its speed.
-const STREAMS: usize = 4;
 
 /// Calls a function that is written for one kind of floats; others are left to `$other`.
 macro_rules! by_kind {

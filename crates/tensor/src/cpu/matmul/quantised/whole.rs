@@ -10,10 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use warpsmith_gguf::{Kind, Unit};
 
 use super::rounded::{Group, SUMS, Stored, TOGETHER, round};
-use super::{Blocks, TASK_WORK, UNIT};
+use super::{Blocks, TASK_WORK, UNIT, for_rows_of};
 use crate::cpu::matmul::fused;
 use crate::cpu::matmul::view::{MatRef, Out};
-use crate::cpu::pool::{for_chunks, for_rows};
+use crate::cpu::pool::for_rows;
 
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
@@ -64,7 +64,7 @@ impl Rounded {
     pub(super) unsafe fn product(&self, w: Blocks<'_>, out: Out<f32>) {
         let m = self.groups.len() / self.per_row;
         let least = if m < FEW { 1 } else { W_ROWS };
-        for_chunks(w.n, (TASK_WORK / (m * w.k)).max(least), |range| {
+        for_rows_of(&w, (TASK_WORK / (m * w.k)).max(least), &|range| {
             let first = range.start;
             // SAFETY: these columns of C are this task's alone; the instruction set was found.
             unsafe {
