@@ -13,23 +13,15 @@ pub struct Window {
 impl Window {
     /// The tokens of an answer, if all of it is in the window; else those of none.
     pub fn span(&self, (answer, at): &(String, usize)) -> (usize, usize) {
-        let touches = |place: usize| {
-            self.bytes
-                .iter()
-                .position(|bytes| bytes.is_some_and(|(start, end)| start <= place && place < end))
+        // Tokens of the piece that a byte is in.
+        let holds = |place: usize| {
+            move |bytes: &Option<(usize, usize)>| {
+                bytes.is_some_and(|(start, end)| start <= place && place < end)
+            }
         };
         let last = at + answer.trim_end().len() - answer.trim_end().chars().last().map_or(0, char::len_utf8);
-        match (touches(*at), touches(last)) {
-            (Some(start), Some(_)) => {
-                // The last token of the last piece.
-                let end = self
-                    .bytes
-                    .iter()
-                    .rposition(|bytes| bytes.is_some_and(|(start, end)| start <= last && last < end));
-                (start, end.unwrap_or(start))
-            }
-            _ => (0, 0),
-        }
+        let start = self.bytes.iter().position(holds(*at));
+        start.zip(self.bytes.iter().rposition(holds(last))).unwrap_or((0, 0))
     }
 
     /// The tokens that may answer.

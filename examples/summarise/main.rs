@@ -18,9 +18,9 @@ mod sequences;
 use std::collections::HashSet;
 use std::time::Instant;
 
-use sequences::{Pair, Words};
+use sequences::{Pair, Words, joined};
 use warpsmith::metrics::rouge::{self, Words as Counted};
-use warpsmith::metrics::tokens::{is_unspaced, lower_words};
+use warpsmith::metrics::tokens::lower_words;
 use warpsmith::model::classical::{Translator, TranslatorConfig};
 use warpsmith::prelude::*;
 use warpsmith::text::{sentences, text_rank};
@@ -44,10 +44,6 @@ fn read(path: &str) -> Outcome<Vec<(String, String)>> {
         found.push((text.into(), summary.into()));
     }
     Ok(found)
-}
-
-fn joined(words: &[String]) -> String {
-    words.join(if words.iter().any(|word| word.contains(is_unspaced)) { "" } else { " " })
 }
 
 /// The sentence that has most in common with the others; the first of equals.

@@ -8,7 +8,7 @@ use warpsmith::metrics::tokens::is_unspaced;
 use warpsmith::model::classical::{Translator, TranslatorConfig};
 use warpsmith::prelude::*;
 
-use crate::sequences::{self, Pair, START, Words, spelled};
+use crate::sequences::{self, Pair, START, Words, joined, spelled};
 use crate::{Outcome, map};
 
 /// Longer texts are not learned, and translations end here.
@@ -47,17 +47,6 @@ fn split(lines: Lines) -> (Lines, Lines) {
 
 fn cut(text: &str) -> Vec<String> {
     Cut::Zh.split(&text.to_lowercase())
-}
-
-/// Words as a text: spaces between words of scripts that have spaces.
-fn joined(words: &[String]) -> String {
-    let is_spaced = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() && !is_unspaced(c));
-    words.iter().fold(String::new(), |mut text, word| {
-        if is_spaced(text.chars().last()) && is_spaced(word.chars().next()) {
-            text.push(' ');
-        }
-        text + word
-    })
 }
 
 fn numbered(lines: &Lines, source: &Words, target: &Words) -> Vec<Pair> {

@@ -52,16 +52,10 @@ type Groups<'t> = BTreeMap<(u64, &'t str), Vec<usize>>;
 /// If a part with a share gets no document, or the same text has two classes.
 pub fn stratified(documents: &[Document], shares: Shares, seed: u64) -> Result<Vec<usize>> {
     let mut classes: BTreeMap<Option<&str>, Groups> = BTreeMap::new();
-    let mut class_of: BTreeMap<&str, usize> = BTreeMap::new();
     let draws = Draws::new(seed);
-    for (index, document) in documents.iter().enumerate() {
-        let other = *class_of.entry(&document.text).or_insert(index);
-        if documents[other].label != document.label {
-            return Err(two_classes(&documents[other], document));
-        }
-        let place = draws.at(hash(&document.text));
-        let class = classes.entry(document.label.as_deref()).or_default();
-        class.entry((place, &document.text)).or_default().push(index);
+    for (text, group) in same_texts(documents)? {
+        let class = classes.entry(documents[group[0]].label.as_deref()).or_default();
+        class.insert((draws.at(hash(text)), text), group);
     }
     let mut parts = vec![0; documents.len()];
     for groups in classes.values() {
@@ -76,6 +70,24 @@ pub fn stratified(documents: &[Document], shares: Shares, seed: u64) -> Result<V
     }
     check(&parts, documents.len(), shares)?;
     Ok(parts)
+}
+
+/// The numbers of the documents of each text.
+///
+/// # Errors
+/// If the same text has two classes.
+pub fn same_texts(documents: &[Document]) -> Result<BTreeMap<&str, Vec<usize>>> {
+    let mut same: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, document) in documents.iter().enumerate() {
+        let group = same.entry(&document.text).or_default();
+        if let Some(&first) = group.first()
+            && documents[first].label != document.label
+        {
+            return Err(two_classes(&documents[first], document));
+        }
+        group.push(index);
+    }
+    Ok(same)
 }
 
 /// Where each part of `total` documents ends: by largest remainder, so that the counts add up. The first of several equal

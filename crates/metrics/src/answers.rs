@@ -12,7 +12,7 @@
 
 use crate::error::same_length;
 use crate::ngrams::{ngrams, overlap};
-use crate::{Error, Result};
+use crate::{Error, Result, rouge};
 
 /// How an answer is held against a reference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,12 +72,8 @@ fn one_if(is: bool) -> f64 {
 }
 
 /// Of so many words in common.
-fn f1(common: usize, answer: usize, reference: usize) -> f64 {
-    if common == 0 {
-        return 0.0;
-    }
-    let (precision, recall) = (common as f64 / answer as f64, common as f64 / reference as f64);
-    2.0 * precision * recall / (precision + recall)
+fn f1(common: u64, answer: usize, reference: usize) -> f64 {
+    rouge::Score::of(common, answer, reference).f1
 }
 
 fn squad(answer: &str, reference: &str) -> Score {
@@ -87,7 +83,7 @@ fn squad(answer: &str, reference: &str) -> Score {
         let both = one_if(a == r);
         return Score { exact: both, f1: both };
     }
-    let common = overlap(&ngrams(&a, 1), &ngrams(&r, 1)) as usize;
+    let common = overlap(&ngrams(&a, 1), &ngrams(&r, 1));
     Score { exact: one_if(a == r), f1: f1(common, a.len(), r.len()) }
 }
 
@@ -149,7 +145,7 @@ fn words(run: &str) -> Vec<String> {
 }
 
 /// Length of the longest run that both have, in O(|a|·|b|) steps and O(|b|) memory.
-fn common_run<T: Eq>(a: &[T], b: &[T]) -> usize {
+fn common_run<T: Eq>(a: &[T], b: &[T]) -> u64 {
     let (mut row, mut longest) = (vec![0; b.len() + 1], 0);
     for x in a {
         for j in (0..b.len()).rev() {

@@ -22,7 +22,8 @@ pub struct Score {
 }
 
 impl Score {
-    fn of(common: u64, hypothesis: usize, reference: usize) -> Self {
+    /// Of so many tokens in common.
+    pub(crate) fn of(common: u64, hypothesis: usize, reference: usize) -> Self {
         let precision = common as f64 / hypothesis.max(1) as f64;
         let recall = common as f64 / reference.max(1) as f64;
         let f1 = if common == 0 { 0.0 } else { 2.0 * precision * recall / (precision + recall) };

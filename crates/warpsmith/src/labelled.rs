@@ -1,11 +1,10 @@
 //! Texts with classes, from files: what classifiers learn from and are judged by.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use warpsmith_data::balance::Balance;
 use warpsmith_data::read::{Document, ReadOptions, Source, read};
-use warpsmith_data::split::{Shares, stratified};
+use warpsmith_data::split::{Shares, same_texts, stratified};
 use warpsmith_data::{Error, Result};
 use warpsmith_metrics::classification::Labels;
 use warpsmith_selection::folds;
@@ -92,10 +91,7 @@ impl LabelledTexts {
     /// Unless 2 ≤ k, and each class has k different texts; if there are less than two classes, or the same text has two.
     pub fn folds(&self, k: usize, seed: u64) -> Result<Vec<(Self, Self)>> {
         let labels = self.labels()?;
-        // Whoever splits looks for texts of two classes.
-        stratified(&self.documents, Shares([1.0, 0.0, 0.0]), seed).map_err(Error::about(&self.paths()))?;
-        let mut same: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        self.texts().enumerate().for_each(|(index, text)| same.entry(text).or_default().push(index));
+        let same = same_texts(&self.documents).map_err(Error::about(&self.paths()))?;
         let (numbers, same) = (self.numbers(&labels)?, same.into_values().collect::<Vec<_>>());
         let classes: Vec<usize> = same.iter().map(|group| numbers[group[0]]).collect();
         let folds = folds::stratified(&classes, k, seed).map_err(|error| {

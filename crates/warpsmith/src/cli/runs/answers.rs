@@ -37,10 +37,9 @@ pub fn args() -> [Arg; 5] {
 
 /// Compares and tells.
 pub fn run(args: &ArgMatches, metric: &str, paths: [&Path; 2]) -> Result<(), Failure> {
-    if let Some(other) = ["data"].into_iter().find(|name| args.contains_id(name)) {
-        return Err(Failure::Usage(format!(
-            "--{other} is for models, --metric for answers in files: leave one out"
-        )));
+    if args.contains_id("data") {
+        let problem = "--data is for models, --metric for answers in files: leave one out";
+        return Err(Failure::Usage(problem.into()));
     }
     let column = args.get_one("hypothesis_column");
     let answers = [Answers::read(paths[0], column)?, Answers::read(paths[1], column)?];
