@@ -8,7 +8,6 @@
 //! before it uses the gradients.**
 //! Source: Pascanu et al., *On the difficulty of training recurrent neural networks*, ICML 2013, §3.2.
 
-use rayon::prelude::*;
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec, apply_owned};
 use warpsmith_kernels::Float;
 use warpsmith_kernels::optimise::{self, Parameter};
@@ -132,11 +131,10 @@ fn global_norm(x: &[Tensor]) -> Result<f64> {
         )
     };
     let elements: usize = pieces.iter().map(|p| p.len()).sum();
-    let partial: Vec<f64> = if elements <= PIECE {
-        pieces.into_iter().map(squares).collect()
-    } else {
-        pieces.into_par_iter().map(squares).collect()
-    };
+    let mut partial = vec![0.0; pieces.len()];
+    for_pieces(pieces.into_iter().zip(&mut partial).collect(), elements, |(piece, sum)| {
+        *sum = squares(piece)
+    });
     Ok(partial.iter().sum::<f64>().sqrt())
 }
 

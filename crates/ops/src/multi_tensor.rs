@@ -1,9 +1,9 @@
 //! What ops over many tensors share: one flat list of pieces, so that fifty small tensors cost one fork, not fifty.
 
-use rayon::prelude::*;
 use warpsmith_autograd::{Array, Meta};
 use warpsmith_kernels::optimise::Parameter;
 use warpsmith_kernels::{Float, Launch};
+use warpsmith_tensor::cpu::for_each;
 use warpsmith_tensor::{DType, Error, Result, Tensor};
 
 use crate::cuda;
@@ -12,11 +12,11 @@ use crate::cuda;
 pub(crate) const PIECE: usize = 32 * 1024;
 
 /// Runs `body` on every piece; in parallel if they hold more than one piece's elements together.
-pub(crate) fn for_pieces<P: Send>(pieces: Vec<P>, elements: usize, body: impl Fn(P) + Send + Sync) {
+pub(crate) fn for_pieces<P: Send>(pieces: Vec<P>, elements: usize, body: impl Fn(P) + Sync) {
     if elements <= PIECE {
         pieces.into_iter().for_each(body);
     } else {
-        pieces.into_par_iter().for_each(body);
+        for_each(pieces.into_iter(), &body);
     }
 }
 

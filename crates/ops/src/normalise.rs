@@ -1,9 +1,8 @@
 //! What the normalisations share: sums in f64, and the one pass of their backward over blocks of rows.
 
-use rayon::prelude::*;
 use warpsmith_autograd::Meta;
 use warpsmith_kernels::normalise::{self as kernel, Norm};
-use warpsmith_tensor::cpu::{dispatch, for_rows};
+use warpsmith_tensor::cpu::{dispatch, for_each, for_rows};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
 use crate::cuda;
@@ -126,8 +125,8 @@ pub(crate) fn backward_over_rows<const P: usize>(
             },
         );
     };
-    let blocks = out.data_mut::<f32>()?.par_chunks_mut(rows * width).zip(partial.par_chunks_mut(P * width));
-    blocks.enumerate().for_each(|(b, (dx, partial))| block(b, dx, partial));
+    let blocks = out.data_mut::<f32>()?.chunks_mut(rows * width).zip(partial.chunks_mut(P * width));
+    for_each(blocks.enumerate(), &|(b, (dx, partial))| block(b, dx, partial));
     for (p, sum) in sums.iter_mut().enumerate() {
         for_rows(sum.data_mut::<f32>()?, 1, shape.rows().div_ceil(rows), |first, sum| {
             for partial in partial.chunks_exact(P * width) {

@@ -4,6 +4,9 @@ use pulp::{Arch, Simd, WithSimd};
 use warpsmith_autograd::Meta;
 use warpsmith_tensor::cpu::blocks::{Block, Order, split};
 use warpsmith_tensor::cpu::math;
+use warpsmith_tensor::cpu::matmul::{
+    Epilogue, MatMut, MatRef, Scratch as PackingSpace, fused, matmul_serial,
+};
 use warpsmith_tensor::{Result, Tensor};
 
 use super::Attention;
@@ -12,10 +15,14 @@ use super::panel::{
     Intervals, KEYS, Rows, Scratch, drop_out, finite, for_tasks, hide, masked_sum, with_gapless_rows,
 };
 use super::tile::{LANES, Product, ROWS, largest, sum};
+use crate::matmul::bug;
 
 /// Fewer pairs of batch row and key head than this are cut along time, too. (Not the number of threads: but since a
 /// row's bits do not depend on the cut, it could be.)
 const TASKS: usize = 8;
+
+/// Query rows of a task, as in decoding, for which keys and values are read where they lie: a copy is read only so many times.
+const FEW: usize = 4;
 
 /// out and lse from q, k, v.
 pub(super) fn forward(
@@ -106,13 +113,29 @@ impl WithSimd for Task<'_, '_> {
         let (low, high) = seen.hull(0, n).unwrap_or((0, 0));
         for first in (low / KEYS * KEYS..high).step_by(KEYS) {
             let (head, count) = (first_head / group, (sizes.keys - first).min(KEYS));
-            forward.k.copy_columns(b, head, first, count, k)?;
-            forward.v.copy(b, head, first, &mut v[..count * padded], padded);
-            v[count * padded..].fill(0.0);
-            let block = KeyBlock { first, k, v, finite: finite(v), padded };
+            let few = n <= FEW && fused();
+            let k = if few {
+                let (rows, stride) = forward.k.in_place(b, head, first, count);
+                Keys::Rows(MatRef::new(rows, d, count, 1, stride).map_err(bug("attention"))?)
+            } else {
+                forward.k.copy_columns(b, head, first, count, k)?;
+                Keys::Columns(k)
+            };
+            let whole = (few && d == padded && count == KEYS)
+                .then(|| forward.v.in_place(b, head, first, count))
+                .filter(|(rows, stride)| (0..KEYS).all(|j| finite(&rows[j * stride..][..d])));
+            let (v, v_row, finite) = match whole {
+                Some((rows, stride)) => (rows, stride, true),
+                None => {
+                    forward.v.copy(b, head, first, &mut v[..count * padded], padded);
+                    v[count * padded..].fill(0.0);
+                    (&*v, padded, finite(v))
+                }
+            };
+            let block = KeyBlock { first, k, v, v_row, finite, padded };
             for r in (0..n).step_by(ROWS) {
                 let tile = r..(r + ROWS).min(n);
-                forward.tile(simd, &block, tile, (b, &at), q, &seen, scores, &mut running);
+                forward.tile(simd, &block, tile, (b, &at), q, &seen, scores, &mut running)?;
             }
         }
         for r in 0..n {
@@ -125,14 +148,22 @@ impl WithSimd for Task<'_, '_> {
     }
 }
 
+/// The keys of a block. A score is the same chain of multiply-adds over D with either.
+enum Keys<'a> {
+    /// Copied: (D, KEYS).
+    Columns(&'a [f32]),
+    /// Where they lie, as (D, keys): for few queries, on processors whose products round a multiply-add once.
+    Rows(MatRef<'a, f32>),
+}
+
 /// One block of keys and values.
 struct KeyBlock<'a> {
     /// The number of the first key.
     first: usize,
-    /// (D, KEYS)
-    k: &'a [f32],
-    /// (KEYS, padded)
+    k: Keys<'a>,
+    /// (KEYS, D), `v_row` from one row to the next.
     v: &'a [f32],
+    v_row: usize,
     /// Whether `v` is.
     finite: bool,
     /// D rounded up to whole registers.
@@ -152,22 +183,30 @@ impl Forward<'_> {
         seen: &Intervals,
         scores: &mut [f32],
         running: &mut Running,
-    ) {
+    ) -> Result<()> {
         let (d, padded, rows) = (self.sizes.width, block.padded, tile.len());
-        let Some((low, high)) = seen.columns(tile.start, tile.end, block.first) else { return };
-        let product = Product {
-            a: &q[tile.start * d..],
-            a_row: d,
-            b: &block.k[low..],
-            b_row: KEYS,
-            c: &mut scores[low..],
-            c_row: KEYS,
-            rows,
-            cols: high - low,
-            steps: d,
-            accumulate: false,
-        };
-        product.run::<S, false>(simd); // (rows, high - low)
+        let Some((low, high)) = seen.columns(tile.start, tile.end, block.first) else { return Ok(()) };
+        match &block.k {
+            Keys::Columns(k) => Product {
+                a: &q[tile.start * d..],
+                a_row: d,
+                b: &k[low..],
+                b_row: KEYS,
+                c: &mut scores[low..],
+                c_row: KEYS,
+                rows,
+                cols: high - low,
+                steps: d,
+                accumulate: false,
+            }
+            .run::<S, false>(simd), // (rows, high - low)
+            Keys::Rows(k) => {
+                let q = MatRef::row_major(&q[tile.start * d..], rows, d).map_err(bug("attention"))?;
+                let scores = MatMut::new(scores, rows, k.shape().1, KEYS).map_err(bug("attention"))?;
+                matmul_serial(q, *k, scores, Epilogue::default(), &mut PackingSpace::new())
+                    .map_err(bug("attention"))?;
+            }
+        }
         let factor = self.op.factor(d) as f32;
         for (r, p) in tile.clone().zip(scores.as_chunks_mut().0) {
             running.softmax(simd, r, seen.in_block(r, block.first), factor, padded, p);
@@ -181,8 +220,8 @@ impl Forward<'_> {
             let product = Product {
                 a: &scores[low..],
                 a_row: KEYS,
-                b: &block.v[low * padded..],
-                b_row: padded,
+                b: &block.v[low * block.v_row..],
+                b_row: block.v_row,
                 c: sums,
                 c_row: padded,
                 rows,
@@ -198,6 +237,7 @@ impl Forward<'_> {
                 masked_sum(sums, KEYS, |j| p[j], block.v, |j| (start..end).contains(&j));
             }
         }
+        Ok(())
     }
 }
 

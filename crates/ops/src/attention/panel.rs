@@ -1,10 +1,11 @@
 //! Strided rows of the inputs, and their copies in the forms that the products read.
 
 use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 
-use rayon::prelude::*;
 use warpsmith_tensor::arena::Line;
 use warpsmith_tensor::cpu::columns::copy_columns;
+use warpsmith_tensor::cpu::for_each;
 use warpsmith_tensor::{Result, Tensor};
 
 use super::geometry::Sizes;
@@ -57,6 +58,13 @@ impl<'a> Rows<'a> {
             to[..self.width].copy_from_slice(self.row(b, first + i, h));
             to[self.width..].fill(0.0);
         }
+    }
+
+    /// `count` rows of one head from `first` on where they lie, and the distance from one to the next.
+    #[inline(always)]
+    pub fn in_place(&self, b: usize, h: usize, first: usize, count: usize) -> (&'a [f32], usize) {
+        let (at, stride) = (self.at(b, first, h), self.strides[1]);
+        (&self.data[at..at + (count - 1) * stride + self.width], stride)
     }
 
     /// Copies `count` rows of one head from `first` on as columns: (D, [`KEYS`]), absent ones zero.
@@ -130,13 +138,19 @@ const GRAIN: usize = 200_000;
 pub(super) fn for_tasks<T: Send>(
     tasks: Vec<T>,
     work: usize,
-    run: impl Fn(T) -> Result<()> + Sync + Send,
+    run: impl Fn(T) -> Result<()> + Sync,
 ) -> Result<()> {
     let few = (GRAIN / work.max(1)).max(1);
     if tasks.len() <= few {
         tasks.into_iter().try_for_each(run)
     } else {
-        tasks.into_par_iter().with_min_len(few).try_for_each(run)
+        let failed = Mutex::new(Ok(()));
+        for_each(tasks.into_iter(), &|task| {
+            if let Err(error) = run(task) {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Err(error);
+            }
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,8 +7,9 @@ pub mod math;
 pub mod matmul;
 pub mod pool;
 pub mod strided;
+mod team;
 
-pub use pool::{for_rows, for_rows_zip};
+pub use pool::{for_each, for_rows, for_rows_zip};
 
 /// Runs `body` compiled for the widest SIMD that this processor has.
 ///

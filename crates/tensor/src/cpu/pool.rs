@@ -1,7 +1,10 @@
 //! One pool (rayon's), few coarse tasks, and chunks whose bounds do not depend on how many threads there are:
 //! a sum made of per-chunk sums, added in order, has the same bits on any machine size.
 
-use rayon::prelude::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::team::on_threads;
 
 /// Work below this many elements is not worth waking a thread for: about 10 µs of elementwise work.
 pub const GRAIN: usize = 16 * 1024;
@@ -23,7 +26,7 @@ pub fn for_rows<T: Send>(out: &mut [T], row: usize, cost: usize, body: impl Fn(u
 /// Calls `body(i, block)` for each block in parallel. The body is not a type parameter: a parallel loop is a hundred
 /// functions, and would be compiled anew for every formula.
 fn in_blocks<T: Send>(out: &mut [T], block: usize, body: &(dyn Fn(usize, &mut [T]) + Sync)) {
-    out.par_chunks_mut(block).enumerate().for_each(|(i, block)| body(i, block));
+    for_each(out.chunks_mut(block).enumerate(), &|(i, block)| body(i, block));
 }
 
 /// As [`for_rows`] with two outputs that have the same number of rows, of widths `row_a` and `row_b`.
@@ -52,8 +55,33 @@ fn in_block_pairs<A: Send, B: Send>(
     (b, block_b): (&mut [B], usize),
     body: PairBody<A, B>,
 ) {
-    let blocks = a.par_chunks_mut(block_a).zip(b.par_chunks_mut(block_b));
-    blocks.enumerate().for_each(|(i, (a, b))| body(i, a, b));
+    let blocks = a.chunks_mut(block_a).zip(b.chunks_mut(block_b));
+    for_each(blocks.enumerate(), &|(i, (a, b))| body(i, a, b));
+}
+
+/// Calls `body` once for each of `0..tasks`, on all threads: whoever is free takes the next.
+pub fn for_tasks(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
+    let next = AtomicUsize::new(0);
+    on_threads(tasks.min(rayon::current_num_threads()), &|| {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= tasks {
+                break;
+            }
+            body(i);
+        }
+    });
+}
+
+/// Calls `body` with each of the items, on all threads: whoever is free takes the next.
+pub fn for_each<I: ExactSizeIterator + Send>(items: I, body: &(dyn Fn(I::Item) + Sync)) {
+    let (count, items) = (items.len(), Mutex::new(items));
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    on_threads(count.min(rayon::current_num_threads()), &|| {
+        while let Some(item) = next() {
+            body(item);
+        }
+    });
 }
 
 /// How many rows make one task: a function of the work alone, never of the number of threads.

@@ -5,6 +5,7 @@ use super::epilogue::{Epilogue, Last, LastPass};
 use super::scratch::with_thread_scratch;
 use super::view::{MatMut, MatRef, MatmulError};
 use super::{Product, check_shapes, parallel};
+use crate::cpu::pool::for_tasks;
 
 /// The outputs of a batch: `count` row-major matrices in one slice.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ unsafe fn run<E: Engine<Source = f32>>(
     // Small products go in groups, so that a task is worth its start.
     let group = (tasks / (8 * rayon::current_num_threads())).max(1);
     let group = if parallel::worth_sharing((m, n, k), count) { group } else { tasks };
-    parallel::for_tasks(tasks.div_ceil(group), &|g| {
+    for_tasks(tasks.div_ceil(group), &|g| {
         with_thread_scratch(|scratch| {
             (g * group..((g + 1) * group).min(tasks)).for_each(|task| one(scratch, task))
         });

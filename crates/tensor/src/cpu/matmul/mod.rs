@@ -5,9 +5,8 @@
 //! the bits of the same row in a batch. Between instruction sets the bits differ: AVX-512 and AVX2 fuse the multiply and
 //! the add into one rounding, the portable engine rounds twice.
 //!
-//! **Threads.** Products share rayon's current pool, one block of C per task; small ones stay on the calling thread.
-//! Called from a thread outside the pool, every parallel product pays for waking it: enclose many products in one
-//! `rayon::scope` or `ThreadPool::install`.
+//! **Threads.** Products share rayon's current pool, one block of C per task; small ones stay on the calling thread. Helpers
+//! stay awake for a moment, so that a row of products pays for waking them once ([`super::pool`]).
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -55,6 +54,8 @@ pub use quantised::{Blocks, matmul_quantised};
 pub use scratch::Scratch;
 use scratch::with_thread_scratch;
 pub use view::{MatMut, MatRef, MatmulError};
+
+use crate::cpu::pool::for_tasks;
 
 /// C = A B in f32, or what `epilogue` asks for, on all threads of the current pool.
 ///
@@ -210,7 +211,7 @@ unsafe fn run<E: Engine>(
         return Ok(());
     }
     let grid = parallel::Grid::new((m, n, k), 1, E::LANES);
-    parallel::for_tasks(grid.len(), &|i| {
+    for_tasks(grid.len(), &|i| {
         let (rows, cols) = grid.block(i);
         // SAFETY: blocks of the grid are disjoint and lie in C; shapes are checked.
         with_thread_scratch(|scratch| unsafe { product.run(rows, cols, scratch) });

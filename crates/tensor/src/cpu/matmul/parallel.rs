@@ -1,7 +1,6 @@
 //! How a product is shared out: blocks of C, each computed by one thread from start to end.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::block::pieces;
 
@@ -64,28 +63,4 @@ pub(super) fn worth_sharing((m, n, k): (usize, usize, usize), batch: usize) -> b
 fn nth(len: usize, count: usize, unit: usize, i: usize) -> Range<usize> {
     let units = len.div_ceil(unit);
     pieces(len, units.div_ceil(count).max(1) * unit, unit).nth(i).unwrap_or(0..0)
-}
-
-/// Calls `body` once for each of `0..tasks`, on as many threads as there are tasks for.
-pub(super) fn for_tasks(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
-    let next = AtomicUsize::new(0);
-    let drain = || {
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            if i >= tasks {
-                break;
-            }
-            body(i);
-        }
-    };
-    fan_out(tasks.min(rayon::current_num_threads()), &drain);
-}
-
-/// Runs `work` on up to `count` threads. A thread that comes too late finds nothing left, and nobody waits for it.
-fn fan_out(count: usize, work: &(dyn Fn() + Sync)) {
-    if count <= 1 {
-        work();
-    } else {
-        rayon::join(|| fan_out(count.div_ceil(2), work), || fan_out(count / 2, work));
-    }
 }

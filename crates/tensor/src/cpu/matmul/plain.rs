@@ -1,9 +1,9 @@
 //! The f64 product, for references and gradient checks: plain loops, multiply then add, in the order of k.
 
 use super::epilogue::Epilogue;
-use super::parallel::for_tasks;
 use super::view::{MatMut, MatRef, MatmulError, Out, View};
 use super::{Finish, check_shapes};
+use crate::cpu::pool::for_tasks;
 
 /// Multiply-adds worth a task of their own.
 const TASK_WORK: usize = 1 << 18;

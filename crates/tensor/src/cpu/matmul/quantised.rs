@@ -29,9 +29,9 @@ use std::ops::Range;
 
 use warpsmith_gguf::Kind;
 
-use super::parallel::for_tasks;
 use super::scratch::with_thread_scratch;
 use super::view::{MatMut, MatRef, MatmulError, Out, View};
+use crate::cpu::pool::for_tasks;
 use whole::Rounded;
 
 /// Weights that are read as one: so many sums an element has.
