@@ -123,14 +123,19 @@ pub fn causal_model(
     tensors: BTreeMap<String, Tensor>,
     device: &Device,
 ) -> Result<Box<dyn CausalModel>> {
+    causal_model_from(config, &Weights::given(tensors, device))
+}
+
+/// As [`causal_model`], of weights in whatever form.
+///
+/// # Errors
+/// As [`causal_model`].
+pub fn causal_model_from(config: &str, weights: &Weights) -> Result<Box<dyn CausalModel>> {
     let family = Family::of(config)?;
     family.check_causal()?;
     check_writes(config)?;
     Ok(match family {
-        Family::Llama => {
-            let config = LlamaConfig::from_json(config)?;
-            Box::new(Llama::build(config, &Weights::given(tensors, device))?)
-        }
-        _ => Box::new(Gpt::from_state(GptConfig::from_json(config)?, &tensors, device)?),
+        Family::Llama => Box::new(Llama::build(LlamaConfig::from_json(config)?, weights)?),
+        _ => Box::new(Gpt::from_weights(GptConfig::from_json(config)?, weights)?),
     })
 }

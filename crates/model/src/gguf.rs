@@ -14,19 +14,10 @@ use warpsmith_tensor::cpu::matmul::Blocks;
 use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
 
 use crate::causal::CausalModel;
-use crate::weights::Quantised;
+use crate::weights::{Held, Quantised};
 
 pub use bert::gguf_encoder;
 pub use write::write_gguf;
-
-/// How the matrices of a file lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// As f32: a model that can be trained and written as a model folder.
-    AsF32,
-    /// In the blocks of the file, where they are such: less memory, and less to read for each token.
-    InBlocks,
-}
 
 /// The decoder of a file.
 ///
@@ -163,7 +154,7 @@ impl Stored {
         for info in file.tensors() {
             let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
             match held {
-                Held::InBlocks if can_stay(info) => {
+                Held::AsStored if can_stay(info) => {
                     stored.blocks.insert(name, blocks(info, turned, device)?);
                 }
                 _ => {

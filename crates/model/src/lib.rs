@@ -36,8 +36,8 @@ pub use causal::CausalModel;
 pub use classifier::TextClassifier;
 pub use config::GptConfig;
 pub use decode::{Decoder, Stop};
-pub use family::{Family, causal_model, model_type};
-pub use gguf::{Held, gguf_encoder, gguf_model, write_gguf};
+pub use family::{Family, causal_model, causal_model_from, model_type};
+pub use gguf::{gguf_encoder, gguf_model, write_gguf};
 pub use gpt::Gpt;
 pub use layers::{
     AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,
@@ -47,4 +47,4 @@ pub use log_probs::TokenLogProb;
 pub use penalties::Penalties;
 pub use sampling::{Sampler, Sampling};
 pub use t5::{Answers, T5, T5Cache, T5Config};
-pub use weights::{Init, Quantised, Weights, from_safetensors, load_parameters, to_safetensors};
+pub use weights::{Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, to_safetensors};

@@ -140,7 +140,15 @@ impl T5 {
     /// # Errors
     /// If the config makes no model; if a tensor is missing, unexpected or misshapen.
     pub fn from_state(config: &str, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
-        Self::build(T5Config::from_json(config)?, &Weights::given(tensors, device))
+        Self::from_weights(config, &Weights::given(tensors, device))
+    }
+
+    /// As [`T5::from_state`], of weights in whatever form.
+    ///
+    /// # Errors
+    /// As [`T5::from_state`].
+    pub fn from_weights(config: &str, weights: &Weights) -> Result<Self> {
+        Self::build(T5Config::from_json(config)?, weights)
     }
 
     fn build(config: T5Config, weights: &Weights) -> Result<Self> {

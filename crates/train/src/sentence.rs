@@ -8,7 +8,7 @@ use warpsmith_model::{BertTask, EncoderBatch, Family, Held, Pooling, gguf_encode
 use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
-use crate::folder::{CONFIG, parse_gguf, read, read_config, read_tensors};
+use crate::folder::{CONFIG, parse_gguf, read, read_config, read_weights};
 use crate::{Error, Result};
 
 /// Texts that run through the model together.
@@ -74,8 +74,8 @@ impl SentenceEncoder {
         }
         let config = read_config(dir)?;
         Family::of(&config).and_then(Family::check_encoder).map_err(Error::at(&dir.join(CONFIG)))?;
-        let model =
-            BertTask::from_state(&config, read_tensors(dir, device)?, device).map_err(Error::at(dir))?;
+        let model = BertTask::from_weights(&config, &read_weights(dir, Held::AsStored, device)?)
+            .map_err(Error::at(dir))?;
         let modules: Vec<Module> = optional(&dir.join("modules.json"))?.unwrap_or_default();
         let has = |kind: &str| modules.iter().any(|module| module.kind.ends_with(kind));
         let lengths: Option<Lengths> = optional(&dir.join("sentence_bert_config.json"))?;
@@ -92,7 +92,7 @@ impl SentenceEncoder {
     fn open_gguf(path: &Path, device: &Device) -> Result<Self> {
         let bytes = read(path)?;
         let file = parse_gguf(path, &bytes)?;
-        let (model, pooling) = gguf_encoder(&file, Held::InBlocks, device).map_err(Error::at(path))?;
+        let (model, pooling) = gguf_encoder(&file, Held::AsStored, device).map_err(Error::at(path))?;
         Ok(Self {
             tokenizer: Tokenizer::from_gguf(&file).map_err(Error::at(path))?,
             pooling: pooling.unwrap_or(Pooling::Mean),

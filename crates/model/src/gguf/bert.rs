@@ -5,9 +5,9 @@ use warpsmith_gguf::{Gguf, Value};
 use warpsmith_ops::gelu::Form;
 use warpsmith_tensor::{Device, Result};
 
-use super::{Held, Metadata, Names, Stored, Turned, wrong};
+use super::{Metadata, Names, Stored, Turned, wrong};
 use crate::bert::{BertConfig, BertTask, HiddenActivation, Pooling};
-use crate::weights::Weights;
+use crate::weights::{Held, Weights};
 
 const NAMES: Names = Names {
     of_model: &[

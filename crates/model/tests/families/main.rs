@@ -14,3 +14,4 @@ mod hostile;
 #[path = "../../../../fuzz/read/safetensors.rs"]
 mod safetensors;
 mod seq2seq;
+mod stored;
