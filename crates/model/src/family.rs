@@ -61,15 +61,15 @@ impl Family {
         Err(Error::value("config.json", what).hint(hint))
     }
 
-    /// An error unless models of this family only read.
+    /// An error unless models of this family have one hidden state for each token that they read.
     ///
     /// # Errors
-    /// For a decoder and for an encoder with a decoder.
-    pub fn check_encoder(self) -> Result<()> {
+    /// For an encoder with a decoder.
+    pub fn check_reads(self) -> Result<()> {
         match self {
-            Self::Bert => Ok(()),
-            _ => Err(Error::value("config.json", format!("a {self} is no encoder"))
-                .hint("`warpsmith embed` takes a BERT, `warpsmith generate` the others that write text")),
+            Self::Gpt | Self::Llama | Self::Bert => Ok(()),
+            Self::T5 => Err(Error::value("config.json", "a T5 answers a text and makes no vector of it")
+                .hint("a BERT, a GPT-2 or a model of Llama's kind does")),
         }
     }
 }
@@ -135,7 +135,7 @@ pub fn causal_model_from(config: &str, weights: &Weights) -> Result<Box<dyn Caus
     family.check_causal()?;
     check_writes(config)?;
     Ok(match family {
-        Family::Llama => Box::new(Llama::build(LlamaConfig::from_json(config)?, weights)?),
+        Family::Llama => Box::new(Llama::from_weights(LlamaConfig::from_json(config)?, weights)?),
         _ => Box::new(Gpt::from_weights(GptConfig::from_json(config)?, weights)?),
     })
 }

@@ -5,7 +5,7 @@ use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind, Writer};
 use warpsmith_model::{
     BertConfig, BertTask, CausalModel, EncoderBatch, Held, Llama, LlamaConfig, LlamaKind, Pooling,
-    causal_model, gguf_encoder, gguf_model, write_gguf,
+    causal_model, gguf_model, gguf_reader, write_gguf,
 };
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Seed, Tensor};
@@ -181,10 +181,10 @@ fn quantised_models_write_the_same_bits_in_pieces() {
 
 /// The hidden states of an encoder from a file.
 fn hidden(bytes: &[u8], held: Held, [ids, types]: &[Vec<u32>; 2]) -> Tensor {
-    let (model, pooling) = gguf_encoder(&Gguf::parse(bytes).unwrap(), held, &Device::Cpu).unwrap();
+    let (model, pooling) = gguf_reader(&Gguf::parse(bytes).unwrap(), held, &Device::Cpu).unwrap();
     assert_eq!(pooling, Some(Pooling::First));
     let batch = EncoderBatch::new(&[ids], Some(&[types]), &Device::Cpu).unwrap();
-    no_grad(|| model.encoder().forward(&batch, None)).unwrap()
+    model.hidden(&batch).unwrap()
 }
 
 #[test]
