@@ -98,6 +98,15 @@ fn the_end_of_a_long_text_is_cut_off() -> Checked {
     let found = &encoder.embed(&[&text, &text[..32]])?;
     assert_eq!((found[0].tokens, found[0].cut), (32, 8));
     assert_eq!(found[0].vector, found[1].vector);
+    // The tokenizer may ask for less, and sentence-transformers for less again.
+    for (file, says, tokens) in [
+        ("tokenizer_config.json", r#"{"model_max_length": 9}"#, 9),
+        ("sentence_bert_config.json", r#"{"max_seq_length": 4}"#, 4),
+    ] {
+        place.write(&format!("llama/{file}"), says.as_bytes());
+        let encoder = SentenceEncoder::open(&place.path("llama"), &Device::Cpu)?;
+        assert_eq!(encoder.embed(&[&text])?[0].tokens, tokens);
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use warpsmith_model::{EncoderBatch, Family, Held, Pooling, TextReader, gguf_read
 use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
-use crate::folder::{CONFIG, parse_gguf, read, read_config, read_weights};
+use crate::folder::{CONFIG, TOKENIZER_CONFIG, parse_gguf, read, read_config, read_weights};
 use crate::{Error, Result};
 
 /// Texts that run through the model together.
@@ -88,11 +88,13 @@ impl SentenceEncoder {
         }
         let lengths: Option<Lengths> = optional(&dir.join("sentence_bert_config.json"))?;
         let most = model.context();
+        let asked = lengths.and_then(|lengths| lengths.max_seq_length);
+        let max_tokens = asked.map_or_else(|| longest(dir, most), |asked| Ok(asked.min(most)))?;
         Ok(Self {
             tokenizer: Tokenizer::from_file(dir)?,
             pooling: pooling(&dir.join("1_Pooling/config.json"))?,
             normalise: has(".Normalize"),
-            max_tokens: lengths.and_then(|l| l.max_seq_length).unwrap_or(most).min(most),
+            max_tokens,
             model,
         })
     }
@@ -180,6 +182,17 @@ fn pooling(path: &Path) -> Result<Pooling> {
             path.display()
         ))
     })
+}
+
+/// How many tokens of a text are read: as many as the tokenizer's settings say, and at most `most`.
+pub(crate) fn longest(dir: &Path, most: usize) -> Result<usize> {
+    #[derive(Deserialize)]
+    struct Lengths {
+        model_max_length: Option<f64>,
+    }
+    let lengths: Option<Lengths> = optional(&dir.join(TOKENIZER_CONFIG))?;
+    let asked = lengths.and_then(|lengths| lengths.model_max_length).filter(|length| *length >= 1.0);
+    Ok(asked.map_or(most, |length| (length as usize).min(most)))
 }
 
 /// What a JSON file holds, if it is there.
