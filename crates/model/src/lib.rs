@@ -51,5 +51,5 @@ pub use penalties::Penalties;
 pub use pooling::Pooling;
 pub use reader::TextReader;
 pub use sampling::{Sampler, Sampling};
-pub use t5::{Answers, T5, T5Cache, T5Config};
+pub use t5::{Answers, T5, T5Config};
 pub use weights::{Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, to_safetensors};
