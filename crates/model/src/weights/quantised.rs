@@ -3,7 +3,7 @@
 use warpsmith_gguf::Kind;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::cpu::matmul::Blocks;
-use warpsmith_tensor::{DType, Device, Error, Result, Tensor, with_dtype};
+use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor, with_dtype};
 
 /// Rows of K weights in quantised blocks or in floats of 16 bits, (N, K): they are multiplied as they are and never trained.
 #[derive(Clone, Debug)]
@@ -44,7 +44,10 @@ impl Quantised {
         }
         let rows = rows.contiguous()?;
         let bytes: &[u8] = with_dtype!(rows.dtype(), T => bytemuck::cast_slice(rows.data::<T>()?));
-        Self::new(kind, Tensor::from_slice(bytes, &[n, Blocks::row_bytes(kind, k)], device)?).map(Some)
+        let shape = Shape::new(&[n, Blocks::row_bytes(kind, k)])?;
+        let mut held = Tensor::empty(shape, DType::U8, &Device::Cpu)?;
+        super::fill::<u8>(&mut held, bytes)?;
+        Self::new(kind, held.to_device(device)?).map(Some)
     }
 
     /// How the weights are stored.

@@ -1,7 +1,5 @@
 //! Model folders of 16-bit floats: held as they are, they are multiplied as those of GGUF files.
 
-use std::collections::BTreeMap;
-
 use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind};
 use warpsmith_model::{
@@ -128,15 +126,15 @@ fn encoders_and_t5_are_held_so_too() {
     };
     let bert_state = BertTask::new(config, task, &Device::Cpu, Seed(1)).unwrap().state();
     let t5_state = T5::new(T5Config::from_json(t5).unwrap(), &Device::Cpu, Seed(1)).unwrap().state();
-    let of: [(&str, BTreeMap<_, _>, &dyn Fn(&Weights) -> Tensor); 2] =
-        [("bert", bert_state, &read), ("t5", t5_state, &answer)];
-    for (name, state, run) in of {
+    let compare = |name: &str, state: Tensors, run: &dyn Fn(&Weights) -> Tensor| {
         let folder = all_as(DType::BF16, state);
         let weights = held(&folder, &Device::Cpu);
         let ours = run(&weights);
         assert!(kept(&weights).0 > 5000, "{name}: {:?}", kept(&weights));
         assert_close(name, &ours, &run(&Weights::given(folder, &Device::Cpu)), 1e-5);
-    }
+    };
+    compare("bert", bert_state, &read);
+    compare("t5", t5_state, &answer);
 }
 
 /// The numbers are read on the host, and go to a GPU as they are.
