@@ -178,9 +178,8 @@ fn a_prompt_that_is_too_long_is_refused_cut_or_left_to_slide() -> Checked {
     Ok(())
 }
 
-#[test]
-fn a_t5_answers() -> Checked {
-    let place = Place::new();
+/// A small T5 with random weights, in a folder `t5`.
+fn t5(place: &Place) -> Result<T5, Box<dyn std::error::Error>> {
     let config = T5Config {
         vocab_size: 260,
         d_model: 16,
@@ -199,7 +198,19 @@ fn a_t5_answers() -> Checked {
     place.write("t5/config.json", model.config().to_json().as_bytes());
     place.write("t5/model.safetensors", &to_safetensors(&model.state(), &[])?);
     Tokenizer::byte_level().save(place.path("t5/tokenizer.json"))?;
-    let forbidden: Vec<String> = (256..260).map(|id| format!("{id}:-inf")).collect();
+    Ok(model)
+}
+
+/// The ids that are no bytes, as `--logit_bias` has them.
+fn forbidden() -> Vec<String> {
+    (256..260).map(|id| format!("{id}:-inf")).collect()
+}
+
+#[test]
+fn a_t5_answers() -> Checked {
+    let place = Place::new();
+    let model = t5(&place)?;
+    let forbidden = forbidden();
     let forbidden: Vec<&str> = forbidden.iter().flat_map(|bias| ["--logit_bias", bias.as_str()]).collect();
     let words = [
         "generate",
@@ -234,5 +245,32 @@ fn a_t5_answers() -> Checked {
         assert_eq!(told["logprobs"].as_array().map_or(0, Vec::len), 6);
     }
     assert_eq!(told.lines().count(), 2);
+    Ok(())
+}
+
+/// Prompts of several lengths are answered together, each as it is alone.
+#[test]
+fn a_t5_answers_several_prompts_at_once() -> Checked {
+    let place = Place::new();
+    t5(&place)?;
+    let words =
+        ["generate", "--model", "t5", "--device", "cpu", "--max_new_tokens", "6", "--temperature", "2"];
+    let forbidden = forbidden();
+    let run = |more: &[&str]| -> Result<Vec<Value>, serde_json::Error> {
+        let biases = forbidden.iter().flat_map(|bias| ["--logit_bias", bias.as_str()]).collect::<Vec<_>>();
+        let told = succeeded(&place.run(&[&words[..], &["--json"], &biases, more].concat()));
+        told.lines().map(serde_json::from_str).collect()
+    };
+    let prompts = ["line", "a much longer line", "?"];
+    let flags: Vec<&str> = prompts.iter().flat_map(|prompt| ["--prompt", prompt]).collect();
+    let together = run(&flags)?;
+    let alone = prompts.map(|prompt| run(&["--prompt", prompt]));
+    let alone: Vec<Value> = alone.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    assert_eq!(together, alone);
+    assert_ne!(tokens(&together[0]), tokens(&together[1]));
+    assert_eq!(run(&[&flags[..], &["--batch_size", "2"]].concat())?, together);
+    // What is printed is the answers, without the prompts.
+    let text = succeeded(&place.run(&[&words[..], &flags].concat()));
+    assert!(!text.contains("line"), "{text}");
     Ok(())
 }

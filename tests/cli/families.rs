@@ -224,7 +224,7 @@ fn a_folder_goes_on_learning_and_is_a_folder_again() -> Checked {
         lines[10]["loss"].as_f64() < lines[0]["loss"].as_f64() && last["best_epoch"].as_u64() > Some(1),
         "{told}"
     );
-    let tuned = ModelFolder::open(&place.path("tuned"), &Device::Cpu)?;
+    let tuned = ModelFolder::open(&place.path("tuned"), Held::AsF32, &Device::Cpu)?;
     for (name, values) in model.state() {
         let (before, after) = (values.to_vec::<f32>()?, tuned.model.state()[&name].to_vec::<f32>()?);
         let is_adapted = name.starts_with("model.layers.1.") && name.ends_with("_proj.weight");

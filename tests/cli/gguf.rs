@@ -48,7 +48,7 @@ pub(super) fn model(template: Option<&str>) -> Result<Vec<u8>, warpsmith_gguf::E
     Ok(writer.finish())
 }
 
-fn logits(place: &Place, model: &str) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
+pub(super) fn logits(place: &Place, model: &str) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
     let flags = ["--ids", "1,70,80,90", "--out", "logits", "--device", "cpu"];
     succeeded(&place.run(&[&["logits", "--model", model], &flags[..]].concat()));
     let bytes = std::fs::read(place.path("logits"))?;

@@ -16,7 +16,9 @@ mod resume;
 mod runs;
 mod search;
 mod selftest;
+mod stored;
 mod threads;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

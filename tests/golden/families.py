@@ -1,6 +1,6 @@
 """Golden values of the model families, computed by Hugging Face transformers.
 
-    pip install torch transformers safetensors
+    pip install torch transformers sentence-transformers safetensors
     python tests/golden/families.py            # writes tests/golden/families/
 
 Weights are not stored: each is a function of its name and of the index of the element (`noise`), which the tests
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from sentence_transformers.models import Normalize, Pooling
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 OUT = pathlib.Path(__file__).parent / "families"
 T = 24
@@ -199,6 +200,42 @@ def encoders():
     return {n: t.contiguous() for n, t in tensors.items()}, cases
 
 
+SENTENCES = {
+    "qwen3": ("lasttoken", True),  # as Qwen3-Embedding has it
+    "mistral": ("mean", False),
+    "gpt2": ("cls", True),
+    "llama_dynamic": ("mean", True),  # the longest sequence passes the first context
+}
+
+
+def sentences():
+    """Vectors of three sequences by sentence-transformers, from bodies of decoders: their names have no prefix."""
+    tensors, cases = {}, {}
+    rng = np.random.default_rng(11)
+    lengths = [20, 7, 1]
+    for name, (pooling, normalise) in SENTENCES.items():
+        config = dict(CASES[name])
+        config = AutoConfig.for_model(config.pop("model_type"), **config)
+        model = fill(AutoModel.from_config(config, attn_implementation="eager").float())
+        rows, vectors = [], []
+        for length in lengths:  # each alone: what stands beside a sequence is no part of the truth
+            ids = torch.from_numpy(rng.integers(0, 37, (1, length)))
+            mask = torch.ones(1, length, dtype=torch.long)
+            with torch.no_grad():
+                hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
+                pool = Pooling(hidden.shape[-1], pooling_mode=pooling)
+                features = pool(dict(token_embeddings=hidden, attention_mask=mask))
+                features = Normalize()(features) if normalise else features
+            rows.append(ids[0].tolist())
+            vectors.append(features["sentence_embedding"][0])
+        tensors[name] = torch.stack(vectors)
+        cases[name] = dict(
+            config=json.loads(config.to_json_string()), pooling=pooling, normalise=normalise, ids=rows,
+            shapes={n: list(p.shape) for n, p in model.named_parameters()},
+        )
+    return tensors, cases
+
+
 def classifiers():
     """Logits of labels by decoders: two sequences of 13 and 7 tokens, the second padded with id 0."""
     tensors, cases = {}, {}
@@ -278,7 +315,7 @@ def folders():
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
     versions = dict(transformers=transformers.__version__, torch=torch.__version__)
-    for name, make in [("causal", causal), ("encoders", encoders), ("classifiers", classifiers), ("seq2seq", seq2seq),
+    for name, make in [("causal", causal), ("encoders", encoders), ("sentences", sentences), ("classifiers", classifiers), ("seq2seq", seq2seq),
                        ("decoding", decoding)]:
         tensors, cases = make()
         if tensors:

@@ -1,6 +1,6 @@
-//! Writing: metadata as it comes, tensors as F32, F16 or Q8_0.
+//! Writing: metadata as it comes, tensors as F32, F16, BF16 or Q8_0.
 
-use half::f16;
+use half::{bf16, f16};
 
 use crate::{Error, Kind, Result};
 
@@ -75,7 +75,7 @@ impl Writer {
     /// Adds a tensor of `shape`, in row-major order, as `kind`.
     ///
     /// # Errors
-    /// If the kind is none of F32, F16 and Q8_0, there is no axis or more than four, the shape has not as many numbers, a row
+    /// If the kind is none of F32, F16, BF16 and Q8_0, there is no axis or more than four, the shape has not as many numbers, a row
     /// makes no whole blocks, or for Q8_0 a number is not finite or beyond 127 times the largest f16.
     pub fn tensor(&mut self, name: &str, shape: &[usize], kind: Kind, numbers: &[f32]) -> Result<()> {
         let wrong = |what: String| Err(Error::Blocks { kind: kind.name(), what: format!("{name}: {what}") });
@@ -96,10 +96,11 @@ impl Writer {
         match kind {
             Kind::F32 => self.data.extend(numbers.iter().flat_map(|n| n.to_le_bytes())),
             Kind::F16 => self.data.extend(numbers.iter().flat_map(|&n| f16::from_f32(n).to_le_bytes())),
+            Kind::Bf16 => self.data.extend(numbers.iter().flat_map(|&n| bf16::from_f32(n).to_le_bytes())),
             Kind::Q8_0 => numbers.chunks_exact(32).for_each(|block| put_q8_0(&mut self.data, block)),
             _ => {
                 self.tensors.pop();
-                return wrong("only F32, F16 and Q8_0 are written".into());
+                return wrong("only F32, F16, BF16 and Q8_0 are written".into());
             }
         }
         Ok(())

@@ -63,8 +63,13 @@ pub fn complete(
         check_prompt(model, &request.prompt)?;
         request.sampling.validate()?;
         let length = request.prompt.len();
-        match length > model.context() || request.sampling.max_new_tokens == 0 {
-            // Its window begins elsewhere, or there is nothing to do.
+        if request.sampling.max_new_tokens == 0 {
+            let nothing = Completion { tokens: Vec::new(), log_probs: Vec::new(), stop: Some(Stop::Length) };
+            done.insert(i, nothing);
+            continue;
+        }
+        match length > model.context() {
+            // Its window begins elsewhere.
             true => {
                 drop(done.insert(i, alone(model, request, ends, tell, &mut |token| wants_more(i, token))?))
             }
@@ -143,7 +148,8 @@ struct Batch<'a> {
 impl<'a> Batch<'a> {
     fn new(model: &'a dyn CausalModel, rows: Vec<Row>, ends: &'a [u32], tell: Option<usize>) -> Result<Self> {
         let longest = rows.iter().map(|row| row.prompt.saturating_add(row.limit)).max().unwrap_or(0);
-        let cache = model.cache(rows.len(), longest.min(model.context()))?;
+        let requests: Vec<usize> = rows.iter().map(|row| row.index).collect();
+        let cache = model.cache_for(&requests, longest.min(model.context()))?;
         Ok(Self { model, cache, rows, read: 0, ends, tell })
     }
 

@@ -10,7 +10,7 @@ mod span;
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout};
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Device, Error, Result, Rng, Scope, Tensor};
+use warpsmith_tensor::{Device, Error, Result, Rng, Scope, Tensor};
 
 use crate::block::drop_out;
 use crate::causal::check_ids;
@@ -217,60 +217,11 @@ impl Bert {
         pooler.forward(&first)?.tanh().map(Some)
     }
 
-    /// One vector for each sequence: hidden (B, T, C) → (B, C).
-    ///
-    /// # Errors
-    /// If `hidden` does not belong to `batch`.
-    pub fn embed(
-        &self,
-        hidden: &Tensor,
-        batch: &EncoderBatch,
-        pooling: Pooling,
-        normalise: bool,
-    ) -> Result<Tensor> {
-        let vectors = pooling.pool(hidden, &batch.lengths)?;
-        if !normalise {
-            return Ok(vectors);
-        }
-        // sentence-transformers keeps the divisor away from 0 by as much.
-        let norm = vectors.square()?.sum(&[-1], true)?.sqrt()?.clamp(1e-12, f64::INFINITY)?;
-        vectors.div(&norm)
-    }
-
     /// All parameters, in the order of the forward pass.
     pub fn parameters(&self) -> Vec<Parameter> {
         let tables = [&self.words, &self.positions, &self.types].map(Embedding::parameters).concat();
         let blocks = self.blocks.iter().flat_map(Block::parameters);
         let pooler = self.pooler.iter().flat_map(Linear::parameters);
         tables.into_iter().chain(self.norm.parameters()).chain(blocks).chain(pooler).collect()
-    }
-}
-
-/// How the hidden states of a sequence become one vector (Reimers & Gurevych, *Sentence-BERT*, 2019, arXiv 1908.10084, §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pooling {
-    /// Their mean over the sequence.
-    Mean,
-    /// That of the first token.
-    First,
-}
-
-impl Pooling {
-    /// hidden (B, T, C), lengths (B,) → (B, C)
-    fn pool(self, hidden: &Tensor, lengths: &Tensor) -> Result<Tensor> {
-        let &[b, t, c] = hidden.dims() else {
-            return Err(Error::shape("pool", &[*hidden.shape()], "takes hidden states (B, T, C)"));
-        };
-        if self == Self::First {
-            return hidden.slice(1, 0, 1, 1)?.reshape(&[b, c]);
-        }
-        let lengths = lengths.to_vec::<i64>()?;
-        // A product with shares, since its sums over T do not depend on how far the batch is padded.
-        let shares = lengths
-            .iter()
-            .flat_map(|&n| (0..t).map(move |i| if (i as i64) < n { 1.0 / n as f32 } else { 0.0 }));
-        let shares =
-            Tensor::from_vec(shares.collect(), &[b, 1, t], &hidden.device())?.to_dtype(DType::F32)?;
-        shares.matmul(hidden)?.reshape(&[b, c])
     }
 }

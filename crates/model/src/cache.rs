@@ -1,5 +1,6 @@
 //! The KV cache: keys and values of all positions so far, so that a new token costs one position and not all.
 
+mod memory;
 mod reorder;
 
 use warpsmith_autograd::apply_owned;
@@ -9,6 +10,9 @@ use warpsmith_ops::slice_assign::SliceAssign;
 use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor};
 
 use crate::layers::rotary::Tables;
+use memory::Memory;
+
+pub(crate) use memory::ReadTexts;
 
 /// Keys and values of every layer, for up to `capacity` positions.
 pub struct KvCache {
@@ -18,6 +22,8 @@ pub struct KvCache {
     place: Option<Place>,
     /// By how much each position turns, once a model has asked; `None` in it if its ops know.
     tables: Option<Option<Tables>>,
+    /// What its rows answer, if an encoder has read it.
+    memory: Option<Memory>,
 }
 
 /// Keys and values of one layer: (B, capacity, H, D) each, of which the first positions are filled.
@@ -51,6 +57,7 @@ impl KvCache {
             capacity: dims[1],
             place: None,
             tables: None,
+            memory: None,
         })
     }
 
@@ -110,6 +117,7 @@ impl KvCache {
             capacity,
             place: None,
             tables: None,
+            memory: self.memory.clone(),
         })
     }
 

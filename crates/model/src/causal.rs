@@ -58,6 +58,15 @@ pub trait CausalModel {
     /// If `capacity` passes the context, or memory runs out.
     fn cache(&self, batch: usize, capacity: usize) -> Result<KvCache>;
 
+    /// As [`CausalModel::cache`], for some of several requests: row i belongs to request `rows[i]`. Who answers texts that it
+    /// has read has one for each.
+    ///
+    /// # Errors
+    /// As [`CausalModel::cache`].
+    fn cache_for(&self, rows: &[usize], capacity: usize) -> Result<KvCache> {
+        self.cache(rows.len(), capacity)
+    }
+
     /// All parameters, tied ones once, in the order of the forward pass.
     fn parameters(&self) -> Vec<Parameter>;
 

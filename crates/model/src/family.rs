@@ -61,15 +61,15 @@ impl Family {
         Err(Error::value("config.json", what).hint(hint))
     }
 
-    /// An error unless models of this family only read.
+    /// An error unless models of this family have one hidden state for each token that they read.
     ///
     /// # Errors
-    /// For a decoder and for an encoder with a decoder.
-    pub fn check_encoder(self) -> Result<()> {
+    /// For an encoder with a decoder.
+    pub fn check_reads(self) -> Result<()> {
         match self {
-            Self::Bert => Ok(()),
-            _ => Err(Error::value("config.json", format!("a {self} is no encoder"))
-                .hint("`warpsmith embed` takes a BERT, `warpsmith generate` the others that write text")),
+            Self::Gpt | Self::Llama | Self::Bert => Ok(()),
+            Self::T5 => Err(Error::value("config.json", "a T5 answers a text and makes no vector of it")
+                .hint("a BERT, a GPT-2 or a model of Llama's kind does")),
         }
     }
 }
@@ -123,14 +123,19 @@ pub fn causal_model(
     tensors: BTreeMap<String, Tensor>,
     device: &Device,
 ) -> Result<Box<dyn CausalModel>> {
+    causal_model_from(config, &Weights::given(tensors, device))
+}
+
+/// As [`causal_model`], of weights in whatever form.
+///
+/// # Errors
+/// As [`causal_model`].
+pub fn causal_model_from(config: &str, weights: &Weights) -> Result<Box<dyn CausalModel>> {
     let family = Family::of(config)?;
     family.check_causal()?;
     check_writes(config)?;
     Ok(match family {
-        Family::Llama => {
-            let config = LlamaConfig::from_json(config)?;
-            Box::new(Llama::build(config, &Weights::given(tensors, device))?)
-        }
-        _ => Box::new(Gpt::from_state(GptConfig::from_json(config)?, &tensors, device)?),
+        Family::Llama => Box::new(Llama::from_weights(LlamaConfig::from_json(config)?, weights)?),
+        _ => Box::new(Gpt::from_weights(GptConfig::from_json(config)?, weights)?),
     })
 }

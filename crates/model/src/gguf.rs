@@ -13,20 +13,13 @@ use warpsmith_gguf::{Gguf, TensorInfo, Value};
 use warpsmith_tensor::cpu::matmul::Blocks;
 use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
 
+use crate::body::Body;
 use crate::causal::CausalModel;
-use crate::weights::Quantised;
+use crate::pooling::Pooling;
+use crate::reader::TextReader;
+use crate::weights::{Held, Quantised};
 
-pub use bert::gguf_encoder;
 pub use write::write_gguf;
-
-/// How the matrices of a file lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// As f32: a model that can be trained and written as a model folder.
-    AsF32,
-    /// In the blocks of the file, where they are such: less memory, and less to read for each token.
-    InBlocks,
-}
 
 /// The decoder of a file.
 ///
@@ -34,10 +27,29 @@ pub enum Held {
 /// If the architecture is none of gpt2, llama, qwen2 and qwen3, a key is missing or asks for what is not supported, a tensor
 /// has a name that is not known, or the tensors are not those of the config.
 pub fn gguf_model(file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
+    body(&Metadata::of(file)?, held, device).map(Body::into_causal)
+}
+
+/// What reads texts for their vectors, an encoder (without a pooler) or a decoder, and how the file says that hidden states
+/// become a vector, if it does.
+///
+/// # Errors
+/// If the architecture is not bert and not one of [`gguf_model`], a key is missing, the pooling is not known, or the tensors are
+/// not those of the config.
+pub fn gguf_reader(file: &Gguf<'_>, held: Held, device: &Device) -> Result<(TextReader, Option<Pooling>)> {
     let metadata = Metadata::of(file)?;
+    let pooling = metadata.pooling()?;
+    let reader = match metadata.architecture {
+        "bert" => bert::model(&metadata, held, device)?.into(),
+        _ => body(&metadata, held, device)?.into(),
+    };
+    Ok((reader, pooling))
+}
+
+fn body(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<Body> {
     match metadata.architecture {
-        "gpt2" => Ok(Box::new(gpt::model(&metadata, held, device)?)),
-        "llama" | "qwen2" | "qwen3" => Ok(Box::new(llama::model(&metadata, held, device)?)),
+        "gpt2" => gpt::model(metadata, held, device).map(Body::Gpt),
+        "llama" | "qwen2" | "qwen3" => llama::model(metadata, held, device).map(Body::Llama),
         "bert" => Err(wrong("a BERT reads a text and writes none").hint("`warpsmith embed` runs it")),
         other => {
             Err(wrong(format!("the architecture `{other}` is not known")).hint("gpt2, llama, qwen2, qwen3"))
@@ -93,6 +105,21 @@ impl<'f, 'a> Metadata<'f, 'a> {
                 Err(wrong(format!("{blocks} blocks")).hint(format!("at most {MOST_BLOCKS}")))
             }
             blocks => Ok(blocks),
+        }
+    }
+
+    /// `LLAMA_POOLING_TYPE_…` of llama.cpp.
+    fn pooling(&self) -> Result<Option<Pooling>> {
+        if !self.has("pooling_type") {
+            return Ok(None);
+        }
+        match self.size("pooling_type")? {
+            0 => Ok(None),
+            1 => Ok(Some(Pooling::Mean)),
+            2 => Ok(Some(Pooling::First)),
+            3 => Ok(Some(Pooling::Last)),
+            other => Err(wrong(format!("a pooling of type {other}"))
+                .hint("1, the mean, 2, the first token, and 3, the last one, are known")),
         }
     }
 
@@ -163,7 +190,7 @@ impl Stored {
         for info in file.tensors() {
             let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
             match held {
-                Held::InBlocks if can_stay(info) => {
+                Held::AsStored if can_stay(info) => {
                     stored.blocks.insert(name, blocks(info, turned, device)?);
                 }
                 _ => {

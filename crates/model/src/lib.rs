@@ -7,6 +7,7 @@ mod batch;
 mod beam;
 mod bert;
 mod block;
+mod body;
 mod cache;
 mod causal;
 pub mod classical;
@@ -21,6 +22,8 @@ mod layers;
 mod llama;
 mod log_probs;
 mod penalties;
+mod pooling;
+mod reader;
 mod sampling;
 mod stack;
 mod step;
@@ -29,15 +32,15 @@ mod weights;
 
 pub use batch::{Completion, Request, complete};
 pub use beam::{BeamSearch, EarlyStopping, Found};
-pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Pooling, Span, Task};
+pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Span, Task};
 pub use block::Block;
 pub use cache::KvCache;
 pub use causal::CausalModel;
 pub use classifier::TextClassifier;
 pub use config::GptConfig;
 pub use decode::{Decoder, Stop};
-pub use family::{Family, causal_model, model_type};
-pub use gguf::{Held, gguf_encoder, gguf_model, write_gguf};
+pub use family::{Family, causal_model, causal_model_from, model_type};
+pub use gguf::{gguf_model, gguf_reader, write_gguf};
 pub use gpt::Gpt;
 pub use layers::{
     AttentionShape, Embedding, GroupedAttention, LayerNorm, Linear, RmsNorm, Rope, Scaling, SwiGlu,
@@ -45,6 +48,8 @@ pub use layers::{
 pub use llama::{Llama, LlamaConfig, LlamaKind, from_llama2c};
 pub use log_probs::TokenLogProb;
 pub use penalties::Penalties;
+pub use pooling::Pooling;
+pub use reader::TextReader;
 pub use sampling::{Sampler, Sampling};
-pub use t5::{Answers, T5, T5Cache, T5Config};
-pub use weights::{Init, Quantised, Weights, from_safetensors, load_parameters, to_safetensors};
+pub use t5::{Answers, T5, T5Config};
+pub use weights::{Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, to_safetensors};

@@ -21,6 +21,9 @@ use crate::weights::Weights;
 pub use config::{LlamaConfig, LlamaKind};
 pub use llama2c::from_llama2c;
 
+/// How the names of a body's parameters begin.
+const BODY: [&str; 3] = ["embed_tokens.", "layers.", "norm."];
+
 /// A decoder-only Transformer of the Llama family.
 #[derive(Clone, Debug)]
 pub struct Llama {
@@ -109,6 +112,19 @@ impl Llama {
         let head = head.with_precision(config.precision);
         weights.finish()?;
         Ok(Self { device: weights.device().clone(), embed, blocks, norm, head, config })
+    }
+
+    /// A model whose weights come from a file, which may leave out the prefix of a body that was saved alone.
+    ///
+    /// # Errors
+    /// As [`Llama::build`].
+    pub(crate) fn from_weights(config: LlamaConfig, weights: &Weights) -> Result<Self> {
+        let is_bare = |name: &str| BODY.iter().any(|part| name.starts_with(part));
+        weights.rename(|tensors| {
+            let named = |name: String| if is_bare(&name) { format!("model.{name}") } else { name };
+            tensors.into_iter().map(|(name, t)| (named(name), t)).collect()
+        });
+        Self::build(config, weights)
     }
 
     /// The shape of the model.

@@ -16,7 +16,7 @@ use warpsmith_tensor::{DType, Device, Error, Result, Rng, Scope, Seed, Tensor};
 
 use crate::bert::EncoderBatch;
 use crate::block::drop_out;
-use crate::cache::{KvCache, LayerCache};
+use crate::cache::{KvCache, LayerCache, ReadTexts};
 use crate::causal::check_ids;
 use crate::layers::{Embedding, Linear, RmsNorm};
 use crate::weights::{Weights, state};
@@ -52,13 +52,6 @@ struct Block {
     cross: Option<(RmsNorm, Attention)>,
     mlp: (RmsNorm, Mlp),
     dropout: f64,
-}
-
-/// What a decoder remembers: its own keys and values, and those of the encoder's output, which are computed once.
-pub struct T5Cache {
-    own: KvCache,
-    cross: Vec<(Tensor, Tensor)>,
-    lengths: Tensor,
 }
 
 impl Block {
@@ -140,7 +133,15 @@ impl T5 {
     /// # Errors
     /// If the config makes no model; if a tensor is missing, unexpected or misshapen.
     pub fn from_state(config: &str, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
-        Self::build(T5Config::from_json(config)?, &Weights::given(tensors, device))
+        Self::from_weights(config, &Weights::given(tensors, device))
+    }
+
+    /// As [`T5::from_state`], of weights in whatever form.
+    ///
+    /// # Errors
+    /// As [`T5::from_state`].
+    pub fn from_weights(config: &str, weights: &Weights) -> Result<Self> {
+        Self::build(T5Config::from_json(config)?, weights)
     }
 
     fn build(config: T5Config, weights: &Weights) -> Result<Self> {
@@ -194,29 +195,21 @@ impl T5 {
     /// Logits of the next token of every position of the decoder: ids (B, T) behind what `cache` holds → (B, T, V).
     ///
     /// # Errors
-    /// If the sequence would pass the capacity of the cache, or an id is out of range.
-    pub fn decode_cached(&self, ids: &Tensor, cache: &mut T5Cache) -> Result<Tensor> {
-        let T5Cache { own, cross, lengths } = cache;
-        self.decode(ids, own, cross, lengths)
-    }
-
-    /// As [`T5::decode_cached`], of the parts of a cache.
-    fn decode(
-        &self,
-        ids: &Tensor,
-        own: &mut KvCache,
-        cross: &[(Tensor, Tensor)],
-        lengths: &Tensor,
-    ) -> Result<Tensor> {
-        let past = own.len();
-        let t = check_ids("t5", ids, past, own.capacity())?;
+    /// If the sequence would pass the capacity of the cache, an id is out of range, or the cache is none of [`T5::cache`].
+    pub fn decode_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
+        let memory = cache.memory().cloned().ok_or_else(|| {
+            Error::value("t5", "the cache answers no text").hint("make it with the model's cache")
+        })?;
+        let past = cache.len();
+        let t = check_ids("t5", ids, past, cache.capacity())?;
         let biased = self.decoder.bias.causal(past, t)?;
         let mut x = self.embed.forward(ids)?;
         for (i, block) in self.decoder.blocks.iter().enumerate() {
             let _scope = Scope::enter(format!("decoder.blocks.{i}"));
-            x = block.forward(&x, &biased, Some((&cross[i], lengths)), None, Some(own.layer(i)?))?;
+            let read = (&memory.blocks[i], &memory.lengths);
+            x = block.forward(&x, &biased, Some(read), None, Some(cache.layer(i)?))?;
         }
-        own.advance(t);
+        cache.advance(t);
         self.head(x, None)
     }
 
@@ -243,18 +236,25 @@ impl T5 {
         crosses.map(|(_, cross)| cross.keys_and_values(encoded)).collect()
     }
 
+    /// The sequences of `batch`, whose encoder output is `encoded`, as the decoder sees them.
+    fn texts(&self, batch: &EncoderBatch, encoded: &Tensor) -> Result<ReadTexts> {
+        Ok(ReadTexts { blocks: self.memory(encoded)?, lengths: batch.lengths.clone() })
+    }
+
+    /// A cache whose row i answers text `rows[i]` by at most `capacity` tokens.
+    fn cache_of(&self, texts: &ReadTexts, rows: &[usize], capacity: usize) -> Result<KvCache> {
+        let c = &self.config;
+        let dims = [rows.len(), capacity, c.num_heads, c.d_kv];
+        KvCache::new(c.num_decoder_layers, dims, DType::F32, &self.device)?.answering(texts, rows)
+    }
+
     /// A cache for the answers to `batch`, whose encoder output is `encoded`, of at most `capacity` tokens each.
     ///
     /// # Errors
     /// If memory runs out.
-    pub fn cache(&self, batch: &EncoderBatch, encoded: &Tensor, capacity: usize) -> Result<T5Cache> {
-        let c = &self.config;
-        let dims = [encoded.dims()[0], capacity, c.num_heads, c.d_kv];
-        Ok(T5Cache {
-            own: KvCache::new(c.num_decoder_layers, dims, DType::F32, &self.device)?,
-            cross: self.memory(encoded)?,
-            lengths: batch.lengths.clone(),
-        })
+    pub fn cache(&self, batch: &EncoderBatch, encoded: &Tensor, capacity: usize) -> Result<KvCache> {
+        let texts = self.texts(batch, encoded)?;
+        self.cache_of(&texts, &(0..texts.count()).collect::<Vec<_>>(), capacity)
     }
 
     /// The likeliest answer to `prompt`, token by token: without the start token, up to `max_new_tokens` long, ending

@@ -13,7 +13,17 @@ use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Shape, Tenso
 
 pub use quantised::Quantised;
 use source::Given;
-pub use source::{Init, Weights};
+pub use source::{Init, Kept, Weights};
+
+/// How the matrices of a file lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// As f32: a model that can be trained and written as a model folder.
+    AsF32,
+    /// As the file has them, where they are multiplied so (quantised blocks, bf16, f16): less memory, and less to read for
+    /// each token. Such matrices are no parameters.
+    AsStored,
+}
 
 /// Names that some exporters of GPT-2 add and that hold nothing learned: causal masks.
 const MASKS: [&str; 2] = [".attn.bias", ".attn.masked_bias"];
@@ -111,14 +121,14 @@ fn load_state(parameters: &[Parameter], mut given: Given) -> Result<()> {
 }
 
 /// The tensors of a GPT-2 file under the names of the language model: released files leave out its prefix.
-fn gpt2_names(tensors: &BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
-    let prefixed = |name: &str| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
-        true => name.to_string(),
+fn gpt2_names(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
+    let prefixed = |name: String| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
+        true => name,
         false => format!("transformer.{name}"),
     };
     tensors
-        .iter()
-        .map(|(name, t)| (prefixed(name), t.clone()))
+        .into_iter()
+        .map(|(name, t)| (prefixed(name), t))
         .filter(|(name, _)| !MASKS.iter().any(|mask| name.ends_with(mask)))
         .collect()
 }
@@ -138,9 +148,14 @@ impl crate::Gpt {
         tensors: &BTreeMap<String, Tensor>,
         device: &Device,
     ) -> Result<Self> {
-        let weights = Weights::given(gpt2_names(tensors), device);
+        Self::from_weights(config, &Weights::given(tensors.clone(), device))
+    }
+
+    /// As [`Gpt::from_state`], of weights in whatever form.
+    pub(crate) fn from_weights(config: crate::GptConfig, weights: &Weights) -> Result<Self> {
+        weights.rename(gpt2_names);
         weights.tie("transformer.wte.weight", "lm_head.weight")?;
-        Self::build(config, &weights)
+        Self::build(config, weights)
     }
 
     /// Replaces all weights; nothing is changed unless everything fits.
@@ -148,7 +163,7 @@ impl crate::Gpt {
     /// # Errors
     /// If a name is missing or unexpected, or a shape differs.
     pub fn load_state(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        let mut given = Given::new(gpt2_names(tensors));
+        let mut given = Given::new(gpt2_names(tensors.clone()));
         given.tie("transformer.wte.weight", "lm_head.weight")?;
         load_state(&self.parameters(), given)
     }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use warpsmith_model::T5;
+use warpsmith_model::{Held, T5};
 use warpsmith_tensor::Device;
 use warpsmith_text::Tokenizer;
 
-use crate::folder::{ends, read_config, read_tensors};
+use crate::folder::{ends, read_config, read_weights};
 use crate::{Error, Result};
 
 /// A T5, its tokenizer, and the tokens that end an answer.
@@ -20,14 +20,14 @@ pub struct AnswerFolder {
 }
 
 impl AnswerFolder {
-    /// Reads a folder of a T5.
+    /// Reads a folder of a T5; matrices of bf16 and f16 stay so.
     ///
     /// # Errors
     /// If the folder or a file is missing or damaged, or the files do not belong together.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
         let in_folder = Error::at::<String>(dir);
         let config = read_config(dir)?;
-        let model = T5::from_state(&config, read_tensors(dir, device)?, device);
+        let model = T5::from_weights(&config, &read_weights(dir, Held::AsStored, device)?);
         let model = model.map_err(|e| in_folder(e.to_string()))?;
         let tokenizer = Tokenizer::from_file(dir)?;
         let (tokens, known) = (tokenizer.vocab_size(), model.config().vocab_size);

@@ -12,7 +12,7 @@ use warpsmith_text::Tokenizer;
 use crate::folder::{
     CONFIG, TOKENIZER, TOKENIZER_CONFIG, ends, read_config, read_tensors, write_state, write_text,
 };
-use crate::sentence::{cut, optional};
+use crate::sentence::{cut, longest, optional};
 use crate::{Error, Result};
 
 /// Texts that run through the model together.
@@ -53,12 +53,6 @@ struct Padding {
     pad_token_id: Option<u32>,
 }
 
-/// What is used of a `tokenizer_config.json`.
-#[derive(Deserialize)]
-struct Lengths {
-    model_max_length: Option<f64>,
-}
-
 impl ClassifierFolder {
     /// Reads the folder of a classifier.
     ///
@@ -97,10 +91,7 @@ impl ClassifierFolder {
                 format!("the tokenizer has {tokens} tokens, the model {ids}; are they of one model?");
             return Err(Error::Run(format!("{}: {problem}", dir.display())));
         }
-        let lengths: Option<Lengths> = optional(&dir.join(TOKENIZER_CONFIG))?;
-        let asked = lengths.and_then(|lengths| lengths.model_max_length).filter(|length| *length >= 1.0);
-        let most = model.context();
-        let max_tokens = asked.map_or(most, |length| (length as usize).min(most));
+        let max_tokens = longest(dir, model.context())?;
         Ok(Self { pad: padding(dir, &tokenizer)?, model, tokenizer, max_tokens })
     }
 

@@ -9,7 +9,8 @@ use std::path::Path;
 use serde_json::json;
 use warpsmith_gguf::{Gguf, Value};
 use warpsmith_model::{
-    CausalModel, Family, Gpt, GptConfig, Held, causal_model, from_safetensors, gguf_model, to_safetensors,
+    CausalModel, Family, Gpt, GptConfig, Held, Weights, causal_model_from, from_safetensors, gguf_model,
+    to_safetensors,
 };
 use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::{ChatTemplate, Tokenizer};
@@ -210,20 +211,27 @@ pub fn read_config(dir: &Path) -> Result<String> {
     Ok(String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned())
 }
 
-/// Reads the decoder of a model folder, of any family, or of a GGUF file, whose weights stay quantised.
+/// The weights of a model folder, for a model on `device`.
+///
+/// # Errors
+/// As [`read_tensors`].
+pub(crate) fn read_weights(dir: &Path, held: Held, device: &Device) -> Result<Weights> {
+    Ok(Weights::held(read_tensors(dir, &Device::Cpu)?, held, device))
+}
+
+/// Reads the decoder of a model folder, of any family, or of a GGUF file, its matrices in the form that `held` says.
 ///
 /// # Errors
 /// If the folder or a file is missing, a file is damaged, or config and weights do not belong together.
-pub fn read_model(dir: &Path, device: &Device) -> Result<Box<dyn CausalModel>> {
+pub fn read_model(dir: &Path, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
     if dir.is_file() {
-        return model_of(dir, &parse_gguf(dir, &read(dir)?)?, Held::InBlocks, device);
+        return model_of(dir, &parse_gguf(dir, &read(dir)?)?, held, device);
     }
     let config = read_config(dir)?;
     // A config of no use says so before the weights are read.
     let family = Family::of(&config).and_then(Family::check_causal);
     family.map_err(Error::at(&dir.join(CONFIG)))?;
-    let tensors = read_tensors(dir, device)?;
-    causal_model(&config, tensors, device).map_err(Error::at(dir))
+    causal_model_from(&config, &read_weights(dir, held, device)?).map_err(Error::at(dir))
 }
 
 pub(crate) fn parse_gguf<'a>(path: &Path, bytes: &'a [u8]) -> Result<Gguf<'a>> {
@@ -268,26 +276,23 @@ pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
 }
 
 impl ModelFolder {
-    /// Reads a model folder: a decoder of any family, and its tokenizer; or a GGUF file, whose weights stay quantised.
+    /// Reads a model folder, a decoder of any family and its tokenizer, or a GGUF file; matrices are in the form that `held`
+    /// says.
     ///
     /// # Errors
     /// If the folder or a file is missing, a file is damaged, or the files do not belong together.
-    pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+    pub fn open(dir: &Path, held: Held, device: &Device) -> Result<Self> {
         if dir.is_file() {
-            return Self::open_gguf(dir, Held::InBlocks, device);
+            return Self::open_gguf(dir, held, device);
         }
-        let model = read_model(dir, device)?;
+        let model = read_model(dir, held, device)?;
         let tokenizer = Tokenizer::from_file(dir)?;
         let ends = ends(dir, &tokenizer)?;
         let chat_template = chat_template(dir)?;
         Self { model, tokenizer, ends, chat_template }.checked(dir)
     }
 
-    /// Reads a GGUF file, its weights in the form that `held` says.
-    ///
-    /// # Errors
-    /// As [`ModelFolder::open`].
-    pub fn open_gguf(path: &Path, held: Held, device: &Device) -> Result<Self> {
+    fn open_gguf(path: &Path, held: Held, device: &Device) -> Result<Self> {
         let bytes = read(path)?;
         let file = parse_gguf(path, &bytes)?;
         let model = model_of(path, &file, held, device)?;
@@ -340,7 +345,7 @@ mod tests {
     #[test]
     fn folders_of_transformers_have_its_logits() {
         for name in ["llama_sharded", "gpt2_saved"] {
-            let model = read_model(&golden(name), &Device::Cpu).unwrap();
+            let model = read_model(&golden(name), Held::AsF32, &Device::Cpu).unwrap();
             let ids = Tensor::from_vec((0..8u32).collect(), &[1, 8], &Device::Cpu).unwrap();
             let ours = model.forward(&ids).unwrap().to_vec::<f32>().unwrap();
             let truth = tensors_of(&golden(&format!("{name}.safetensors")), &Device::Cpu).unwrap();
@@ -368,7 +373,7 @@ mod tests {
         let fails = |edit: &dyn Fn(&Path)| {
             let dir = copy();
             edit(dir.path());
-            read_model(dir.path(), &Device::Cpu).err().unwrap().to_string()
+            read_model(dir.path(), Held::AsStored, &Device::Cpu).err().unwrap().to_string()
         };
         let index = |from: &'static str, to: &'static str| {
             move |dir: &Path| {
@@ -410,7 +415,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let model = Llama::new(LlamaConfig::default(), &Device::Cpu, Seed(1)).unwrap();
         write_model(dir.path(), &model).unwrap();
-        let again = read_model(dir.path(), &Device::Cpu).unwrap();
+        let again = read_model(dir.path(), Held::AsF32, &Device::Cpu).unwrap();
         let ids = Tensor::from_slice(&[1u32, 2, 3], &[1, 3], &Device::Cpu).unwrap();
         let logits = |m: &dyn CausalModel| m.forward(&ids).unwrap().to_vec::<f32>().unwrap();
         assert_eq!(logits(&*again), logits(&model));
@@ -423,7 +428,7 @@ mod tests {
         let tokenizer = &Tokenizer::byte_level();
         let texts = Texts { tokenizer, ends: &[1, 2], chat_template: None };
         write_folder(dir.path(), &model, texts).unwrap();
-        let ends = || ModelFolder::open(dir.path(), &Device::Cpu).map(|folder| folder.ends);
+        let ends = || ModelFolder::open(dir.path(), Held::AsF32, &Device::Cpu).map(|folder| folder.ends);
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         assert_eq!(ends().unwrap(), [1, 2]);
         write(GENERATION, r#"{"eos_token_id": 7}"#);

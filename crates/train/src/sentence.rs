@@ -1,23 +1,23 @@
-//! Sentence encoders: folders of BERT-class models, with what sentence-transformers says of how they are used.
+//! Sentence encoders: folders of encoders and decoders, with what sentence-transformers says of how they are used.
 
 use std::path::Path;
 
 use serde::Deserialize;
-use warpsmith_autograd::no_grad;
-use warpsmith_model::{BertTask, EncoderBatch, Family, Held, Pooling, gguf_encoder};
+use serde_json::{Map, Value};
+use warpsmith_model::{EncoderBatch, Family, Held, Pooling, TextReader, gguf_reader};
 use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
-use crate::folder::{CONFIG, parse_gguf, read, read_config, read_tensors};
+use crate::folder::{CONFIG, TOKENIZER_CONFIG, parse_gguf, read, read_config, read_weights};
 use crate::{Error, Result};
 
 /// Texts that run through the model together.
 const BATCH: usize = 32;
 
-/// An encoder, its tokenizer, and how a text becomes one vector.
+/// A model that reads, its tokenizer, and how a text becomes one vector.
 pub struct SentenceEncoder {
     /// The model.
-    pub model: BertTask,
+    pub model: TextReader,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// How the hidden states of a text become one vector.
@@ -46,14 +46,15 @@ struct Module {
     kind: String,
 }
 
-/// `1_Pooling/config.json`.
-#[derive(Deserialize)]
-struct PoolingConfig {
-    #[serde(default)]
-    pooling_mode_cls_token: bool,
-    #[serde(default)]
-    pooling_mode_mean_tokens: bool,
-}
+/// The modules that are known: what reads, what makes one vector of hidden states, and what divides that by its length.
+const MODULES: [&str; 3] = [".Transformer", ".Pooling", ".Normalize"];
+
+/// `pooling_mode`, or what stands behind it and an underscore in older files, and the pooling that it is.
+const POOLINGS: [(&str, &str, Pooling); 3] = [
+    ("mean", "mean_tokens", Pooling::Mean),
+    ("cls", "cls_token", Pooling::First),
+    ("lasttoken", "lasttoken", Pooling::Last),
+];
 
 /// `sentence_bert_config.json`.
 #[derive(Deserialize)]
@@ -62,29 +63,38 @@ struct Lengths {
 }
 
 impl SentenceEncoder {
-    /// Reads a folder of a BERT. Without `modules.json` the vector is the mean, not normalised, as in sentence-transformers.
-    /// Or a GGUF file of one, whose weights stay quantised; its vectors are normalised, as llama.cpp's are.
+    /// Reads a folder of a BERT or of a decoder, whose head is left out. Without `modules.json` the vector is the mean, not
+    /// normalised, as in sentence-transformers. Or a GGUF file of one; its vectors are normalised, as llama.cpp's are, and the
+    /// mean if it says nothing. Matrices stay as they are stored.
     ///
     /// # Errors
-    /// If the folder or a file is missing or damaged, the model is no encoder, or the pooling is neither the mean nor the
-    /// first token.
+    /// If the folder or a file is missing or damaged, the model is a T5, the pooling is neither the mean nor the first nor the
+    /// last token, or the folder lists a module that is not known.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
         if dir.is_file() {
             return Self::open_gguf(dir, device);
         }
         let config = read_config(dir)?;
-        Family::of(&config).and_then(Family::check_encoder).map_err(Error::at(&dir.join(CONFIG)))?;
-        let model =
-            BertTask::from_state(&config, read_tensors(dir, device)?, device).map_err(Error::at(dir))?;
+        Family::of(&config).and_then(Family::check_reads).map_err(Error::at(&dir.join(CONFIG)))?;
+        let model = TextReader::from_weights(&config, &read_weights(dir, Held::AsStored, device)?)
+            .map_err(Error::at(dir))?;
         let modules: Vec<Module> = optional(&dir.join("modules.json"))?.unwrap_or_default();
         let has = |kind: &str| modules.iter().any(|module| module.kind.ends_with(kind));
+        let is_known = |module: &&Module| MODULES.iter().any(|kind| module.kind.ends_with(kind));
+        if let Some(Module { kind }) = modules.iter().find(|module| !is_known(module)) {
+            let known = MODULES.map(|kind| &kind[1..]).join(", ");
+            let problem = format!("the module {kind} is not known here; {known} are");
+            return Err(Error::Run(format!("{}: {problem}", dir.join("modules.json").display())));
+        }
         let lengths: Option<Lengths> = optional(&dir.join("sentence_bert_config.json"))?;
-        let most = model.encoder().config().max_position_embeddings;
+        let most = model.context();
+        let asked = lengths.and_then(|lengths| lengths.max_seq_length);
+        let max_tokens = asked.map_or_else(|| longest(dir, most), |asked| Ok(asked.min(most)))?;
         Ok(Self {
             tokenizer: Tokenizer::from_file(dir)?,
             pooling: pooling(&dir.join("1_Pooling/config.json"))?,
             normalise: has(".Normalize"),
-            max_tokens: lengths.and_then(|l| l.max_seq_length).unwrap_or(most).min(most),
+            max_tokens,
             model,
         })
     }
@@ -92,12 +102,12 @@ impl SentenceEncoder {
     fn open_gguf(path: &Path, device: &Device) -> Result<Self> {
         let bytes = read(path)?;
         let file = parse_gguf(path, &bytes)?;
-        let (model, pooling) = gguf_encoder(&file, Held::InBlocks, device).map_err(Error::at(path))?;
+        let (model, pooling) = gguf_reader(&file, Held::AsStored, device).map_err(Error::at(path))?;
         Ok(Self {
             tokenizer: Tokenizer::from_gguf(&file).map_err(Error::at(path))?,
             pooling: pooling.unwrap_or(Pooling::Mean),
             normalise: true,
-            max_tokens: model.encoder().config().max_position_embeddings,
+            max_tokens: model.context(),
             model,
         })
     }
@@ -108,12 +118,13 @@ impl SentenceEncoder {
     /// If a text cannot be encoded or has no token, or an id is not among the model's.
     pub fn embed(&self, texts: &[&str]) -> Result<Vec<Embedding>> {
         let mut found = Vec::with_capacity(texts.len());
-        for texts in texts.chunks(BATCH) {
+        let frame = self.tokenizer.encode_with_special_tokens("")?;
+        for texts in texts.chunks(self.model.most_together(BATCH)) {
             let whole: Vec<Vec<u32>> = texts
                 .iter()
                 .map(|text| self.tokenizer.encode_with_special_tokens(text))
                 .collect::<std::result::Result<_, _>>()?;
-            let ids: Vec<Vec<u32>> = whole.iter().map(|ids| cut(ids, self.max_tokens)).collect();
+            let ids: Vec<Vec<u32>> = whole.iter().map(|ids| self.cut(ids, &frame)).collect();
             let rows: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
             let vectors = self.vectors(&rows)?;
             let width = vectors.len() / rows.len().max(1);
@@ -125,14 +136,18 @@ impl SentenceEncoder {
         Ok(found)
     }
 
+    /// As many ids as are read; `frame` is what stands around a text. Decoders may have no mark behind it.
+    fn cut(&self, ids: &[u32], frame: &[u32]) -> Vec<u32> {
+        match frame.last().is_some_and(|mark| ids.last() == Some(mark)) {
+            true => cut(ids, self.max_tokens),
+            false => ids[..ids.len().min(self.max_tokens)].to_vec(),
+        }
+    }
+
     /// The vectors (B, C) of sequences, one after the other.
     fn vectors(&self, rows: &[&[u32]]) -> Result<Vec<f32>> {
-        let encoder = self.model.encoder();
-        let batch = EncoderBatch::new(rows, None, encoder.device())?;
-        let vectors = no_grad(|| {
-            let hidden = encoder.forward(&batch, None)?;
-            encoder.embed(&hidden, &batch, self.pooling, self.normalise)
-        })?;
+        let batch = EncoderBatch::new(rows, None, self.model.device())?;
+        let vectors = self.model.vectors(&batch, self.pooling, self.normalise)?;
         Ok(vectors.to_dtype(DType::F32)?.to_vec()?)
     }
 }
@@ -147,17 +162,37 @@ pub(crate) fn cut(ids: &[u32], longest: usize) -> Vec<u32> {
     }
 }
 
-/// The pooling that a file asks for; the mean if there is none.
+/// The pooling that `1_Pooling/config.json` asks for; the mean if there is none. Newer files name it, older ones have a
+/// truth for each.
 fn pooling(path: &Path) -> Result<Pooling> {
-    let Some(config) = optional::<PoolingConfig>(path)? else { return Ok(Pooling::Mean) };
-    match (config.pooling_mode_mean_tokens, config.pooling_mode_cls_token) {
-        (true, false) => Ok(Pooling::Mean),
-        (false, true) => Ok(Pooling::First),
-        _ => Err(Error::Run(format!(
-            "{}: this pooling is not known here; the mean of all tokens and the first token are",
+    let Some(config) = optional::<Map<String, Value>>(path)? else { return Ok(Pooling::Mean) };
+    let asked: Vec<&str> = match config.get("pooling_mode") {
+        Some(Value::Array(modes)) => modes.iter().map(|mode| mode.as_str().unwrap_or("?")).collect(),
+        Some(mode) => vec![mode.as_str().unwrap_or("?")],
+        None => {
+            let are_so = config.iter().filter(|(_, is_so)| **is_so == Value::Bool(true));
+            are_so.filter_map(|(key, _)| key.strip_prefix("pooling_mode_")).collect()
+        }
+    };
+    let find = |name: &str| POOLINGS.iter().find(|(new, old, _)| [*new, *old].contains(&name));
+    let found = if let [name] = asked[..] { find(name) } else { None };
+    found.map(|(.., pooling)| *pooling).ok_or_else(|| {
+        Error::Run(format!(
+            "{}: the pooling {asked:?} is not known here; mean, cls and lasttoken are, one of them",
             path.display()
-        ))),
+        ))
+    })
+}
+
+/// How many tokens of a text are read: as many as the tokenizer's settings say, and at most `most`.
+pub(crate) fn longest(dir: &Path, most: usize) -> Result<usize> {
+    #[derive(Deserialize)]
+    struct Lengths {
+        model_max_length: Option<f64>,
     }
+    let lengths: Option<Lengths> = optional(&dir.join(TOKENIZER_CONFIG))?;
+    let asked = lengths.and_then(|lengths| lengths.model_max_length).filter(|length| *length >= 1.0);
+    Ok(asked.map_or(most, |length| (length as usize).min(most)))
 }
 
 /// What a JSON file holds, if it is there.

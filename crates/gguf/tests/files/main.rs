@@ -73,7 +73,7 @@ fn what_is_written_is_read() {
     writer.reals("rs", &[0.5, -2.0]);
     writer.integers("is", &[-3, 4]);
     writer.truth("b", true);
-    for (name, kind) in [("f32", Kind::F32), ("f16", Kind::F16), ("q8", Kind::Q8_0)] {
+    for (name, kind) in [("f32", Kind::F32), ("f16", Kind::F16), ("bf16", Kind::Bf16), ("q8", Kind::Q8_0)] {
         writer.tensor(name, &[2, 32], kind, &numbers).unwrap();
     }
     writer.tensor("one", &[1], Kind::F32, &[7.0]).unwrap();
@@ -88,7 +88,7 @@ fn what_is_written_is_read() {
     assert_eq!(file.tensor("f32").unwrap().numbers().unwrap(), numbers);
     assert_eq!(file.tensor("one").unwrap().numbers().unwrap(), [7.0]);
     // Half a step of 127, and a scale that is rounded to f16.
-    for (name, share) in [("f16", 1.0 / 2048.0), ("q8", 1.0 / 254.0 + 1.0 / 2048.0)] {
+    for (name, share) in [("f16", 1.0 / 2048.0), ("bf16", 1.0 / 256.0), ("q8", 1.0 / 254.0 + 1.0 / 2048.0)] {
         let again = file.tensor(name).unwrap();
         assert_eq!(again.shape(), [2, 32]);
         for (block, truth) in again.numbers().unwrap().chunks(32).zip(numbers.chunks(32)) {

@@ -141,11 +141,19 @@ impl BertTask {
     /// # Errors
     /// If the config makes no model; if a tensor is missing, unexpected or misshapen.
     pub fn from_state(config: &str, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
+        Self::from_weights(config, &Weights::given(tensors, device))
+    }
+
+    /// As [`BertTask::from_state`], of weights in whatever form.
+    ///
+    /// # Errors
+    /// As [`BertTask::from_state`].
+    pub fn from_weights(config: &str, weights: &Weights) -> Result<Self> {
         let (config, task) = BertConfig::from_json(config)?;
-        let weights = Weights::given(names(tensors, task), device);
+        weights.rename(|tensors| names(tensors, task));
         weights.tie("bert.embeddings.word_embeddings.weight", "cls.predictions.decoder.weight")?;
         weights.tie("cls.predictions.bias", "cls.predictions.decoder.bias")?;
-        Self::build(config, task, &weights)
+        Self::build(config, task, weights)
     }
 
     fn build(config: BertConfig, task: Task, weights: &Weights) -> Result<Self> {
@@ -208,12 +216,14 @@ impl BertTask {
 
     /// All weights by their names in transformers: what a weight file holds.
     pub fn state(&self) -> BTreeMap<String, Tensor> {
-        let state = state(&self.parameters());
+        state(&self.parameters()).into_iter().map(|(name, t)| (self.name_in_file(name), t)).collect()
+    }
+
+    /// The name that a weight has in transformers: those of plain encoders have no prefix.
+    pub fn name_in_file(&self, name: String) -> String {
         match self.task {
-            Task::Encode => {
-                state.into_iter().map(|(name, t)| (name.trim_start_matches("bert.").into(), t)).collect()
-            }
-            _ => state,
+            Task::Encode => name.trim_start_matches("bert.").into(),
+            _ => name,
         }
     }
 

@@ -20,6 +20,6 @@ impl KvCache {
                 *cell = Some(no_grad(|| old.index_select(0, &index))?);
             }
         }
-        Ok(())
+        self.memory.as_mut().map_or(Ok(()), |memory| memory.reorder(rows))
     }
 }

@@ -5,23 +5,19 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use warpsmith_autograd::Parameter;
-use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Device, Error, Result, Rng, Scope, Tensor};
+use warpsmith_tensor::{Device, Result, Rng, Scope, Tensor};
 
 use crate::bert::EncoderBatch;
-use crate::causal::CausalModel;
+use crate::body::Body;
 use crate::config::{check_sizes, parse};
-use crate::family::{Family, model_type};
 use crate::layers::Linear;
-use crate::llama::{Llama, LlamaConfig, LlamaKind};
+use crate::llama::LlamaKind;
+use crate::pooling::Pooling;
 use crate::weights::Weights;
-use crate::{Gpt, GptConfig};
 
 /// The head's name in transformers, and how the names of its classes end.
 pub(super) const SCORE: &str = "score";
 const ENDING: &str = "ForSequenceClassification";
-/// The head of the language model, which a classifier does without.
-const LM_HEAD: &str = "lm_head.weight";
 /// The deviation of a new head, as transformers draws it.
 const HEAD_STD: f64 = 0.02;
 
@@ -38,35 +34,6 @@ pub(super) struct DecoderClassifier {
     pad: Option<u32>,
 }
 
-enum Body {
-    Gpt(Gpt),
-    Llama(Llama),
-}
-
-impl Body {
-    fn causal(&self) -> &dyn CausalModel {
-        match self {
-            Self::Gpt(model) => model,
-            Self::Llama(model) => model,
-        }
-    }
-
-    fn width(&self) -> usize {
-        match self {
-            Self::Gpt(model) => model.config().n_embd,
-            Self::Llama(model) => model.config().hidden_size,
-        }
-    }
-
-    /// ids (B, T) → (B, T, C)
-    fn hidden(&self, ids: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
-        match self {
-            Self::Gpt(model) => model.hidden(ids, rng),
-            Self::Llama(model) => model.hidden(ids, rng),
-        }
-    }
-}
-
 /// What a classifier's config says beside its body's.
 #[derive(Deserialize)]
 struct Json {
@@ -81,7 +48,7 @@ impl DecoderClassifier {
         device: &Device,
     ) -> Result<Self> {
         let json: Json = parse(config)?;
-        let (body, score) = body(config, tensors, device)?;
+        let (body, score) = body_and_head(config, tensors, device)?;
         let weights = Weights::given(score, device);
         Self::build(body, crate::labels::read(json.id2label)?, json.pad_token_id, &weights)
     }
@@ -93,7 +60,7 @@ impl DecoderClassifier {
         pad: Option<u32>,
         drawn: &Weights,
     ) -> Result<Self> {
-        Self::build(body(config, tensors, drawn.device())?.0, labels, pad, drawn)
+        Self::build(body_and_head(config, tensors, drawn.device())?.0, labels, pad, drawn)
     }
 
     fn build(body: Body, labels: Vec<String>, pad: Option<u32>, weights: &Weights) -> Result<Self> {
@@ -124,12 +91,7 @@ impl DecoderClassifier {
     pub(super) fn forward(&self, batch: &EncoderBatch, rng: Option<&Rng>) -> Result<Tensor> {
         let hidden = self.body.hidden(&batch.ids, rng)?; // (B, T, C)
         let _scope = Scope::enter("head");
-        let (b, t) = (hidden.dims()[0], hidden.dims()[1]);
-        let lengths = batch.lengths.to_vec::<i64>()?;
-        let last: Vec<i64> = lengths.iter().enumerate().map(|(row, n)| (row * t) as i64 + n - 1).collect();
-        let last = Tensor::from_vec(last, &[b], self.device())?;
-        let pooled = hidden.reshape(&[b * t, self.body.width()])?.embedding(&last)?; // (B, C)
-        self.score.forward(&pooled)
+        self.score.forward(&Pooling::Last.pool(&hidden, &batch.lengths)?)
     }
 
     pub(super) fn parameters(&self) -> Vec<Parameter> {
@@ -160,25 +122,12 @@ impl DecoderClassifier {
 }
 
 /// The body that these tensors hold, and those of the head.
-fn body(
+fn body_and_head(
     config: &str,
     mut tensors: BTreeMap<String, Tensor>,
     device: &Device,
 ) -> Result<(Body, BTreeMap<String, Tensor>)> {
     let score = format!("{SCORE}.weight");
     let head = tensors.remove(&score).map(|t| (score, t)).into_iter().collect();
-    tensors.remove(LM_HEAD);
-    let body = match Family::of(config)? {
-        Family::Llama => {
-            // Without a language head there is nothing that could be untied.
-            let config = LlamaConfig { tie_word_embeddings: true, ..LlamaConfig::from_json(config)? };
-            Body::Llama(Llama::build(config, &Weights::given(tensors, device))?)
-        }
-        Family::Gpt => Body::Gpt(Gpt::from_state(GptConfig::from_json(config)?, &tensors, device)?),
-        _ => {
-            let problem = format!("a {} is no decoder", model_type(config)?);
-            return Err(Error::value("config.json", problem).hint("GPT-2 and models of Llama's kind are"));
-        }
-    };
-    Ok((body, head))
+    Ok((Body::from_weights(config, &Weights::given(tensors, device))?, head))
 }

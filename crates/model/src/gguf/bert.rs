@@ -1,13 +1,12 @@
-//! BERT-class encoders of GGUF files. llama.cpp's converter leaves the pooler out, and says how a vector is made of hidden
-//! states.
+//! BERT-class encoders of GGUF files. llama.cpp's converter leaves the pooler out.
 
-use warpsmith_gguf::{Gguf, Value};
+use warpsmith_gguf::Value;
 use warpsmith_ops::gelu::Form;
 use warpsmith_tensor::{Device, Result};
 
-use super::{Held, Metadata, Names, Stored, Turned, wrong};
-use crate::bert::{BertConfig, BertTask, HiddenActivation, Pooling};
-use crate::weights::Weights;
+use super::{Metadata, Names, Stored, Turned, wrong};
+use crate::bert::{BertConfig, BertTask, HiddenActivation};
+use crate::weights::{Held, Weights};
 
 const NAMES: Names = Names {
     of_model: &[
@@ -38,36 +37,12 @@ const NAMES: Names = Names {
     ],
 };
 
-/// The encoder of a file, without a pooler, and how the file says that hidden states become a vector, if it does.
-///
-/// # Errors
-/// If the architecture is not bert, a key is missing, the pooling is neither the mean nor the first token, or the tensors are
-/// not those of the config.
-pub fn gguf_encoder(file: &Gguf<'_>, held: Held, device: &Device) -> Result<(BertTask, Option<Pooling>)> {
-    let metadata = Metadata::of(file)?;
-    if metadata.architecture != "bert" {
-        let message = format!("the architecture `{}` is no encoder", metadata.architecture);
-        return Err(wrong(message).hint("bert is"));
-    }
-    let (config, pooling) = (config(&metadata)?, pooling(&metadata)?);
+pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<BertTask> {
+    let config = config(metadata)?;
     let turned = Turned { pairs: &|_| None, transposed: &|_| false };
-    let stored = Stored::of(file, &NAMES, &turned, held, device)?;
+    let stored = Stored::of(metadata.file, &NAMES, &turned, held, device)?;
     let weights = Weights::stored(stored.numbers, stored.blocks, device);
-    Ok((BertTask::without_pooler(config, &weights)?, pooling))
-}
-
-/// `LLAMA_POOLING_TYPE_…` of llama.cpp.
-fn pooling(metadata: &Metadata<'_, '_>) -> Result<Option<Pooling>> {
-    if !metadata.has("pooling_type") {
-        return Ok(None);
-    }
-    match metadata.size("pooling_type")? {
-        0 => Ok(None),
-        1 => Ok(Some(Pooling::Mean)),
-        2 => Ok(Some(Pooling::First)),
-        other => Err(wrong(format!("a pooling of type {other}"))
-            .hint("1, the mean, and 2, the first token, are known")),
-    }
+    BertTask::without_pooler(config, &weights)
 }
 
 /// The format has no place for the function between the layers of a block: it is BERT's own.

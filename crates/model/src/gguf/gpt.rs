@@ -3,8 +3,8 @@
 use warpsmith_ops::gelu::Form;
 use warpsmith_tensor::{Device, Result};
 
-use super::{Held, Metadata, Names, Stored, Turned};
-use crate::weights::Weights;
+use super::{Metadata, Names, Stored, Turned};
+use crate::weights::{Held, Weights};
 use crate::{Gpt, GptConfig};
 
 pub(super) const NAMES: Names = Names {
@@ -45,8 +45,7 @@ pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) ->
     let config = config(metadata)?;
     let stored = Stored::of(metadata.file, &NAMES, &turned, held, device)?;
     let weights = Weights::stored(stored.numbers, stored.blocks, device);
-    weights.tie("transformer.wte.weight", "lm_head.weight")?;
-    Gpt::build(config, &weights)
+    Gpt::from_weights(config, &weights)
 }
 
 fn config(metadata: &Metadata<'_, '_>) -> Result<GptConfig> {

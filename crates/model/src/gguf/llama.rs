@@ -4,9 +4,9 @@
 use warpsmith_gguf::Value;
 use warpsmith_tensor::{Device, Result};
 
-use super::{Held, Metadata, Names, Stored, Turned, wrong};
+use super::{Metadata, Names, Stored, Turned, wrong};
 use crate::layers::{Rope, Scaling};
-use crate::weights::Weights;
+use crate::weights::{Held, Weights};
 use crate::{Llama, LlamaConfig, LlamaKind};
 
 pub(super) const NAMES: Names = Names {

@@ -1,4 +1,4 @@
-//! The weights of a product or the rows of a table: numbers that can be trained, or a file's quantised blocks.
+//! The weights of a product or the rows of a table: numbers that can be trained, or rows as a file has them.
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::gelu::Form;
@@ -13,14 +13,14 @@ use crate::weights::{Init, Quantised, Weights};
 pub(crate) enum Matrix {
     /// f32, (K, N) or, if `transposed`, (N, K).
     Numbers { weight: Parameter, transposed: bool },
-    /// Blocks, (N, K).
+    /// As the file has them, (N, K).
     Blocks(Box<Quantised>),
 }
 
 impl Matrix {
     /// The weights `weight` of a product from K to N features, or, (N, K) as it is then, of a table of N rows.
     pub(crate) fn new(weights: &Weights, (k, n): (usize, usize), transposed: bool, std: f64) -> Result<Self> {
-        if let Some(blocks) = weights.quantised("weight", (n, k)) {
+        if let Some(blocks) = weights.quantised("weight", (n, k), transposed)? {
             return Ok(Self::Blocks(Box::new(blocks)));
         }
         let dims = if transposed { [n, k] } else { [k, n] };

@@ -1,11 +1,11 @@
-//! A matrix that stays in the blocks in which a file has it.
+//! A matrix that stays in the form in which a file has it.
 
 use warpsmith_gguf::Kind;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::cpu::matmul::Blocks;
-use warpsmith_tensor::{Error, Result, Tensor};
+use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor, with_dtype};
 
-/// Rows of K weights in quantised blocks, (N, K): they are multiplied as they are and never trained.
+/// Rows of K weights in quantised blocks or in floats of 16 bits, (N, K): they are multiplied as they are and never trained.
 #[derive(Clone, Debug)]
 pub struct Quantised {
     kind: Kind,
@@ -29,6 +29,30 @@ impl Quantised {
                 Err(Error::shape("quantised", &[*bytes.shape()], message))
             }
         }
+    }
+
+    /// The rows of a tensor (N, K) on the host, on `device`; none unless it holds bf16 or f16 and [`Blocks::fits`].
+    pub(crate) fn of_floats(rows: &Tensor, device: &Device) -> Result<Option<Self>> {
+        let kind = match rows.dtype() {
+            DType::BF16 => Kind::Bf16,
+            DType::F16 => Kind::F16,
+            _ => return Ok(None),
+        };
+        let [n, k] = [rows.dims()[0], rows.dims()[1]];
+        if !Blocks::fits(kind, k) {
+            return Ok(None);
+        }
+        let rows = rows.contiguous()?;
+        let bytes: &[u8] = with_dtype!(rows.dtype(), T => bytemuck::cast_slice(rows.data::<T>()?));
+        let shape = Shape::new(&[n, Blocks::row_bytes(kind, k)])?;
+        let mut held = Tensor::empty(shape, DType::U8, &Device::Cpu)?;
+        super::fill::<u8>(&mut held, bytes)?;
+        Self::new(kind, held.to_device(device)?).map(Some)
+    }
+
+    /// How the weights are stored.
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// (N, K)

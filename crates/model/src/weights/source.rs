@@ -9,7 +9,7 @@ use std::rc::Rc;
 use warpsmith_autograd::Parameter;
 use warpsmith_tensor::{DType, Device, Result, Rng, Seed, Shape, Tensor};
 
-use super::Quantised;
+use super::{Held, Quantised};
 
 /// After so many missing or misshapen tensors the rest is not listed: file and config belong to different models, and a
 /// damaged config may ask for any number of layers.
@@ -32,6 +32,15 @@ pub struct Weights {
     path: String,
 }
 
+/// A matrix that a model holds as the file has it.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The shape that it would have as a parameter.
+    pub dims: [usize; 2],
+    /// Its rows.
+    pub rows: Quantised,
+}
+
 enum Source {
     Random(Rng),
     Given(RefCell<Given>),
@@ -45,7 +54,12 @@ impl Weights {
 
     /// The weights of a file, by name.
     pub fn given(tensors: BTreeMap<String, Tensor>, device: &Device) -> Self {
-        Self::stored(tensors, BTreeMap::new(), device)
+        Self::held(tensors, Held::AsF32, device)
+    }
+
+    /// The weights of a file, by name; with [`Held::AsStored`] matrices of bf16 and f16 stay so.
+    pub fn held(tensors: BTreeMap<String, Tensor>, held: Held, device: &Device) -> Self {
+        Self::new(Source::Given(RefCell::new(Given { held, ..Given::new(tensors) })), device)
     }
 
     /// The weights of a file, by name, some of them matrices in quantised blocks.
@@ -86,17 +100,50 @@ impl Weights {
             Source::Random(rng) => draw(dims, init, rng, &self.device)?,
             Source::Given(given) => {
                 let taken = given.borrow_mut().take(&name, &Shape::new(dims)?, DType::F32)?;
-                taken.map_or_else(|| Tensor::zeros(Shape::new(&[0])?, DType::F32, &self.device), Ok)?
+                match taken {
+                    Some(tensor) => tensor.to_device(&self.device)?,
+                    None => Tensor::zeros(Shape::new(&[0])?, DType::F32, &self.device)?,
+                }
             }
         };
         Parameter::new(name, &value)
     }
 
-    /// The matrix (N, K) `name` of this place in quantised blocks, if the file has it so.
-    pub fn quantised(&self, name: &str, (n, k): (usize, usize)) -> Option<Quantised> {
+    /// The matrix (N, K) `name` of this place as the file has it, in quantised blocks or floats of 16 bits, if it is to be
+    /// held so. Floats lie as (N, K) there if `transposed`, else as (K, N).
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn quantised(
+        &self,
+        name: &str,
+        (n, k): (usize, usize),
+        transposed: bool,
+    ) -> Result<Option<Quantised>> {
+        let Source::Given(given) = &*self.source else { return Ok(None) };
+        let (mut given, name) = (given.borrow_mut(), self.name(name));
+        let found = match given.take_blocks(&name, (n, k)) {
+            None => given.take_floats(&name, (n, k), transposed, &self.device)?,
+            blocks => blocks,
+        };
+        let dims = if transposed { [n, k] } else { [k, n] };
+        given.kept.extend(found.iter().map(|rows| (name.clone(), Kept { dims, rows: rows.clone() })));
+        Ok(found)
+    }
+
+    /// The matrices that the model holds as the file has them, by name.
+    pub fn kept(&self) -> BTreeMap<String, Kept> {
         match &*self.source {
-            Source::Random(_) => None,
-            Source::Given(given) => given.borrow_mut().take_blocks(&self.name(name), (n, k)),
+            Source::Random(_) => BTreeMap::new(),
+            Source::Given(given) => given.borrow().kept.clone(),
+        }
+    }
+
+    /// Gives the numbers of the file other names.
+    pub(crate) fn rename(&self, names: impl FnOnce(BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor>) {
+        if let Source::Given(given) = &*self.source {
+            let mut given = given.borrow_mut();
+            given.tensors = names(std::mem::take(&mut given.tensors));
         }
     }
 
@@ -144,13 +191,17 @@ fn draw(dims: &[usize], init: Init, rng: &Rng, device: &Device) -> Result<Tensor
 pub(super) struct Given {
     tensors: BTreeMap<String, Tensor>,
     blocks: BTreeMap<String, Quantised>,
+    held: Held,
+    /// What was taken in the form of the file.
+    kept: BTreeMap<String, Kept>,
     missing: Vec<String>,
     misshapen: Vec<String>,
 }
 
 impl Given {
     pub(super) fn new(tensors: BTreeMap<String, Tensor>) -> Self {
-        Self { tensors, blocks: BTreeMap::new(), missing: Vec::new(), misshapen: Vec::new() }
+        let (blocks, kept) = (BTreeMap::new(), BTreeMap::new());
+        Self { tensors, blocks, held: Held::AsF32, kept, missing: Vec::new(), misshapen: Vec::new() }
     }
 
     /// The tensor of this name in `dtype`, or `None` after noting what is wrong with it.
@@ -174,6 +225,25 @@ impl Given {
     fn take_blocks(&mut self, name: &str, shape: (usize, usize)) -> Option<Quantised> {
         self.blocks.get(name).filter(|blocks| blocks.shape() == shape)?;
         self.blocks.remove(name)
+    }
+
+    /// The 16-bit floats of this name as rows (N, K), if they are to stay such and have that shape.
+    fn take_floats(
+        &mut self,
+        name: &str,
+        (n, k): (usize, usize),
+        transposed: bool,
+        device: &Device,
+    ) -> Result<Option<Quantised>> {
+        let dims = if transposed { [n, k] } else { [k, n] };
+        let found = self.tensors.get(name).filter(|t| t.dims() == dims && self.held == Held::AsStored);
+        let Some(there) = found else { return Ok(None) };
+        let rows = if transposed { there.clone() } else { there.view(there.layout().transpose(0, 1)?)? };
+        let rows = Quantised::of_floats(&rows, device)?;
+        if rows.is_some() {
+            self.tensors.remove(name);
+        }
+        Ok(rows)
     }
 
     /// See [`Weights::tie`].

@@ -59,9 +59,9 @@ fn hidden_states_and_sentence_vectors_are_those_of_transformers() {
         let both = [&hidden, &truth["bert.hidden"]].map(|t| of_sequence(t, i, Some(len)));
         assert_close("hidden", &both[0], &both[1], BOUND);
     }
-    let mean = model.encoder().embed(&hidden, &batch, Pooling::Mean, true).unwrap();
+    let mean = Pooling::Mean.vectors(&hidden, &batch.lengths, true).unwrap();
     assert_close("mean", &mean, &truth["bert.mean"], BOUND);
-    let first = model.encoder().embed(&hidden, &batch, Pooling::First, false).unwrap();
+    let first = Pooling::First.vectors(&hidden, &batch.lengths, false).unwrap();
     assert_eq!(first.to_vec::<f32>().unwrap()[..24], hidden.to_vec::<f32>().unwrap()[..24]);
 }
 
@@ -77,7 +77,7 @@ fn a_padded_sequence_is_the_sequence_alone() {
         let vector = |which: &[usize], i: usize| {
             let batch = batch(case, which);
             let hidden = no_grad(|| model.encoder().forward(&batch, None)).unwrap();
-            let vectors = model.encoder().embed(&hidden, &batch, Pooling::Mean, true).unwrap();
+            let vectors = Pooling::Mean.vectors(&hidden, &batch.lengths, true).unwrap();
             vectors.to_vec::<f32>().unwrap()[i * 24..][..24].to_vec()
         };
         assert_eq!(vector(&[0, 1], 1), vector(&[1], 0), "{name}");

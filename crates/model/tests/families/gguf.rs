@@ -5,7 +5,7 @@ use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind, Writer};
 use warpsmith_model::{
     BertConfig, BertTask, CausalModel, EncoderBatch, Held, Llama, LlamaConfig, LlamaKind, Pooling,
-    causal_model, gguf_encoder, gguf_model, write_gguf,
+    causal_model, gguf_model, gguf_reader, write_gguf,
 };
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Seed, Tensor};
@@ -152,7 +152,7 @@ fn files_have_the_logits_of_transformers() {
         let blocks = config["num_hidden_layers"].as_u64().or(config["n_layer"].as_u64()).unwrap();
         let rounded = (4 * blocks + 1) as f64 * 2f64.powi(-15);
         for (file, bound) in [(rough, rounded), (file(&case["config"], &weights, Kind::F16), 1e-5)] {
-            let quantised = model(&file, Held::InBlocks);
+            let quantised = model(&file, Held::AsStored);
             let widened = logits(&*model(&file, Held::AsF32), &ids);
             assert_close(name, &logits(&*quantised, &ids), &widened, bound);
             assert!(quantised.parameters().len() < weights.len(), "{name}: blocks are no parameters");
@@ -165,7 +165,7 @@ fn files_have_the_logits_of_transformers() {
 fn quantised_models_write_the_same_bits_in_pieces() {
     let case = &json("causal.json")["cases"]["llama"];
     let (weights, ids) = (weights(&case["shapes"]), ids(&case["ids"]));
-    let model = model(&file(&case["config"], &weights, Kind::Q8_0), Held::InBlocks);
+    let model = model(&file(&case["config"], &weights, Kind::Q8_0), Held::AsStored);
     let last = |pieces: &[&[u32]]| {
         let mut cache = model.cache(1, ids.len()).unwrap();
         let of = |piece: &&[u32]| {
@@ -181,10 +181,10 @@ fn quantised_models_write_the_same_bits_in_pieces() {
 
 /// The hidden states of an encoder from a file.
 fn hidden(bytes: &[u8], held: Held, [ids, types]: &[Vec<u32>; 2]) -> Tensor {
-    let (model, pooling) = gguf_encoder(&Gguf::parse(bytes).unwrap(), held, &Device::Cpu).unwrap();
+    let (model, pooling) = gguf_reader(&Gguf::parse(bytes).unwrap(), held, &Device::Cpu).unwrap();
     assert_eq!(pooling, Some(Pooling::First));
     let batch = EncoderBatch::new(&[ids], Some(&[types]), &Device::Cpu).unwrap();
-    no_grad(|| model.encoder().forward(&batch, None)).unwrap()
+    model.hidden(&batch).unwrap()
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn encoders_have_the_hidden_states_of_transformers() {
     let bytes = file(&case["config"], &weights(&case["shapes"]), Kind::F32);
     let truth = truth["bert.hidden"].slice(0, 0, 1, 1).unwrap();
     assert_close("bert", &hidden(&bytes, Held::AsF32, &read), &truth, 1e-5);
-    let error = gguf_model(&Gguf::parse(&bytes).unwrap(), Held::InBlocks, &Device::Cpu).map(drop);
+    let error = gguf_model(&Gguf::parse(&bytes).unwrap(), Held::AsStored, &Device::Cpu).map(drop);
     assert!(error.unwrap_err().to_string().contains("embed"));
     // Wide enough for blocks, which round what they meet to 15 bits in four products behind one another.
     let json = r#"{"model_type": "bert", "vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 1,
@@ -205,7 +205,7 @@ fn encoders_have_the_hidden_states_of_transformers() {
     let state = state.into_iter().map(|(name, t)| (name.replace("bert.", ""), t)).collect();
     let bytes = file(&serde_json::from_str(json).unwrap(), &state, Kind::Q8_0);
     let read = [vec![3, 1, 4, 1, 5], vec![0, 0, 0, 1, 1]];
-    let [blocks, widened] = [Held::InBlocks, Held::AsF32].map(|held| hidden(&bytes, held, &read));
+    let [blocks, widened] = [Held::AsStored, Held::AsF32].map(|held| hidden(&bytes, held, &read));
     assert_close("blocks", &blocks, &widened, 4.0 * 2f64.powi(-15));
     assert_ne!(blocks.to_vec::<f32>().unwrap(), widened.to_vec::<f32>().unwrap());
 }
@@ -225,7 +225,7 @@ fn blocks_stay_on_a_gpu_and_have_the_logits_of_their_numbers() {
     };
     let llama = Llama::new(config, &Device::Cpu, Seed(1)).unwrap();
     let file = write_gguf(&llama, Kind::Q8_0).unwrap().finish();
-    let there = gguf_model(&Gguf::parse(&file).unwrap(), Held::InBlocks, &device).unwrap();
+    let there = gguf_model(&Gguf::parse(&file).unwrap(), Held::AsStored, &device).unwrap();
     let here = model(&file, Held::AsF32);
     assert!(there.parameters().iter().all(|p| p.shape().rank() == 1), "matrices are no numbers");
     let ids = |device: &Device| Tensor::from_slice(&[3u32, 1, 4, 1, 5, 9], &[2, 3], device).unwrap();
@@ -245,7 +245,7 @@ fn files_that_are_of_no_use_are_refused() {
         let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
         let file = Gguf::parse(&bytes).unwrap();
-        gguf_model(&file, Held::InBlocks, &Device::Cpu).map(drop).unwrap_err().to_string()
+        gguf_model(&file, Held::AsStored, &Device::Cpu).map(drop).unwrap_err().to_string()
     };
     assert!(
         refused(
@@ -275,7 +275,7 @@ fn a_model_written_and_read_is_the_same() {
         match write_gguf(&*model, Kind::F32) {
             Err(error) => refused.push((name.as_str(), error.to_string())),
             Ok(writer) => {
-                let again = self::model(&writer.finish(), Held::InBlocks);
+                let again = self::model(&writer.finish(), Held::AsStored);
                 assert_eq!(bits(&*again), bits(&*model), "{name}");
             }
         }
@@ -303,7 +303,7 @@ fn a_model_written_and_read_is_the_same() {
     for p in qwen2.parameters().iter().filter(|p| p.name().ends_with("bias")) {
         p.set(&Tensor::full(p.shape(), 0.25, warpsmith_tensor::DType::F32, &Device::Cpu).unwrap()).unwrap();
     }
-    let whole = bits(&*model(&write_gguf(&qwen2, Kind::F32).unwrap().finish(), Held::InBlocks));
+    let whole = bits(&*model(&write_gguf(&qwen2, Kind::F32).unwrap().finish(), Held::AsStored));
     assert_eq!(whole, bits(&qwen2));
     // Rounding to f16 leaves half a bit in 11, 8 bits half a step of 127, and a scale that is rounded to f16.
     for (kind, share) in [(Kind::F16, 1.0 / 2048.0), (Kind::Q8_0, 1.0 / 254.0 + 1.0 / 2048.0)] {
@@ -317,6 +317,6 @@ fn a_model_written_and_read_is_the_same() {
             let largest = truth.iter().fold(0.0f32, |m, v| m.max(v.abs()));
             assert!(block.iter().zip(truth).all(|(a, b)| (a - b).abs() <= share * largest), "{kind:?}");
         }
-        assert_ne!(bits(&*model(&file, Held::InBlocks)), whole);
+        assert_ne!(bits(&*model(&file, Held::AsStored)), whole);
     }
 }

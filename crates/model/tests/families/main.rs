@@ -13,4 +13,6 @@ mod golden;
 mod hostile;
 #[path = "../../../../fuzz/read/safetensors.rs"]
 mod safetensors;
+mod sentences;
 mod seq2seq;
+mod stored;

@@ -33,7 +33,7 @@ pub fn command() -> Command {
         .arg(path("out", "DIR", "The folder to write.").required_unless_present("to"))
         .arg(path("to", "FILE.gguf", "The GGUF file to write.").conflicts_with("out"))
         .arg(
-            path("type", "f32|f16|q8_0", "How the matrices of a GGUF file are stored [default: f16].")
+            path("type", "f32|f16|bf16|q8_0", "How the matrices of a GGUF file are stored [default: f16].")
                 .value_parser(kind)
                 .requires("to"),
         )
@@ -43,8 +43,9 @@ fn kind(word: &str) -> Result<Kind, String> {
     match word {
         "f32" => Ok(Kind::F32),
         "f16" => Ok(Kind::F16),
+        "bf16" => Ok(Kind::Bf16),
         "q8_0" => Ok(Kind::Q8_0),
-        _ => Err("write f32, f16 or q8_0".into()),
+        _ => Err("write f32, f16, bf16 or q8_0".into()),
     }
 }
 
@@ -77,13 +78,13 @@ fn source(from: &Path, tokenizer: Option<&Path>) -> Result<ModelFolder, Failure>
     let has_tokenizer = |what: &str| Failure::Usage(format!("a {what} has its tokenizer: no --tokenizer"));
     if from.is_dir() {
         return match tokenizer {
-            None => Ok(ModelFolder::open(from, &Device::Cpu)?),
+            None => Ok(ModelFolder::open(from, Held::AsF32, &Device::Cpu)?),
             Some(_) => Err(has_tokenizer("model folder")),
         };
     }
     let bytes = read(from)?;
     match (bytes.starts_with(b"GGUF"), tokenizer) {
-        (true, None) => Ok(ModelFolder::open_gguf(from, Held::AsF32, &Device::Cpu)?),
+        (true, None) => Ok(ModelFolder::open(from, Held::AsF32, &Device::Cpu)?),
         (true, Some(_)) => Err(has_tokenizer("GGUF file")),
         (false, Some(tokenizer)) => of_llama2c(from, &bytes, tokenizer),
         (false, None) => {

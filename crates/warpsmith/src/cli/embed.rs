@@ -1,4 +1,4 @@
-//! `warpsmith embed`: a vector for each text, by an encoder, and how near the texts are to each other.
+//! `warpsmith embed`: a vector for each text, by a model that reads it, and how near the texts are to each other.
 
 use std::io::Write;
 
@@ -14,12 +14,12 @@ use super::{Failure, device, flags};
 pub fn command() -> Command {
     Command::new("embed")
         .about("Vectors of texts, and the cosine between each two of them")
-        .arg(flags::model("Folder or GGUF file of a BERT."))
+        .arg(flags::model("Folder or GGUF file of a BERT, a GPT-2 or a model of Llama's kind."))
         .arg(device::arg())
         .arg(
             Arg::new("pooling")
                 .long("pooling")
-                .value_name("mean|first")
+                .value_name("mean|first|last")
                 .value_parser(pooling)
                 .help("From which hidden states a vector comes [default: what the model says, or mean]."),
         )
@@ -35,8 +35,10 @@ pub fn command() -> Command {
 fn pooling(word: &str) -> Result<Pooling, String> {
     match word {
         "mean" => Ok(Pooling::Mean),
-        "first" => Ok(Pooling::First),
-        _ => Err("write mean or first".into()),
+        // The names of sentence-transformers, too.
+        "first" | "cls" => Ok(Pooling::First),
+        "last" | "lasttoken" => Ok(Pooling::Last),
+        _ => Err("write mean, first (or cls) or last (or lasttoken)".into()),
     }
 }
 

@@ -117,11 +117,8 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("--{name} is for classes: give --task classify with it")));
     }
     let (path, device) = (flags::model_path(args), device::of(args)?);
-    let folder = match path.is_file() {
-        // What learns is numbers.
-        true => ModelFolder::open_gguf(path, Held::AsF32, &device)?,
-        false => ModelFolder::open(path, &device)?,
-    };
+    // What learns is numbers.
+    let folder = ModelFolder::open(path, Held::AsF32, &device)?;
     let read = |name: &str| -> Result<Vec<Example>, Failure> {
         let Some(path) = args.get_one::<String>(name) else { return Ok(Vec::new()) };
         let text =

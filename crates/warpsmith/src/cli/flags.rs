@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
+use warpsmith::model::Held;
 use warpsmith::train::ModelFolder;
 
 use super::{Failure, device};
@@ -24,7 +25,7 @@ pub fn model_path(args: &ArgMatches) -> &Path {
 
 /// A decoder with its tokenizer, from that folder, on the device of `--device`.
 pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
-    Ok(ModelFolder::open(model_path(args), &device::of(args)?)?)
+    Ok(ModelFolder::open(model_path(args), Held::AsStored, &device::of(args)?)?)
 }
 
 /// `--json`.

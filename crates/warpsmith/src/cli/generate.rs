@@ -15,7 +15,7 @@ pub use flags::command;
 use flags::{Asked, Way};
 pub use output::ignore_closed;
 use output::{Output, Told, told};
-use writer::Writer;
+use writer::{Start, Writer};
 
 /// `warpsmith generate`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
@@ -54,8 +54,8 @@ fn draw(
     sampling: &Sampling,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let start = writer.start(prompt, sampling.max_new_tokens, asked.long_prompt)?;
-    let mut decoder = Decoder::new(start.model(), &start.ids, sampling, writer.ends())?;
+    let (start, model) = writer.start(prompt, sampling.max_new_tokens, asked.long_prompt)?;
+    let mut decoder = Decoder::new(model.causal(), &start.ids, sampling, writer.ends())?;
     if let Some(top) = asked.top_logprobs {
         decoder = decoder.telling(top);
     }
@@ -125,24 +125,24 @@ fn draw_together(
     jobs: &[(&str, Sampling)],
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let Some(model) = writer.decoder() else {
-        return jobs.iter().try_for_each(|(prompt, sampling)| draw(writer, asked, prompt, sampling, out));
-    };
     for jobs in jobs.chunks(asked.batch_size) {
-        let (mut requests, mut texts, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-        for (prompt, sampling) in jobs {
-            let start = writer.start(prompt, sampling.max_new_tokens, asked.long_prompt)?;
-            texts.push(Text::new(writer.tokenizer(), &start.shown, asked.stops.clone()));
-            requests.push(Request { prompt: start.ids.clone(), sampling: sampling.clone() });
-            ids.push(start.ids);
-        }
+        let prompts: Vec<(&str, usize)> = jobs.iter().map(|(p, how)| (*p, how.max_new_tokens)).collect();
+        let (starts, model) = writer.start_together(&prompts, asked.long_prompt)?;
+        let text = |start: &Start<'_>| Text::new(writer.tokenizer(), &start.shown, asked.stops.clone());
+        let mut texts: Vec<Text> = starts.iter().map(text).collect();
+        let request = |(start, (_, sampling)): (&Start<'_>, &(&str, Sampling))| Request {
+            prompt: start.ids.clone(),
+            sampling: sampling.clone(),
+        };
+        let requests: Vec<Request> = starts.iter().zip(jobs).map(request).collect();
         let mut failed = None;
-        let done = complete(model, &requests, writer.ends(), asked.top_logprobs, &mut |i, token| {
-            texts[i].push(token).unwrap_or_else(|failure| {
-                failed = Some(failure);
-                false
-            })
-        })?;
+        let done =
+            complete(model.causal(), &requests, writer.ends(), asked.top_logprobs, &mut |i, token| {
+                texts[i].push(token).unwrap_or_else(|failure| {
+                    failed = Some(failure);
+                    false
+                })
+            })?;
         if let Some(failure) = failed {
             return Err(failure);
         }
@@ -151,7 +151,7 @@ fn draw_together(
             let Completion { tokens, log_probs, stop } = completion;
             texts[i].finish(stop.is_some())?;
             let Text { text, is_stopped, .. } = &texts[i];
-            if !(out.begin(prompt) && out.piece(text)) {
+            if !(out.begin(starts[i].echo) && out.piece(text)) {
                 return Ok(());
             }
             out.end(&Told {
@@ -162,7 +162,7 @@ fn draw_together(
                 seed: Some(sampling.seed.0),
                 score: None,
                 logprobs: asked.top_logprobs.map(|_| told(log_probs, writer.tokenizer())),
-                prompt_logprobs: prompt_logprobs(writer, asked, &ids[i])?,
+                prompt_logprobs: prompt_logprobs(writer, asked, &starts[i].ids)?,
             })?;
         }
     }
@@ -216,8 +216,8 @@ fn search(
     how: &BeamSearch,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let start = writer.start(prompt, how.max_new_tokens, asked.long_prompt)?;
-    for found in how.run(start.model(), &start.ids, writer.ends())? {
+    let (start, model) = writer.start(prompt, how.max_new_tokens, asked.long_prompt)?;
+    for found in how.run(model.causal(), &start.ids, writer.ends())? {
         let (tokens, stop) = match found.tokens.split_last() {
             Some((last, rest)) if writer.ends().contains(last) => (rest, Stop::EndOfSequence),
             _ => (&found.tokens[..], Stop::Length),

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use clap::{ArgMatches, Command};
 use serde::Serialize;
-use warpsmith::model::{BertTask, Family, T5, causal_model};
-use warpsmith::tensor::{Device, Tensor};
+use warpsmith::model::{BertTask, Family, Held, Kept, T5, Weights, causal_model_from};
+use warpsmith::tensor::{DType, Device, Tensor};
 use warpsmith::text::Tokenizer;
 use warpsmith::train::folder::{ends, read_config, read_tensors};
 
@@ -77,6 +77,8 @@ struct Model {
     vocab_size: usize,
     context: Option<usize>,
     state: BTreeMap<String, Tensor>,
+    /// The matrices that are held as the file has them.
+    kept: BTreeMap<String, Kept>,
     cache_per_position: Option<usize>,
 }
 
@@ -101,26 +103,36 @@ fn inspect(dir: &Path) -> Result<Inspection, Failure> {
     let tensors = read_tensors(dir, &Device::Cpu)?;
     let stored: BTreeMap<String, String> =
         tensors.iter().map(|(name, t)| (name.clone(), t.dtype().to_string())).collect();
-    let model = build(family, &config, tensors).map_err(in_folder)?;
-    let row = |(name, tensor): (&String, &Tensor)| Row {
+    // As the commands hold it that train nothing.
+    let weights = Weights::held(tensors, Held::AsStored, &Device::Cpu);
+    let model = build(family, &config, &weights).map_err(in_folder)?;
+    let row = |name: &String, shape: &[usize], dtype: String| Row {
         name: name.clone(),
-        shape: tensor.dims().to_vec(),
-        numbers: tensor.shape().numel(),
-        dtype: tensor.dtype().to_string(),
+        shape: shape.to_vec(),
+        numbers: shape.iter().product(),
+        dtype,
         stored: stored_as(&stored, name),
     };
-    let weights = model.state.values().map(|t| t.shape().numel() * t.dtype().size()).sum();
+    let numbers = model.state.iter().map(|(name, t)| row(name, t.dims(), t.dtype().to_string()));
+    let kept = model
+        .kept
+        .iter()
+        .map(|(name, Kept { dims, rows })| row(name, dims, rows.kind().name().to_lowercase()));
+    let mut parameters: Vec<Row> = numbers.chain(kept).collect();
+    parameters.sort_by(|a, b| a.name.cmp(&b.name));
+    let bytes = model.state.values().map(|t| t.shape().numel() * t.dtype().size()).sum::<usize>()
+        + model.kept.values().map(|kept| kept.rows.size()).sum::<usize>();
     Ok(Inspection {
         family: family.to_string(),
         vocab_size: model.vocab_size,
         context: model.context,
         memory: Memory {
-            weights,
+            weights: bytes,
             cache_per_position: model.cache_per_position,
             cache_of_context: model.cache_per_position.zip(model.context).map(|(b, t)| b.saturating_mul(t)),
-            training: 4 * weights,
+            training: parameters.iter().map(|row| 4 * row.numbers * DType::F32.size()).sum(),
         },
-        parameters: model.state.iter().map(row).collect(),
+        parameters,
         tokenizer: vocabulary(dir)?,
     })
 }
@@ -132,29 +144,28 @@ fn stored_as(stored: &BTreeMap<String, String>, name: &str) -> String {
     found.cloned().unwrap_or_else(|| "under another name".into())
 }
 
-fn build(
-    family: Family,
-    config: &str,
-    tensors: BTreeMap<String, Tensor>,
-) -> warpsmith::tensor::Result<Model> {
+fn build(family: Family, config: &str, weights: &Weights) -> warpsmith::tensor::Result<Model> {
     match family {
         Family::Gpt | Family::Llama => {
-            let model = causal_model(config, tensors, &Device::Cpu)?;
+            let model = causal_model_from(config, weights)?;
             let cache_per_position = Some(model.cache(1, 1)?.bytes());
             let (vocab_size, context) = (model.vocab_size(), Some(model.context()));
-            Ok(Model { vocab_size, context, state: model.state(), cache_per_position })
+            Ok(Model { vocab_size, context, state: model.state(), kept: weights.kept(), cache_per_position })
         }
         Family::Bert => {
-            let model = BertTask::from_state(config, tensors, &Device::Cpu)?;
+            let model = BertTask::from_weights(config, weights)?;
             let shape = model.encoder().config();
             let (vocab_size, context) = (shape.vocab_size, Some(shape.max_position_embeddings));
-            Ok(Model { vocab_size, context, state: model.state(), cache_per_position: None })
+            let kept = weights.kept().into_iter();
+            let kept = kept.map(|(name, kept)| (model.name_in_file(name), kept)).collect();
+            Ok(Model { vocab_size, context, state: model.state(), kept, cache_per_position: None })
         }
         Family::T5 => {
-            let model = T5::from_state(config, tensors, &Device::Cpu)?;
+            let model = T5::from_weights(config, weights)?;
             // Positions are relative: no length is too long.
             let (vocab_size, context) = (model.config().vocab_size, None);
-            Ok(Model { vocab_size, context, state: model.state(), cache_per_position: None })
+            let (state, kept) = (model.state(), weights.kept());
+            Ok(Model { vocab_size, context, state, kept, cache_per_position: None })
         }
     }
 }

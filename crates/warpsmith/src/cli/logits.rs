@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
 use warpsmith::autograd::no_grad;
-use warpsmith::model::to_safetensors;
+use warpsmith::model::{Held, to_safetensors};
 use warpsmith::tensor::{DType, Layout, Shape, Tensor};
 use warpsmith::train::atomic::write_atomic;
 use warpsmith::train::folder::read_model;
@@ -39,7 +39,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 .map_err(|_| Failure::Usage(format!("--ids: `{id}` is not a token id; write 1,2,3")))
         })
         .collect::<Result<_, _>>()?;
-    let model = read_model(flags::model_path(args), &device::of(args)?)?;
+    let model = read_model(flags::model_path(args), Held::AsStored, &device::of(args)?)?;
     let batch = Tensor::from_slice(&ids, &[1, ids.len()], model.device())?;
     let logits = no_grad(|| model.forward(&batch))?.to_dtype(DType::F32)?; // (1, T, V)
     let rows = Shape::new(&logits.dims()[1..])?;

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
+use warpsmith::model::Held;
 use warpsmith::train::folder::read_model;
 use warpsmith_bench::Error;
 use warpsmith_bench::machine::Machine;
@@ -50,7 +51,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if Emulator::of(&device).is_there() {
         return Err(Failure::Usage("an emulated device has no speed: time the CPU or a GPU".into()));
     }
-    let model = read_model(path, &device)?;
+    let model = read_model(path, Held::AsStored, &device)?;
     let mut runners: Vec<Box<dyn Runner + '_>> = vec![Box::new(Ours::new(&*model, lengths, 1337)?)];
     if args.get_one::<String>("vs").is_some() {
         match peer(path, device.is_cpu()) {

@@ -29,28 +29,30 @@ pub enum LongPrompt {
     Slide,
 }
 
-/// A model at the beginning of a text.
+/// The beginning of a text.
 pub struct Start<'a> {
-    /// The tokens that it goes on from.
+    /// The tokens that the model goes on from.
     pub ids: Vec<u32>,
     /// Those of them that stand before the text, for spaces between the two.
     pub shown: Vec<u32>,
     /// The prompt, if the text goes on from it.
     pub echo: &'a str,
-    model: Model<'a>,
 }
 
-enum Model<'a> {
+/// What writes behind the beginnings that it was asked for.
+pub enum Model<'a> {
+    /// Goes on from them.
     Decoder(&'a dyn CausalModel),
+    /// Has read the prompts.
     Answers(Box<Answers<'a>>),
 }
 
-impl Start<'_> {
-    /// The model that writes.
-    pub fn model(&self) -> &dyn CausalModel {
-        match &self.model {
-            Model::Decoder(model) => *model,
-            Model::Answers(answers) => &**answers,
+impl Model<'_> {
+    /// What says which token comes next.
+    pub fn causal(&self) -> &dyn CausalModel {
+        match self {
+            Self::Decoder(model) => *model,
+            Self::Answers(answers) => &**answers,
         }
     }
 }
@@ -97,24 +99,34 @@ impl Writer {
         prompt: &'a str,
         limit: usize,
         long: LongPrompt,
-    ) -> Result<Start<'a>, Failure> {
-        let ids = self.tokenizer().encode_with_special_tokens(prompt)?;
+    ) -> Result<(Start<'a>, Model<'a>), Failure> {
+        let (mut starts, model) = self.start_together(&[(prompt, limit)], long)?;
+        Ok((starts.swap_remove(0), model))
+    }
+
+    /// The beginnings of texts behind prompts, each of at most so many tokens, and the model that writes them all.
+    pub fn start_together<'a>(
+        &'a self,
+        prompts: &[(&'a str, usize)],
+        long: LongPrompt,
+    ) -> Result<(Vec<Start<'a>>, Model<'a>), Failure> {
+        let encode = |prompt| self.tokenizer().encode_with_special_tokens(prompt);
         match self {
             Self::GoesOn(folder) => {
-                let context = folder.model.context();
-                let ids = long.fit(ids, context, limit, folder.tokenizer.bos())?;
-                let shown = folder.tokenizer.encode(prompt)?;
-                Ok(Start { ids, shown, echo: prompt, model: Model::Decoder(&*folder.model) })
+                let start = |&(prompt, limit)| {
+                    let ids =
+                        long.fit(encode(prompt)?, folder.model.context(), limit, folder.tokenizer.bos())?;
+                    Ok(Start { ids, shown: folder.tokenizer.encode(prompt)?, echo: prompt })
+                };
+                let starts = prompts.iter().map(start).collect::<Result<_, Failure>>()?;
+                Ok((starts, Model::Decoder(&*folder.model)))
             }
             Self::Answers(folder) => {
-                let answers = folder.model.answers(&ids)?;
-                let model = Model::Answers(Box::new(answers));
-                Ok(Start {
-                    ids: vec![folder.model.config().decoder_start_token_id],
-                    shown: Vec::new(),
-                    echo: "",
-                    model,
-                })
+                let read = prompts.iter().map(|(prompt, _)| encode(prompt)).collect::<Result<Vec<_>, _>>()?;
+                let read: Vec<&[u32]> = read.iter().map(Vec::as_slice).collect();
+                let answers = folder.model.answers_to(&read)?;
+                let start = |_| Start { ids: vec![answers.start()], shown: Vec::new(), echo: "" };
+                Ok((prompts.iter().map(start).collect(), Model::Answers(Box::new(answers))))
             }
         }
     }

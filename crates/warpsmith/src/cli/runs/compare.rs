@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
+use warpsmith::model::Held;
 use warpsmith::selection::bootstrap::{Comparison, Part, paired};
 use warpsmith::text::Corpus;
 use warpsmith::train::runs::{RunSummary, is_run, summary};
@@ -137,7 +138,7 @@ fn on_texts<'t>(
     let mut scores: Vec<[Vec<Part>; 2]> = vec![[Vec::new(), Vec::new()]; corpora.len()];
     for (model, path) in paths.into_iter().enumerate() {
         // One after the other: two large models need not fit together.
-        let folder = ModelFolder::open(path, &device)?;
+        let folder = ModelFolder::open(path, Held::AsStored, &device)?;
         for ((text, corpus), parts) in corpora.iter().zip(&mut scores) {
             let on = |error| Failure::Failed(format!("{text}: {error}"));
             let pieces =
