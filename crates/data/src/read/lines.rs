@@ -73,9 +73,11 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// What is said of text that is longer than allowed.
+/// What is said of text that is longer than allowed. Commands without the flag read what `data prepare` has written.
 pub(super) fn too_long(what: &str, limit: usize) -> String {
-    format!("{what} is longer than {limit} bytes: cut it, read smaller units, or raise --max_bytes")
+    format!(
+        "{what} is longer than {limit} bytes: cut it, or let `data prepare` read it, by smaller units or a larger --max_bytes"
+    )
 }
 
 /// For `map_err`: bytes that are refused have a line, other trouble has a file.
@@ -85,7 +87,7 @@ pub(super) fn read_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
             path,
             malformed.line,
             format!(
-                "{malformed}: name the encoding (--encoding gb18030, say), or choose --broken replace or remove"
+                "{malformed}: let `data prepare` read it, by its --encoding (gb18030, say), or with --broken replace or remove"
             ),
         ),
         None => Error::io("read", path)(error),
@@ -157,7 +159,7 @@ mod tests {
             }
         };
         assert!(
-            message.starts_with("a.txt, line 2: 1 bytes that are no UTF-8: name the encoding"),
+            message.starts_with("a.txt, line 2: 1 bytes that are no UTF-8: let `data prepare` read it"),
             "{message}"
         );
     }
