@@ -36,7 +36,14 @@ fn a_folder_is_prepared_once_trained_from_and_not_taken_unfinished() -> Checked 
         "{told}"
     );
 
+    // Only training takes the folder: no card and no manifest is a text.
+    for words in [&["eval", "--model", "run"][..], &["runs", "compare", "run", "run"]] {
+        let error = refused(&place.run(&[words, &["--data", "prepared"]].concat()), 1);
+        assert!(error.contains("prepared: is prepared data, and no text"), "{words:?}: {error}");
+    }
     std::fs::remove_file(place.path("prepared/val.bin"))?;
+    let error = refused(&place.run(&["eval", "--model", "run", "--data", "prepared"]), 1);
+    assert!(error.ends_with("prepared: val.bin is missing; prepare it again"), "{error}");
     let mut words = tiny("again");
     words.extend(["--data", "prepared"]);
     assert!(refused(&place.run(&words), 1).ends_with("prepared: val.bin is missing; prepare it again"));

@@ -165,6 +165,36 @@ fn a_prepared_folder_that_lost_its_manifest_is_not_taken_for_text() {
 }
 
 #[test]
+fn a_prepared_folder_is_no_folder_of_documents() {
+    let place = Place::new();
+    let first = Preparation { out: place.path("all/prepared"), ..job(&place) };
+    first.run(&Plain::default()).unwrap();
+    place.write("all/more.txt", verses());
+    let why = |input: &str| {
+        let job = Preparation { inputs: vec![place.path(input)], out: place.path("other"), ..first.clone() };
+        job.run(&Plain::default()).unwrap_err().to_string()
+    };
+    let manifest = first.out.join("manifest.json");
+    for lost in ["nothing", "its content", "all"] {
+        match lost {
+            "its content" => fs::write(&manifest, "").unwrap(),
+            "all" => fs::remove_file(&manifest).unwrap(),
+            _ => {}
+        }
+        for input in ["all", "all/prepared"] {
+            let message = why(input);
+            assert!(message.contains("prepared: is prepared data: name the file in it"), "{lost}: {message}");
+        }
+    }
+    assert!(!place.path("other").exists());
+    // What is written goes among what is read, and is passed over.
+    fs::remove_dir_all(&first.out).unwrap();
+    let inside = Preparation { inputs: vec![place.path("all")], ..first };
+    assert!(inside.run(&Plain::default()).unwrap().1);
+    assert!(!inside.run(&Plain::default()).unwrap().1);
+}
+
+#[test]
 fn other_settings_and_other_folders_are_not_written_over() {
     let place = Place::new();
     let job = job(&place);
