@@ -98,6 +98,10 @@ pub fn run(path: &str, arguments: &[String]) -> Outcome<()> {
     let mut maps = Vec::new();
     for at in (0..SHOWN.min(test.len())).map(|i| i * test.len() / SHOWN) {
         println!("\n{}\n  reference   {}\n  translation {}", test[at].0, test[at].1, hypotheses[at]);
+        // Who has written nothing has looked at nothing.
+        if written[at].is_empty() {
+            continue;
+        }
         if let Some(weights) = model.alignment(sources[at], &written[at], START)? {
             let (words, written) = (spelled(&source, sources[at]), spelled(&target, &written[at]));
             println!("{}", map::text(&words, &written, &weights));

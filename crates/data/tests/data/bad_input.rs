@@ -9,7 +9,9 @@ use warpsmith_data::read::{Broken, ReadOptions, Unit, columns, parallel};
 use crate::{Place, Plain};
 
 fn why(job: &Preparation) -> String {
-    let message = job.run(&Plain::default()).expect_err("bad input").to_string();
+    let error = job.run(&Plain::default()).expect_err("bad input");
+    let message = error.to_string();
+    assert_eq!(format!("{error:?}"), message, "what `main` prints of it");
     assert!(!message.contains('\n'), "{message}");
     assert!(!job.out.exists(), "nothing may be written for bad input");
     message
