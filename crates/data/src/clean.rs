@@ -79,14 +79,11 @@ impl Cleaning {
         // form is made before and after. That may put another character before one that had been needed there.
         let mut formed = form(&text);
         let (mut is_formed, mut was_invisible) = (formed != text, false);
-        while self.invisible {
-            let shown = without_invisible(&formed);
-            if shown == formed {
-                break;
-            }
-            let again = form(&shown);
-            (is_formed, was_invisible) = (is_formed || again != shown, true);
-            formed = again;
+        let shown =
+            |text: &str| Some(without_invisible(text)).filter(|shown| self.invisible && shown != text);
+        while let Some(shown) = shown(&formed) {
+            formed = form(&shown);
+            (is_formed, was_invisible) = (is_formed || formed != shown, true);
         }
         changed.form += usize::from(is_formed);
         changed.invisible += usize::from(was_invisible);
