@@ -40,7 +40,7 @@ fn rings() -> Rows {
 }
 
 fn table(path: &str) -> Outcome<Rows> {
-    let (text, mut rows) = (std::fs::read_to_string(path)?, Rows::new());
+    let (text, mut rows) = (std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?, Rows::new());
     for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
         let fail = |what: String| format!("{path}:{}: {what}", number + 1);
         let cells = line

@@ -12,6 +12,8 @@
 //! - of texts that stand in the file twice, one half is learned and the other asked for.
 
 mod notices;
+#[path = "../fixtures/pairs.rs"]
+mod pairs;
 #[path = "../fixtures/sequences.rs"]
 mod sequences;
 
@@ -32,19 +34,6 @@ const READ: usize = 60;
 const WRITTEN: usize = 20;
 /// One text of so many is kept back.
 const KEPT_BACK: usize = 10;
-
-fn read(path: &str) -> Outcome<Vec<(String, String)>> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
-    let mut found = Vec::new();
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let (text, summary) = line.split_once('\t').ok_or(format!("{path}:{number}: no tab"))?;
-        if lower_words(text).is_empty() || lower_words(summary).is_empty() {
-            return Err(format!("{path}:{number}: a text or a summary without words").into());
-        }
-        found.push((text.into(), summary.into()));
-    }
-    Ok(found)
-}
 
 /// The sentence that has most in common with the others; the first of equals.
 fn ranked(text: &str) -> &str {
@@ -94,7 +83,10 @@ fn learned(train: &[(String, String)], test: &[(String, String)], epochs: usize)
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut pairs = arguments.first().map_or_else(|| Ok(notices::notices(2000)), |path| read(path))?;
+    let mut pairs = match arguments.first() {
+        Some(path) => pairs::read(path, |text| !lower_words(text).is_empty())?,
+        None => notices::notices(2000),
+    };
     let mut seen = HashSet::new();
     pairs.retain(|(text, _)| seen.insert(lower_words(text)));
     let epochs = arguments.get(1).map_or(Ok(4), |epochs| epochs.parse())?;

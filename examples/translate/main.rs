@@ -16,6 +16,8 @@
 
 mod digits;
 mod map;
+#[path = "../fixtures/pairs.rs"]
+mod pair_file;
 mod pairs;
 #[path = "../fixtures/sequences.rs"]
 mod sequences;

@@ -9,7 +9,7 @@ use warpsmith::model::classical::{Translator, TranslatorConfig};
 use warpsmith::prelude::*;
 
 use crate::sequences::{self, Pair, START, Words, joined, spelled};
-use crate::{Outcome, map};
+use crate::{Outcome, map, pair_file};
 
 /// Longer texts are not learned, and translations end here.
 const LONGEST: usize = 30;
@@ -20,16 +20,6 @@ const SHOWN: usize = 4;
 
 /// A text and its translation, as they stand in the file.
 type Lines = Vec<(String, String)>;
-
-fn read(path: &str) -> Outcome<Lines> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
-    let pair = |(number, line): (usize, &str)| match line.split('\t').collect::<Vec<_>>()[..] {
-        [a, b, ..] if !a.trim().is_empty() && !b.trim().is_empty() => Ok((a.trim().into(), b.trim().into())),
-        _ => Err(format!("{path}:{number}: not a text, a tab, and its translation").into()),
-    };
-    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
-    lines.map(pair).collect()
-}
 
 /// Pairs to learn from and pairs that are kept back: no text of these, and no translation, is among those.
 fn split(lines: Lines) -> (Lines, Lines) {
@@ -57,7 +47,7 @@ fn numbered(lines: &Lines, source: &Words, target: &Words) -> Vec<Pair> {
 pub fn run(path: &str, arguments: &[String]) -> Outcome<()> {
     let (device, began) = (Device::best()?, Instant::now());
     let epochs: usize = arguments.first().map_or(Ok(1), |epochs| epochs.parse())?;
-    let (mut train, test) = split(read(path)?);
+    let (mut train, test) = split(pair_file::read(path, |text| !text.is_empty())?);
     let count = train.len();
     train.retain(|(a, b)| cut(a).len().max(cut(b).len()) <= LONGEST);
     if train.is_empty() || test.is_empty() {
@@ -108,6 +98,10 @@ pub fn run(path: &str, arguments: &[String]) -> Outcome<()> {
     let mut maps = Vec::new();
     for at in (0..SHOWN.min(test.len())).map(|i| i * test.len() / SHOWN) {
         println!("\n{}\n  reference   {}\n  translation {}", test[at].0, test[at].1, hypotheses[at]);
+        // Who has written nothing has looked at nothing.
+        if written[at].is_empty() {
+            continue;
+        }
         if let Some(weights) = model.alignment(sources[at], &written[at], START)? {
             let (words, written) = (spelled(&source, sources[at]), spelled(&target, &written[at]));
             println!("{}", map::text(&words, &written, &weights));

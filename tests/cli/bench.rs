@@ -138,7 +138,7 @@ fn cuda_source_without_nvrtc_says_how_to_get_it() {
     let words = [&["bench", "softmax", "--device", "cpu", "--kernel", "k.cu:k"][..], &SHORT].concat();
     let output = place.command().args(&words).env("WARPSMITH_NVRTC", "no-such-library.so").output();
     let told = refused(&output.expect("it starts"), 1);
-    assert!(told.contains("pip install nvidia-cuda-nvrtc-cu12") && told.contains(".ptx"), "{told}");
+    assert!(told.contains("pip install nvidia-cuda-nvrtc-cu12==") && told.contains(".ptx"), "{told}");
 }
 
 /// The planted kernels as PTX, which needs no compiler.

@@ -36,7 +36,14 @@ fn a_folder_is_prepared_once_trained_from_and_not_taken_unfinished() -> Checked 
         "{told}"
     );
 
+    // Only training takes the folder: no card and no manifest is a text.
+    for words in [&["eval", "--model", "run"][..], &["runs", "compare", "run", "run"]] {
+        let error = refused(&place.run(&[words, &["--data", "prepared"]].concat()), 1);
+        assert!(error.contains("prepared: is prepared data, and no text"), "{words:?}: {error}");
+    }
     std::fs::remove_file(place.path("prepared/val.bin"))?;
+    let error = refused(&place.run(&["eval", "--model", "run", "--data", "prepared"]), 1);
+    assert!(error.ends_with("prepared: val.bin is missing; prepare it again"), "{error}");
     let mut words = tiny("again");
     words.extend(["--data", "prepared"]);
     assert!(refused(&place.run(&words), 1).ends_with("prepared: val.bin is missing; prepare it again"));
@@ -49,6 +56,36 @@ fn a_folder_is_prepared_once_trained_from_and_not_taken_unfinished() -> Checked 
     words.extend(["--max_iters", "1", "--data", ""]);
     let own = place.command().current_dir(place.path("prepared")).args(&words).output()?;
     assert!(succeeded(&own).contains("finished: 1 steps"));
+    Ok(())
+}
+
+#[test]
+fn new_texts_are_made_with_the_synonyms_of_a_file() -> Checked {
+    let place = Place::new();
+    let rows: String = (0..40).map(|i| format!("the film {i} is good\t{}\n", i % 2)).collect();
+    place.write("films.tsv", format!("text\tlabel\n{rows}").as_bytes());
+    place.write("same.txt", "film\tmovie\n好\t妙\n".as_bytes());
+    let words = [
+        "data",
+        "prepare",
+        "films.tsv",
+        "--out",
+        "films",
+        "--label",
+        "label",
+        "--format",
+        "jsonl",
+        "--near=0",
+    ];
+    let augment = [&words[..], &["--augment", "4", "--synonyms", "same.txt"]].concat();
+    assert!(succeeded(&place.run(&augment)).contains("new texts to train on"));
+    let read = |part: &str| std::fs::read_to_string(place.path("films").join(part));
+    assert!(read("train.jsonl")?.contains("movie") && !read("val.jsonl")?.contains("movie"));
+    place.write("same.txt", b"film\n");
+    let error = refused(&place.run(&augment), 1);
+    assert!(error.contains("same.txt, line 1: one word"), "{error}");
+    let error = refused(&place.run(&[&words[..], &["--synonyms", "same.txt"]].concat()), 2);
+    assert!(error.contains("--synonyms is for --augment"), "{error}");
     Ok(())
 }
 

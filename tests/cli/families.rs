@@ -233,7 +233,7 @@ fn a_folder_goes_on_learning_and_is_a_folder_again() -> Checked {
     succeeded(&place.run(&["generate", "--model", "tuned", "--device", "cpu", "--max_new_tokens", "2"]));
     place.write("data.jsonl", b"{\"text\": 1}");
     let error = refused(&place.run(&words), 1);
-    assert!(error.contains("data.jsonl: line 1"), "{error}");
+    assert!(error.contains("data.jsonl, line 1"), "{error}");
     let error = refused(&place.run(&[&words[..], &["--lora_alpha", "2"]].concat()), 2);
     assert!(error.contains("--lora RANK"), "{error}");
     Ok(())

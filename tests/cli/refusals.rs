@@ -3,6 +3,32 @@
 use super::{PLAIN, Place, refused};
 use crate::Checked;
 
+#[test]
+fn examples_that_are_none_are_refused_with_file_and_line() {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    place.write("empty.jsonl", b"");
+    place.write("other.jsonl", b"{\"text\": \"line\"}\n\n{\"words\": \"line\"}\n");
+    place.write("cut.jsonl", b"{\"text\": \"line\"}\n{\"text\": \n");
+    place.write(
+        "long.jsonl",
+        format!("{{\"text\": \"line\"}}\n{{\"text\": \"{}\"}}\n", "e".repeat(17 << 20)).as_bytes(),
+    );
+    place.write("latin.jsonl", b"{\"text\": \"line\"}\n{\"text\": \"\xE9\"}\n");
+    for (data, mention) in [
+        ("empty.jsonl", "empty.jsonl: is empty"),
+        ("other.jsonl", "other.jsonl, line 3: an object of no kind that is known; write {\"text\""),
+        ("cut.jsonl", "cut.jsonl, line 2: EOF while parsing a value"),
+        ("long.jsonl", "long.jsonl, line 2: the line is longer than 16777216 bytes"),
+        ("latin.jsonl", "latin.jsonl, line 2: 1 bytes that are no UTF-8"),
+        ("none.jsonl", "none.jsonl: no such file or folder"),
+    ] {
+        let error = refused(&place.run(&["finetune", "--model", "run", "--data", data, "--out", "tuned"]), 1);
+        assert!(error.contains(mention), "{data}: {error}");
+        assert!(!place.path("tuned").exists(), "{data}");
+    }
+}
+
 /// Words after `train`, the exit code, and what the line has to mention.
 type Case = (&'static [&'static str], i32, &'static str);
 

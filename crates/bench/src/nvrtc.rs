@@ -52,7 +52,8 @@ pub fn compile(text: &str, name: &str, folder: Option<&Path>, capability: (u32, 
     let Some(nvrtc) = FOUND.get_or_init(Nvrtc::find) else {
         return Err(Error::Unsupported(
             "CUDA C++ is compiled by NVRTC, which is not here: install the CUDA toolkit or `pip install \
-             nvidia-cuda-nvrtc-cu12`, or name libnvrtc.so in WARPSMITH_NVRTC; a .ptx file needs none of these"
+             nvidia-cuda-nvrtc-cu12==12.4.127`, whose PTX drivers from the 550 series on read, or name libnvrtc.so in \
+             WARPSMITH_NVRTC; a .ptx file needs none of these"
                 .into(),
         ));
     };

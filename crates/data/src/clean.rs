@@ -76,11 +76,17 @@ impl Cleaning {
             Form::Keep => text.to_string(),
         };
         // An invisible character may have stood between two that compose, or behind one that another stands for: so the
-        // form is made before and after.
-        let given = form(&text);
-        let shown = apply(given.clone(), self.invisible, &mut changed.invisible, without_invisible);
-        let formed = form(&shown);
-        changed.form += usize::from(given != text || formed != shown);
+        // form is made before and after. That may put another character before one that had been needed there.
+        let mut formed = form(&text);
+        let (mut is_formed, mut was_invisible) = (formed != text, false);
+        let shown =
+            |text: &str| Some(without_invisible(text)).filter(|shown| self.invisible && shown != text);
+        while let Some(shown) = shown(&formed) {
+            formed = form(&shown);
+            (is_formed, was_invisible) = (is_formed || formed != shown, true);
+        }
+        changed.form += usize::from(is_formed);
+        changed.invisible += usize::from(was_invisible);
         apply(formed, self.space, &mut changed.space, tidy_space)
     }
 }
@@ -130,6 +136,15 @@ mod tests {
             prop_assert_eq!(&cleaning.clean(once.clone(), &mut changed), &once);
             prop_assert_eq!(changed, Changed::default());
         }
+    }
+
+    /// Two marks that compose with their letter once it stands beside them: the joiner is then behind the other one.
+    #[test]
+    fn what_was_needed_is_asked_for_again_when_its_neighbour_is_another() {
+        let wide = Cleaning { form: Form::Nfkc, ..Cleaning::default() };
+        let mut changed = Changed::default();
+        assert_eq!(wide.clean("a\u{200B}\u{301}\u{FF9E}\u{200D}".into(), &mut changed), "á\u{3099}");
+        assert_eq!((changed.form, changed.invisible), (1, 1));
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What can be wrong with data, one line each: where it is, what was expected, what to do.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible call in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why there is no data set.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Something is wrong on a line of a file.
@@ -46,6 +47,13 @@ pub enum Error {
     /// A file could not be written whole; see [`Files`](crate::Files).
     #[error("{0}")]
     Write(String),
+}
+
+/// As it is displayed: this is what a `main` prints of the error that it returns.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {

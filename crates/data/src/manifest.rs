@@ -149,6 +149,11 @@ impl Manifest {
         std::fs::read_to_string(folder.join(MANIFEST)).is_ok_and(|text| text.contains(FORMAT))
     }
 
+    /// As [`Manifest::is_in`], or the manifest has been lost.
+    pub(crate) fn is_or_was_in(folder: &Path) -> bool {
+        Self::is_in(folder) || trace(folder).is_some()
+    }
+
     /// The manifest alone; what is wrong with it comes as words.
     fn read(folder: &Path) -> Result<Result<Self, String>> {
         let path = folder.join(MANIFEST);

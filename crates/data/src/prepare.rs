@@ -2,12 +2,13 @@
 
 mod output;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 pub use output::Output;
 use warpsmith_text::TokenizerSpec;
 
+use crate::augment::Augmentation;
 use crate::bag::StopWords;
 use crate::balance::Balance;
 use crate::clean::{Changed, Cleaning};
@@ -46,6 +47,8 @@ pub struct Preparation {
     pub shard_tokens: usize,
     /// Words that are left out of every text; refused for tokens.
     pub stop_words: Option<StopWords>,
+    /// So many new texts of each text to train on; refused for tokens.
+    pub augment: Option<(Augmentation, usize)>,
     /// The licence of the inputs, for the record.
     pub licence: String,
     /// Settings by their flags, for the record; whatever decides what comes out.
@@ -71,6 +74,7 @@ impl Preparation {
             tokenizer: TokenizerSpec::Char,
             shard_tokens: 100_000_000,
             stop_words: None,
+            augment: None,
             licence: String::new(),
             settings: BTreeMap::new(),
             force: false,
@@ -103,7 +107,7 @@ impl Preparation {
                 Balance::of(documents.iter().filter_map(|document| document.label.as_deref())).check()?;
             }
             let parts = stratified(&documents, self.shares, self.seed)?;
-            Ok((documents, parts))
+            self.augmented(documents, parts, steps)
         };
         let (documents, parts) = split(reading, &mut manifest.steps).map_err(Error::about(&self.inputs))?;
         std::fs::create_dir_all(&self.out).map_err(Error::io("create", &self.out))?;
@@ -117,6 +121,11 @@ impl Preparation {
         if self.stop_words.is_some() && self.output != Output::Jsonl {
             let problem = "stop words are left out of bags of words, and a language model needs every word: choose --format jsonl, or \
                            leave --stop_words out";
+            return Err(Error::Request(problem.into()));
+        }
+        if self.augment.is_some() && self.output != Output::Jsonl {
+            let problem = "new texts are for classifiers, and a language model would learn the order of their words: choose --format \
+                           jsonl, or leave --augment out";
             return Err(Error::Request(problem.into()));
         }
         if let Some(near) = self.near.filter(|near| !(*near > 0.0 && *near <= 1.0)) {
@@ -220,6 +229,29 @@ impl Preparation {
             true => Err(Error::Request("no document is left after cleaning".into())),
             false => Ok(documents),
         }
+    }
+
+    /// With new texts behind the others. One that there is already, in whatever part, is left out: no text is in two.
+    fn augmented(
+        &self,
+        mut documents: Vec<Document>,
+        mut parts: Vec<usize>,
+        steps: &mut Vec<Step>,
+    ) -> Result<(Vec<Document>, Vec<usize>)> {
+        let Some((rule, copies)) = &self.augment else { return Ok((documents, parts)) };
+        let of_train = documents.iter().zip(&parts).filter(|(_, part)| **part == 0);
+        let train: Vec<Document> = of_train.map(|(document, _)| document.clone()).collect();
+        let mut known: HashSet<String> = documents.iter().map(|document| document.text.clone()).collect();
+        let before = documents.len();
+        for mut made in rule.make(&train, *copies)? {
+            made.text = self.cleaning.clean(made.text, &mut Changed::default());
+            if !made.text.is_empty() && known.insert(made.text.clone()) {
+                documents.push(made);
+            }
+        }
+        parts.resize(documents.len(), 0);
+        steps.push(Step { step: "new texts to train on".into(), before, after: documents.len(), changed: 0 });
+        Ok((documents, parts))
     }
 
     /// An error if the same text has two classes, which dropping one of them would hide.

@@ -7,6 +7,7 @@ mod lines;
 pub mod parallel;
 mod table;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ pub use lines::Lines;
 use serde::{Deserialize, Serialize};
 use warpsmith_text::list_files;
 
+use crate::manifest::Manifest;
 use crate::{Error, Files, Result};
 
 /// A text, its class, and where it came from.
@@ -129,12 +131,13 @@ pub fn sources(inputs: &[PathBuf], options: &ReadOptions, files: &dyn Files) -> 
             paths.sort();
             reading.hidden += skipped.hidden;
         }
-        let except = options.except.as_ref().and_then(|path| path.canonicalize().ok());
+        if is_folder {
+            let except = options.except.as_ref().and_then(|path| path.canonicalize().ok());
+            let is_own = |path: &PathBuf| Some(path.canonicalize().ok()?.starts_with(except.as_ref()?));
+            paths.retain(|path| is_own(path) != Some(true));
+            refuse_prepared(&paths)?;
+        }
         for path in paths {
-            let is_own = || Some(path.canonicalize().ok()?.starts_with(except.as_ref()?));
-            if is_folder && is_own() == Some(true) {
-                continue;
-            }
             add_source(&mut reading, path, is_folder, files)?;
         }
     }
@@ -147,6 +150,20 @@ pub fn sources(inputs: &[PathBuf], options: &ReadOptions, files: &dyn Files) -> 
             reading.hidden,
             reading.empty
         ))),
+    }
+}
+
+/// An error if a folder of these files is one that a preparation has made or begun: its card and its manifest are no documents.
+fn refuse_prepared(paths: &[PathBuf]) -> Result<()> {
+    let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+    match folders.into_iter().find(|folder| Manifest::is_or_was_in(folder)) {
+        None => Ok(()),
+        Some(folder) => {
+            let file = folder.join("train.jsonl");
+            let problem =
+                format!("is prepared data: name the file in it that is to be read ({}, say)", file.display());
+            Err(Error::path(folder, problem))
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Everything that can go wrong between a path and a batch, one line each.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// The result of every fallible call in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What went wrong, what was expected, and what to do about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Nothing exists at the path.
@@ -198,4 +199,11 @@ pub enum Error {
         /// The form of a prompt, by example.
         expected: &'static str,
     },
+}
+
+/// As it is displayed: this is what a `main` prints of the error that it returns.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }

@@ -1,12 +1,13 @@
 //! The one error type of this crate. Each message is one line: what was expected, what came, what to do.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong outside the tensors: configuration, log files, checkpoints on disk.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A flag or a key of a configuration file that no field has.
@@ -124,6 +125,13 @@ pub enum Error {
         /// What the JSON reader said.
         problem: String,
     },
+}
+
+/// As it is displayed: this is what a `main` prints of the error that it returns.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl Error {

@@ -59,7 +59,8 @@ fn step(step: &Step) -> String {
 }
 
 fn note(row: &Row) -> String {
-    let reason = row.reason.as_deref().unwrap_or("");
+    // A compiler's log has many lines, a row of a table one.
+    let reason = row.reason.as_deref().unwrap_or("").lines().map(str::trim).collect::<Vec<_>>().join("; ");
     match row.status {
         Status::Ok => {
             let counted = row.counts.as_ref().map(|c| {
@@ -68,7 +69,8 @@ fn note(row: &Row) -> String {
                     c.launches, c.instructions, c.shared_bank_conflicts
                 )
             });
-            [counted, row.reason.clone()].into_iter().flatten().collect::<Vec<_>>().join("; ")
+            let told = Some(reason).filter(|reason| !reason.is_empty());
+            [counted, told].into_iter().flatten().collect::<Vec<_>>().join("; ")
         }
         Status::Unsupported => format!("not done: {reason}"),
         Status::Refused => format!("REFUSED, not timed: {reason}"),

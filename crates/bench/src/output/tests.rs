@@ -60,6 +60,15 @@ fn markdown_has_a_line_per_row_and_shows_why_a_row_has_no_time() {
 }
 
 #[test]
+fn a_reason_of_several_lines_stays_in_its_row() {
+    let mut record = record();
+    record.rows[2].reason = Some("does not compile:\n  line 1: no `;`\nline 2: no `}`\n".into());
+    let text = Format::Markdown.write(&record).unwrap();
+    let told = "REFUSED, not timed: does not compile:; line 1: no `;`; line 2: no `}` |";
+    assert!(text.contains(told), "{text}");
+}
+
+#[test]
 fn csv_has_as_many_fields_in_every_line() {
     let text = Format::Csv.write(&record()).unwrap();
     let lines: Vec<&str> = text.lines().collect();

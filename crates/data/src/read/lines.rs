@@ -73,9 +73,11 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// What is said of text that is longer than allowed.
+/// What is said of text that is longer than allowed. Commands without the flag read what `data prepare` has written.
 pub(super) fn too_long(what: &str, limit: usize) -> String {
-    format!("{what} is longer than {limit} bytes: cut it, read smaller units, or raise --max_bytes")
+    format!(
+        "{what} is longer than {limit} bytes: cut it, or let `data prepare` read it, by smaller units or a larger --max_bytes"
+    )
 }
 
 /// For `map_err`: bytes that are refused have a line, other trouble has a file.
@@ -85,7 +87,7 @@ pub(super) fn read_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
             path,
             malformed.line,
             format!(
-                "{malformed}: name the encoding (--encoding gb18030, say), or choose --broken replace or remove"
+                "{malformed}: let `data prepare` read it, by its --encoding (gb18030, say), or with --broken replace or remove"
             ),
         ),
         None => Error::io("read", path)(error),
@@ -150,14 +152,11 @@ mod tests {
     #[test]
     fn refused_bytes_have_a_line() {
         let mut found = lines(b"ok\n\xFFbad\n", 100);
-        let message = loop {
-            match found.next_line() {
-                Ok(_) => {}
-                Err(error) => break error.to_string(),
-            }
-        };
+        // Decoding goes on ahead of the lines: the first may already be refused for the second.
+        let message =
+            (0..2).find_map(|_| found.next_line().err()).map(|error| error.to_string()).unwrap_or_default();
         assert!(
-            message.starts_with("a.txt, line 2: 1 bytes that are no UTF-8: name the encoding"),
+            message.starts_with("a.txt, line 2: 1 bytes that are no UTF-8: let `data prepare` read it"),
             "{message}"
         );
     }

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use warpsmith_data::bag::StopWords;
 use warpsmith_data::prepare::{Output, Preparation};
-use warpsmith_data::read::{Broken, ReadOptions, columns, parallel};
+use warpsmith_data::read::{Broken, ReadOptions, Unit, columns, parallel};
 
 use crate::{Place, Plain};
 
 fn why(job: &Preparation) -> String {
-    let message = job.run(&Plain::default()).expect_err("bad input").to_string();
+    let error = job.run(&Plain::default()).expect_err("bad input");
+    let message = error.to_string();
+    assert_eq!(format!("{error:?}"), message, "what `main` prints of it");
     assert!(!message.contains('\n'), "{message}");
     assert!(!job.out.exists(), "nothing may be written for bad input");
     message
@@ -20,7 +22,11 @@ fn files_that_are_not_what_they_should_be() {
     for (name, bytes, expected) in [
         ("a.txt", &b""[..], "a.txt: is empty: give a file with at least one document"),
         ("a.txt", b"a\0b", "a.txt: looks binary: NUL byte at offset 1; give text"),
-        ("a.txt", b"ok\ncaf\xE9 au lait\n", "a.txt, line 2: 1 bytes that are no UTF-8: name the encoding"),
+        (
+            "a.txt",
+            b"ok\ncaf\xE9 au lait\n",
+            "a.txt, line 2: 1 bytes that are no UTF-8: let `data prepare` read it, by its --encoding",
+        ),
         (
             "a.jsonl",
             b"{\"text\": \"x\"}\n{\"text\": \n",
@@ -86,12 +92,19 @@ fn many_inputs_are_named_by_the_first_few() {
 
 #[test]
 fn rows_and_documents_without_end_are_refused() {
-    for (name, start) in
-        [("a.jsonl", "{\"text\": \""), ("a.csv", "text\n\""), ("a.tsv", "text\n"), ("a.txt", "")]
-    {
+    let (long, short) = ("长".repeat(100_000), "长\n".repeat(100_000));
+    for (name, start, text, unit) in [
+        ("a.jsonl", "{\"text\": \"", &long, Unit::File),
+        ("a.csv", "text\n\"", &long, Unit::File),
+        ("a.tsv", "text\n", &long, Unit::File),
+        ("a.txt", "", &long, Unit::File),
+        ("a.txt", "", &short, Unit::File),
+        ("a.txt", "", &long, Unit::Line),
+        ("a.txt", "", &short, Unit::Paragraph),
+    ] {
         let place = Place::new();
-        let mut job = place.job(name, format!("{start}{}", "长".repeat(100_000)));
-        job.read.max_bytes = 100_000;
+        let mut job = place.job(name, format!("{start}{text}"));
+        (job.read.max_bytes, job.read.unit) = (100_000, unit);
         let message = why(&job);
         assert!(message.contains(name) && message.contains("longer than 100000 bytes"), "{message}");
     }

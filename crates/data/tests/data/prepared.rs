@@ -1,7 +1,9 @@
 //! Prepared folders: the same bytes from the same inputs, finished or not taken.
 
+use std::collections::BTreeSet;
 use std::fs;
 
+use warpsmith_data::augment::Augmentation;
 use warpsmith_data::manifest::Manifest;
 use warpsmith_data::prepare::{Output, Preparation};
 use warpsmith_data::read::{ReadOptions, Unit};
@@ -162,6 +164,73 @@ fn a_prepared_folder_that_lost_its_manifest_is_not_taken_for_text() {
     assert_eq!(Manifest::find(&place.path("run"), &Plain::default()).unwrap(), None);
     assert_eq!(Manifest::find(&place.path("run/notes.txt"), &Plain::default()).unwrap(), None);
     assert_eq!(Manifest::find(&place.path("nothing"), &Plain::default()).unwrap(), None);
+}
+
+#[test]
+fn new_texts_are_made_of_those_to_train_on_alone() {
+    let place = Place::new();
+    let row = |i: usize| {
+        let (word, label) = [("bad", "pos"), ("good", "neg")][i % 2];
+        format!("review {i} says that it is not {word} at all,{label}\n")
+    };
+    let mut job = place.job("reviews.csv", format!("text,label\n{}", (0..60).map(row).collect::<String>()));
+    job.read.label = Some("label".into());
+    (job.output, job.near, job.augment) = (Output::Jsonl, None, Some((Augmentation::default(), 3)));
+    let (manifest, _) = job.run(&Plain::default()).unwrap();
+    let read = |part: &str| -> Vec<(Vec<String>, String)> {
+        let text = fs::read_to_string(job.out.join(format!("{part}.jsonl"))).unwrap();
+        let line = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let words = line["text"].as_str().unwrap().split_whitespace().map(str::to_string);
+            (words.collect(), line["label"].as_str().unwrap().to_string())
+        };
+        text.lines().map(line).collect()
+    };
+    let (train, val) = (read("train"), read("val"));
+    assert_eq!((val.len(), manifest.part("train").unwrap().documents), (6, train.len()));
+    assert!(train.len() > 54 + 100, "{}", train.len());
+    let different: BTreeSet<&Vec<String>> = train.iter().chain(&val).map(|(words, _)| words).collect();
+    assert_eq!(different.len(), train.len() + val.len());
+    for (words, label) in &train {
+        let other = if label == "pos" { "good" } else { "bad" };
+        assert!(words.contains(&"not".into()) && !words.contains(&other.into()), "{words:?} is {label}");
+        // The number of a text that is kept back is in none to train on.
+        assert!(val.iter().all(|(kept_back, _)| !words.contains(&kept_back[1])), "{words:?}");
+    }
+    assert!(!job.run(&Plain::default()).unwrap().1);
+    let tokens = Preparation { output: Output::NanoGpt, force: true, ..job };
+    let message = tokens.run(&Plain::default()).unwrap_err().to_string();
+    assert!(message.starts_with("new texts are for classifiers"), "{message}");
+}
+
+#[test]
+fn a_prepared_folder_is_no_folder_of_documents() {
+    let place = Place::new();
+    let first = Preparation { out: place.path("all/prepared"), ..job(&place) };
+    first.run(&Plain::default()).unwrap();
+    place.write("all/more.txt", verses());
+    let why = |input: &str| {
+        let job = Preparation { inputs: vec![place.path(input)], out: place.path("other"), ..first.clone() };
+        job.run(&Plain::default()).unwrap_err().to_string()
+    };
+    let manifest = first.out.join("manifest.json");
+    for lost in ["nothing", "its content", "all"] {
+        match lost {
+            "its content" => fs::write(&manifest, "").unwrap(),
+            "all" => fs::remove_file(&manifest).unwrap(),
+            _ => {}
+        }
+        for input in ["all", "all/prepared"] {
+            let message = why(input);
+            assert!(message.contains("prepared: is prepared data: name the file in it"), "{lost}: {message}");
+        }
+    }
+    assert!(!place.path("other").exists());
+    // What is written goes among what is read, and is passed over.
+    fs::remove_dir_all(&first.out).unwrap();
+    let inside = Preparation { inputs: vec![place.path("all")], ..first };
+    assert!(inside.run(&Plain::default()).unwrap().1);
+    assert!(!inside.run(&Plain::default()).unwrap().1);
 }
 
 #[test]

@@ -32,16 +32,22 @@ struct Said {
 }
 
 impl Example {
-    /// The examples of a JSONL file, in its order; empty lines are none. One that is longer than the model's context is cut.
+    /// The examples of the lines of a JSONL file, each with its number; empty lines are none. One that is longer than the model's
+    /// context is cut.
     ///
     /// # Errors
     /// If a line is none of the three kinds, or has messages and the folder has no chat template: the error names the line.
-    pub fn read(text: &str, folder: &ModelFolder) -> Result<Vec<Self>> {
-        let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let example = |(i, line): (usize, &str)| {
-            let in_line = |what: String| Error::Run(format!("line {}: {what}", i + 1));
+    pub fn read<'t>(
+        lines: impl IntoIterator<Item = (u64, &'t str)>,
+        folder: &ModelFolder,
+    ) -> Result<Vec<Self>> {
+        let lines = lines.into_iter().filter(|(_, line)| !line.trim().is_empty());
+        let example = |(number, line): (u64, &str)| {
+            let in_line = |what: String| Error::Run(format!("line {number}: {what}"));
             let line = serde_json::from_str(line).map_err(|e| {
-                in_line(format!("{e}; write {{\"text\": …}}, {{\"messages\": […]}} or {{\"prompt\": …, \"completion\": …}}"))
+                // What serde says of kinds is about the names of ours.
+                let what = if e.is_data() { "an object of no kind that is known".into() } else { e.to_string() };
+                in_line(format!("{what}; write {{\"text\": …}}, {{\"messages\": […]}} or {{\"prompt\": …, \"completion\": …}}"))
             })?;
             let mut example = Self::of(line, folder).map_err(|e| in_line(e.to_string()))?;
             example.cut(folder.model.context() + 1);

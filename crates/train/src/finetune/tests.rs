@@ -10,6 +10,10 @@ const LINES: &str = "{\"prompt\": \"ab\", \"completion\": \"cd\"}\n\n{\"text\": 
                      {\"role\": \"user\", \"content\": \"q\"}, {\"role\": \"assistant\", \"content\": \"r\"}, \
                      {\"role\": \"user\", \"content\": \"s\"}, {\"role\": \"assistant\", \"content\": \"tu\"}]}\n";
 
+fn numbered(lines: &str) -> impl Iterator<Item = (u64, &str)> {
+    (1..).zip(lines.lines())
+}
+
 fn folder() -> ModelFolder {
     let config = LlamaConfig {
         hidden_size: 16,
@@ -31,7 +35,7 @@ fn state(folder: &ModelFolder) -> BTreeMap<String, Vec<f32>> {
 }
 
 fn run(folder: &ModelFolder, val: &[Example], config: &FinetuneConfig) -> (Tuned, Vec<Progress>) {
-    let (examples, mut told) = (Example::read(LINES, folder).unwrap(), Vec::new());
+    let (examples, mut told) = (Example::read(numbered(LINES), folder).unwrap(), Vec::new());
     let tuned = finetune(&*folder.model, &examples, val, config, &mut |progress| {
         told.push(progress);
         true
@@ -57,7 +61,7 @@ fn config() -> FinetuneConfig {
 #[test]
 fn what_is_learned_of_each_kind_of_line() {
     let folder = folder();
-    let examples = Example::read(LINES, &folder).unwrap();
+    let examples = Example::read(numbered(LINES), &folder).unwrap();
     let batch = Example::batch(&examples.iter().collect::<Vec<_>>(), &Device::Cpu).unwrap();
     let targets = batch.targets.to_vec::<i64>().unwrap();
     let learned = |row: usize| -> Vec<u8> {
@@ -69,7 +73,8 @@ fn what_is_learned_of_each_kind_of_line() {
     // The whole chat is read.
     let chat = b"<user>q;<assistant>r;<user>s;<assistant>tu;";
     assert_eq!(batch.ids.dims(), [3, chat.len() - 1]);
-    let refused = |line: &str| Example::read(&format!("\n{line}"), &folder).unwrap_err().to_string();
+    let refused =
+        |line: &str| Example::read(numbered(&format!("\n{line}")), &folder).unwrap_err().to_string();
     assert!(refused("{\"text\": 3}").contains("line 2"));
     assert!(refused("{\"prompt\": \"a\"}").contains("completion"));
     assert!(refused("{\"text\": \"a\", \"texts\": \"b\"}").contains("line 2"));
@@ -86,7 +91,7 @@ fn what_is_learned_of_each_kind_of_line() {
 #[test]
 fn the_loss_is_that_of_the_completion() {
     let folder = folder();
-    let examples = Example::read("{\"prompt\": \"ab\", \"completion\": \"c\"}", &folder).unwrap();
+    let examples = Example::read(numbered("{\"prompt\": \"ab\", \"completion\": \"c\"}"), &folder).unwrap();
     let ids = Tensor::from_slice(&[97u32, 98, 99], &[1, 3], &Device::Cpu).unwrap();
     let rows = no_grad(|| folder.model.forward(&ids)?.log_softmax()).unwrap().to_vec::<f32>().unwrap();
     let truth = -f64::from(rows[256 + 99] + rows[2 * 256]) / 2.0;
@@ -119,7 +124,7 @@ fn it_learns_whole_and_by_adapters_and_what_is_frozen_keeps_its_bits() {
 fn it_ends_early_with_the_best_weights() {
     let folder = folder();
     // What it must not learn: the opposite of what it does.
-    let val = Example::read("{\"prompt\": \"ab\", \"completion\": \"zz\"}", &folder).unwrap();
+    let val = Example::read(numbered("{\"prompt\": \"ab\", \"completion\": \"zz\"}"), &folder).unwrap();
     let (tuned, told) =
         run(&folder, &val, &FinetuneConfig { patience: 2, epochs: 40, learning_rate: 3e-2, ..config() });
     let of_epochs =
@@ -134,7 +139,7 @@ fn it_ends_early_with_the_best_weights() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let folder = folder();
-    let examples = Example::read(LINES, &folder).unwrap();
+    let examples = Example::read(numbered(LINES), &folder).unwrap();
     let refused = |config: FinetuneConfig, examples: &[Example]| {
         finetune(&*folder.model, examples, &[], &config, &mut |_| true).unwrap_err().to_string()
     };

@@ -6,8 +6,8 @@ use warpsmith::data::read::columns;
 
 use super::Failure;
 
-/// Longest line of a file of answers.
-const LONGEST: usize = 16 << 20;
+/// Longest line of a file of answers or examples.
+pub const LONGEST: usize = 16 << 20;
 
 /// The lines of a file, or one of its columns, each with its number.
 pub struct Answers {

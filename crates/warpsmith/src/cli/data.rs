@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use warpsmith::PreparedFiles;
 use warpsmith::data::Files;
+use warpsmith::data::augment::{Augmentation, Edit};
 use warpsmith::data::bag::StopWords;
 use warpsmith::data::clean::{Cleaning, Form, Html};
 use warpsmith::data::manifest::Manifest;
@@ -15,6 +16,9 @@ use warpsmith::data::split::Shares;
 use warpsmith::data::typos::Repair;
 
 use super::Failure;
+
+/// Longest line of a file of words.
+const LONGEST_WORD: usize = 1 << 16;
 
 /// A flag with its default and help.
 type Flag = (&'static str, &'static str, &'static str, &'static str);
@@ -40,6 +44,18 @@ const FLAGS: &[Flag] = &[
     ("near", "X", "0.9", "Drop near duplicates from this Jaccard index on; 0: keep them."),
     ("lexicon", "FILE", "", "Words that are right, one a line, for --repair_typos."),
     ("stop_words", "FILE|english|chinese", "", "Words to leave out; not for language models."),
+    (
+        "augment",
+        "N",
+        "0",
+        "Make so many new texts of each one to train on: words swapped or left out, two texts of a class joined; not for language models.",
+    ),
+    (
+        "synonyms",
+        "FILE",
+        "",
+        "Words that mean the same, between tabs, a group a line: --augment then replaces and inserts them, too.",
+    ),
     ("split", "A,B,C", "0.9,0.1", "Shares of train, val and test."),
     ("seed", "N", "1337", "Decides which document goes where."),
     ("format", "nanogpt|llmc|jsonl", "nanogpt", "Token ids as nanoGPT or llm.c has them, or texts."),
@@ -144,6 +160,7 @@ fn preparation(args: &ArgMatches) -> Result<Preparation, Failure> {
         tokenizer: text(args, "tokenizer").parse()?,
         shard_tokens: number(args, "shard_tokens")?,
         stop_words: stop_words(args)?,
+        augment: augment(args)?,
         licence: text(args, "licence").into(),
         settings: settings(args),
         force: args.get_flag("force"),
@@ -174,8 +191,42 @@ fn read_options(args: &ArgMatches) -> Result<ReadOptions, Failure> {
 
 /// The words of a file, one a line.
 fn word_file(path: &str) -> Result<Vec<String>, Failure> {
-    const LONGEST: usize = 1 << 16;
-    Ok(columns::lines(path.as_ref(), LONGEST)?.into_iter().map(|(_, word)| word.trim().to_string()).collect())
+    Ok(columns::lines(path.as_ref(), LONGEST_WORD)?
+        .into_iter()
+        .map(|(_, word)| word.trim().to_string())
+        .collect())
+}
+
+fn augment(args: &ArgMatches) -> Result<Option<(Augmentation, usize)>, Failure> {
+    let (copies, path) = (number(args, "augment")?, given(args, "synonyms"));
+    let mut rule = Augmentation { seed: number(args, "seed")?, ..Augmentation::default() };
+    match (copies, path) {
+        (0, Some(_)) => return Err(Failure::Usage("--synonyms is for --augment: give both".into())),
+        (0, None) => return Ok(None),
+        (_, None) => {}
+        (_, Some(path)) => {
+            rule.synonyms = synonyms(&path)?;
+            rule.edits.extend([Edit::Synonym, Edit::Insert]);
+        }
+    }
+    Ok(Some((rule, copies)))
+}
+
+/// Each word of a file of groups, with the others of its groups.
+fn synonyms(path: &str) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (number, line) in columns::lines(path.as_ref(), LONGEST_WORD)? {
+        let words: Vec<&str> = line.split('\t').map(str::trim).filter(|word| !word.is_empty()).collect();
+        if words.len() == 1 {
+            let problem = "one word: write what means the same behind it, with tabs between";
+            return Err(Failure::Failed(format!("{path}, line {number}: {problem}")));
+        }
+        for word in &words {
+            let others = words.iter().filter(|other| *other != word).map(|other| other.to_string());
+            found.entry(word.to_string()).or_default().extend(others);
+        }
+    }
+    Ok(found)
 }
 
 fn repair(args: &ArgMatches) -> Result<Option<Repair>, Failure> {
@@ -208,7 +259,7 @@ fn settings(args: &ArgMatches) -> BTreeMap<String, String> {
     let mut settings: BTreeMap<String, String> =
         flags.map(|(name, ..)| (name.to_string(), text(args, name).to_string())).collect();
     // What files say decides, not what they are called.
-    for name in ["lexicon", "stop_words", "tokenizer"] {
+    for name in ["lexicon", "stop_words", "synonyms", "tokenizer"] {
         let path = Path::new(text(args, name));
         let path = if path.is_dir() { path.join("tokenizer.json") } else { path.to_path_buf() };
         if let Some(digest) = path.is_file().then(|| PreparedFiles.sha256(&path).ok()).flatten() {

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::text::Corpus;
 use warpsmith::train::{Evaluation, evaluate_text};
 
-use super::{Failure, device, flags, table};
+use super::{Failure, device, flags, table, texts};
 
 /// The flags.
 pub fn command() -> Command {
@@ -65,7 +65,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let names: Vec<&str> =
         args.get_many::<String>("data").into_iter().flatten().map(String::as_str).collect();
     // What is no text says so before anything is computed.
-    let corpora = names.iter().map(|name| corpus(name)).collect::<Result<Vec<_>, Failure>>()?;
+    let corpora = names.iter().map(|name| texts::read(name)).collect::<Result<Vec<_>, Failure>>()?;
     let of = |(name, corpus): (&&str, &Corpus)| {
         let found = evaluate_text(&*folder.model, &folder.tokenizer, corpus.text(), context, stride);
         // One text needs no name.
@@ -88,13 +88,6 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         (several, false) => print!("{}", domains(&names, several)),
     }
     Ok(())
-}
-
-fn corpus(name: &str) -> Result<Corpus, Failure> {
-    Ok(match name {
-        "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
-        path => Corpus::from_path(path)?,
-    })
 }
 
 fn tell(found: &Evaluation) {

@@ -8,11 +8,13 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::json;
+use warpsmith::data::read::columns;
 use warpsmith::model::Held;
 use warpsmith::train::ModelFolder;
 use warpsmith::train::finetune::{Example, FinetuneConfig, LoraConfig, Progress, Tuned, finetune};
 use warpsmith::train::folder::write_folder;
 
+use super::answers::LONGEST;
 use super::generate::ignore_closed;
 use super::{Failure, device, flags, labelled};
 
@@ -121,9 +123,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let folder = ModelFolder::open(path, Held::AsF32, &device)?;
     let read = |name: &str| -> Result<Vec<Example>, Failure> {
         let Some(path) = args.get_one::<String>(name) else { return Ok(Vec::new()) };
-        let text =
-            std::fs::read_to_string(path).map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))?;
-        Example::read(&text, &folder).map_err(|e| Failure::Failed(format!("{path}: {e}")))
+        let lines = columns::lines(path.as_ref(), LONGEST)?;
+        let lines = lines.iter().map(|(number, line)| (*number, line.as_str()));
+        Example::read(lines, &folder).map_err(|e| Failure::Failed(format!("{path}, {e}")))
     };
     let (train, val) = (read("data")?, read("val_data")?);
     let learned: usize = train.iter().map(Example::learned).sum();

@@ -25,6 +25,7 @@ mod runs;
 mod search;
 mod selftest;
 mod table;
+mod texts;
 mod tokenize;
 mod train;
 

@@ -10,7 +10,7 @@ use warpsmith::text::Corpus;
 use warpsmith::train::runs::{RunSummary, is_run, summary};
 use warpsmith::train::{Evaluation, ModelFolder, TrainConfig, evaluate_pieces};
 
-use super::super::{Failure, device, flags, table};
+use super::super::{Failure, device, flags, table, texts};
 use super::answers;
 
 /// The flags.
@@ -133,7 +133,7 @@ fn on_texts<'t>(
     let device = device::of(args)?;
     let corpora = texts
         .iter()
-        .map(|text| Ok((text.as_str(), Corpus::from_path(text)?)))
+        .map(|text| Ok((text.as_str(), texts::read(text)?)))
         .collect::<Result<Vec<_>, Failure>>()?;
     let mut scores: Vec<[Vec<Part>; 2]> = vec![[Vec::new(), Vec::new()]; corpora.len()];
     for (model, path) in paths.into_iter().enumerate() {

@@ -9,7 +9,7 @@ use warpsmith::text::{Corpus, Dataset, Task, Tokenizer, TokenizerSpec};
 use warpsmith::train::config::TaskKind;
 use warpsmith::train::{TrainConfig, TrainData};
 
-use super::super::Failure;
+use super::super::{Failure, texts};
 
 /// What the settings name to learn from, and a line about it.
 pub fn load(config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), Failure> {
@@ -31,8 +31,7 @@ pub fn load(config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), 
     }
     let corpus = match config.data.as_str() {
         "" => Corpus::from_text(warpsmith::corpus::EMBEDDED),
-        "-" => Corpus::from_reader(std::io::stdin().lock(), "-")?,
-        path => Corpus::from_path(path)?,
+        name => texts::read(name)?,
     };
     of_text(&corpus, config, resumes)
 }
