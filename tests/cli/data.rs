@@ -1,6 +1,7 @@
 //! `data prepare`, `train --data` on what it made, and `eval --metric`.
 
 use serde_json::Value;
+use warpsmith::data::shard::Layout;
 use warpsmith::data::shard::choices::{Question, to_bytes};
 
 use super::{Place, refused, stdout, succeeded, tiny};
@@ -119,5 +120,32 @@ fn answers_are_scored_against_what_is_right() -> Checked {
     let empty = refused(&eval(&["f1", "--hypotheses", "empty.txt", "--references", "said.txt"]), 1);
     assert!(empty.contains("empty.txt: is empty"), "{empty}");
     assert!(refused(&eval(&["blue"]), 2).contains("unknown metric `blue`"));
+    Ok(())
+}
+
+#[test]
+fn files_of_ids_that_others_wrote_are_trained_from() -> Checked {
+    let place = Place::new();
+    let write = |name: &str, layout: Layout, ids: &[u32]| {
+        let mut bytes = Vec::new();
+        layout.write(ids, &mut bytes).map(|()| place.write(name, &bytes))
+    };
+    let ids: Vec<u32> = (0..600).map(|i| i * i % 251).collect();
+    write("train.bin", Layout::NanoGpt, &ids[..500])?;
+    write("val.bin", Layout::NanoGpt, &ids[500..])?;
+    write("fine_train_000001.bin", Layout::LlmC16, &ids)?;
+    let words = |out, data, tokenizer| {
+        [tiny(out), vec!["--max_iters", "1", "--data", data, "--tokenizer", tokenizer]].concat()
+    };
+    let told = succeeded(&place.run(&words("of_two", "train.bin", "byte")));
+    assert!(told.contains("data: 500 + 100 tokens of byte, as they lie in files"), "{told}");
+    let told = succeeded(&place.run(&words("of_one", "fine_train_000001.bin", "byte")));
+    assert!(told.contains("data: 540 + 60 tokens of byte"), "{told}");
+
+    let error = refused(&place.run(&words("refused", "train.bin", "char")), 2);
+    assert!(error.contains("train.bin holds token ids: say what they mean by --tokenizer"), "{error}");
+    write("val.bin", Layout::NanoGpt, &[1, 2, 256])?;
+    let error = refused(&place.run(&words("refused", "train.bin", "byte")), 1);
+    assert!(error.contains("val.bin: id 256 is none of the 256 of this tokenizer"), "{error}");
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! What a run learns from: a task, a prepared folder, or a text of any kind.
+//! What a run learns from: a task, a prepared folder, a file of ids, or a text of any kind.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use warpsmith::PreparedFiles;
 use warpsmith::data::manifest::Manifest;
+use warpsmith::data::shard;
 use warpsmith::text::{Corpus, Dataset, Task, Tokenizer, TokenizerSpec};
 use warpsmith::train::config::TaskKind;
 use warpsmith::train::{TrainConfig, TrainData};
@@ -29,6 +30,9 @@ pub fn load(config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), 
     {
         return prepared(folder, &manifest);
     }
+    if let Some(path) = named.filter(|path| path.extension().is_some_and(|extension| extension == "bin")) {
+        return shards(path, &tokenizer_of(config, resumes)?);
+    }
     let corpus = match config.data.as_str() {
         "" => Corpus::from_text(warpsmith::corpus::EMBEDDED),
         name => texts::read(name)?,
@@ -45,14 +49,55 @@ fn prepared(folder: &Path, manifest: &Manifest) -> Result<(TrainData, String), F
     Ok((TrainData::Text(dataset), note))
 }
 
-/// A text, cut into tokens by the tokenizer of the settings, and a line about it.
-pub fn of_text(corpus: &Corpus, config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), Failure> {
-    // A resumed run keeps the tokenizer that its weights were trained with, whatever the text is now.
-    let tokenizer = match resumes {
+/// A file of ids as nanoGPT or llm.c writes it; to validate on, the file whose name has `val` for `train`, or else its last tenth.
+fn shards(path: &Path, tokenizer: &TokenizerSpec) -> Result<(TrainData, String), Failure> {
+    let tokenizer = match tokenizer {
+        TokenizerSpec::Byte => Tokenizer::byte_level(),
+        TokenizerSpec::File(file) => Tokenizer::from_file(file)?,
+        _ => {
+            let problem = format!(
+                "{} holds token ids: say what they mean by --tokenizer FILE (the tokenizer.json of GPT-2, say) or byte",
+                path.display()
+            );
+            return Err(Failure::Usage(problem));
+        }
+    };
+    let read = |path: &Path| {
+        let ids = shard::read(path)?;
+        match ids.iter().find(|&&id| id as usize >= tokenizer.vocab_size()) {
+            None => Ok(ids),
+            Some(id) => Err(Failure::Failed(format!(
+                "{}: id {id} is none of the {} of this tokenizer: name the one that made the file",
+                path.display(),
+                tokenizer.vocab_size()
+            ))),
+        }
+    };
+    let ids = read(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let val =
+        Some(path.with_file_name(name.replace("train", "val"))).filter(|val| val != path && val.is_file());
+    let dataset = match val {
+        Some(val) => Dataset::of_parts(&ids, &read(&val)?, tokenizer),
+        None => Dataset::new(ids, tokenizer),
+    };
+    let (train, val) = (dataset.train().len(), dataset.val().len());
+    let note =
+        format!("data: {train} + {val} tokens of {}, as they lie in files", dataset.tokenizer().name());
+    Ok((TrainData::Text(dataset), note))
+}
+
+/// The tokenizer of the settings. A resumed run keeps the one that its weights were trained with, whatever the text is now.
+fn tokenizer_of(config: &TrainConfig, resumes: bool) -> Result<TokenizerSpec, Failure> {
+    Ok(match resumes {
         true => TokenizerSpec::File(PathBuf::from(&config.out_dir)),
         false => TokenizerSpec::from_str(&config.tokenizer)?,
-    };
-    let dataset: Dataset = corpus.tokenize(&tokenizer)?;
+    })
+}
+
+/// A text, cut into tokens by the tokenizer of the settings, and a line about it.
+pub fn of_text(corpus: &Corpus, config: &TrainConfig, resumes: bool) -> Result<(TrainData, String), Failure> {
+    let dataset: Dataset = corpus.tokenize(&tokenizer_of(config, resumes)?)?;
     let note = format!(
         "data: {} bytes, {} tokens, {} different ({})",
         corpus.text().len(),
