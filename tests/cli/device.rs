@@ -49,6 +49,22 @@ fn a_run_on_the_emulated_gpu_goes_on_where_it_stopped_and_its_model_is_used() ->
     Ok(())
 }
 
+/// The attention that the bench shows is the one that trains.
+#[test]
+fn a_step_in_bf16_runs_attention_on_tensor_cores() {
+    let place = Place::new();
+    let words = [&short("run", "1")[..], &["--dtype", "bf16", "--device", "emulated"]].concat();
+    let mut command = place.command();
+    command.args(words).env("WARPSMITH_EMULATOR_CHECKS", "none").env("WARPSMITH_TRACE", "1");
+    let output = command.output().expect("the command starts");
+    succeeded(&output);
+    let launches = String::from_utf8_lossy(&output.stderr);
+    for kernel in ["attention_fwd_d64_bf16", "attention_bwd_kv_d64_bf16", "attention_bwd_q_d64_bf16"] {
+        assert!(launches.contains(kernel), "{kernel} was not launched");
+    }
+    assert!(!launches.contains("attention_bwd_kv_d64_f32"));
+}
+
 #[test]
 fn devices_that_are_not_there_are_named() {
     let place = Place::new();

@@ -5,13 +5,13 @@
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout, Mask};
-use warpsmith_ops::linear::Activation;
+use warpsmith_ops::linear::{Activation, Precision};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Result, Rng, Scope, Tensor};
 
 use crate::GptConfig;
 use crate::cache::LayerCache;
-use crate::layers::{LayerNorm, Linear};
+use crate::layers::{LayerNorm, Linear, attend};
 use crate::weights::Weights;
 
 /// Attention and a two-layer network, each behind a layer norm and beside a residual path.
@@ -25,6 +25,7 @@ pub struct Block {
     mlp_c_proj: Linear,
     n_head: usize,
     dropout: f64,
+    precision: Precision,
 }
 
 impl Block {
@@ -47,6 +48,7 @@ impl Block {
             mlp_c_proj: linear("mlp.c_proj", (4 * c, c), residual_std)?,
             n_head: config.n_head,
             dropout: config.dropout,
+            precision: config.precision,
         })
     }
 
@@ -60,7 +62,10 @@ impl Block {
         let _scope = Scope::enter("attn");
         let (b, t, c) = (x.dims()[0], x.dims()[1], x.dims()[2]);
         let heads = [b, t, self.n_head, c / self.n_head];
-        let qkv = self.c_attn.forward(x)?.split(-1, &[c, c, c])?; // 3 × (B, T, C)
+        // What a cache holds is f32.
+        let precision = if cache.is_some() { Precision::F32 } else { self.precision };
+        let qkv = precision.for_attention(&self.c_attn.forward(x)?)?; // (B, T, 3C)
+        let qkv = qkv.split(-1, &[c, c, c])?; // 3 × (B, T, C)
         let head = |i: usize| qkv[i].reshape(&heads); // (B, T, H, D)
         let (q, mut k, mut v) = (head(0)?, head(1)?, head(2)?);
         let mut key_lengths = None;
@@ -72,8 +77,7 @@ impl Block {
         let dropout =
             drawn.map(|rng| Dropout { p: self.dropout as f32, seed: rng.seed(), stream: rng.stream() });
         let options = AttentionOptions { mask: Mask::Causal, dropout, key_lengths, scale: None };
-        let y = q.attention(&k, &v, &options)?;
-        let y = y.reshape(&[b, t, c])?; // (B, T, C)
+        let y = attend([&q, &k, &v], &options, precision)?.reshape(&[b, t, c])?; // (B, T, C)
         self.drop(self.attn_c_proj.forward(&y)?, rng)
     }
 

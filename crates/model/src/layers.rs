@@ -1,5 +1,6 @@
 //! Layers: parameters and the op that reads them. Names are those of Hugging Face.
 
+mod attend;
 mod grouped_attention;
 mod matrix;
 mod rms_norm;
@@ -13,6 +14,7 @@ use warpsmith_tensor::{Result, Tensor};
 
 use crate::weights::{Init, Weights};
 
+pub(crate) use attend::attend;
 pub use grouped_attention::{AttentionShape, GroupedAttention};
 use matrix::Matrix;
 pub use rms_norm::RmsNorm;

@@ -15,6 +15,7 @@ use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
 use crate::cuda_matmul::{self, After};
+use crate::cast::Methods as _;
 use crate::elementwise::{apply_over, require_floats};
 use crate::gelu::{self, Form};
 use crate::matmul::bug;
@@ -41,6 +42,18 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// An operand of attention, in the precision in which it is multiplied: on a GPU that of the products, with a gradient. A CPU
+    /// multiplies f32 in attention, so that rounding would cost time and save none.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    pub fn for_attention(self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Bf16 if x.dtype() == DType::F32 && !x.device().is_cpu() => x.cast(DType::BF16),
+            _ => Ok(x.clone()),
+        }
+    }
+
     /// An operand on a GPU, in the precision in which it is multiplied.
     fn of(self, x: &Tensor) -> Result<Tensor> {
         match self {

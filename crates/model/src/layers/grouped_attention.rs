@@ -10,7 +10,7 @@ use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Result, Rng, Scope, Tensor};
 
 use super::rotary::Turns;
-use super::{Linear, RmsNorm};
+use super::{Linear, RmsNorm, attend};
 use crate::cache::LayerCache;
 use crate::weights::Weights;
 
@@ -87,11 +87,13 @@ impl GroupedAttention {
         }
         (q, k) = (turns.turn(&q)?, turns.turn(&k)?);
         let mut options = self.options(rng);
+        // What a cache holds is f32.
+        let precision = if cache.is_some() { Precision::F32 } else { self.shape.precision };
         if let Some(cache) = cache {
             (k, v) = cache.append(&k, &v)?; // (B, past + T, Hkv, D)
             options.key_lengths = cache.key_lengths();
         }
-        let y = q.attention(&k, &v, &options)?.reshape(&[b, t, heads * d])?;
+        let y = attend([&q, &k, &v], &options, precision)?.reshape(&[b, t, heads * d])?;
         self.output.forward(&y)
     }
 
