@@ -86,10 +86,12 @@ pub fn check_vacant(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first folder of `dir`, `dir-2`, `dir-3`, … for which `fits`.
+/// The first folder of `dir`, `dir-2`, `dir-3`, … for which `fits`; `dir` itself if none does.
 pub fn first_of(dir: &str, fits: impl Fn(&Path) -> bool) -> String {
-    let names = (1..).map(|number: usize| if number == 1 { dir.into() } else { format!("{dir}-{number}") });
-    names.map(String::from).find(|name| fits(Path::new(name))).unwrap_or_else(|| dir.into())
+    // Not for ever: where nothing can be read, nothing fits.
+    let mut names =
+        (1..1000).map(|number| if number == 1 { dir.to_string() } else { format!("{dir}-{number}") });
+    names.find(|name| fits(Path::new(name))).unwrap_or_else(|| dir.into())
 }
 
 /// That a run cannot be gone on with, since no checkpoint of `dir` is whole, and what to do.
