@@ -37,13 +37,13 @@ fn data_that_is_no_text_is_refused() {
     let place = Place::new();
     place.write("empty.txt", b"");
     place.write("short.txt", b"ten bytes.");
-    place.write("binary.bin", b"text until here\0and then none");
+    place.write("binary.dat", b"text until here\0and then none");
     place.write("broken.txt", b"latin \xe9 letters, which are not UTF-8 \xff");
     std::fs::create_dir(place.path("bare")).expect("the temporary folder can be written");
     let cases: [(&str, &str); 7] = [
         ("empty.txt", "is empty"),
         ("short.txt", "needs at least 257"),
-        ("binary.bin", "NUL byte at offset 15"),
+        ("binary.dat", "NUL byte at offset 15"),
         ("broken.txt", "byte 0xE9 at offset 6"),
         ("missing/input.txt", "no such file or folder; check the path"),
         ("-", "standard input is empty: give"),

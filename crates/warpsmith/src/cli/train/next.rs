@@ -18,7 +18,11 @@ pub fn commands(run: &Run, outcome: &Outcome) -> Vec<String> {
     let prompt = prompt.map_or(String::new(), |prompt| format!(" --prompt {}", quoted(&prompt)));
     let judge = match Path::new(&config.data) {
         _ if outcome.ending == Ending::Interrupted => format!("warpsmith train --resume {dir}"),
-        text if config.task == TaskKind::None && text.is_file() => {
+        // A file of ids is no text.
+        text if config.task == TaskKind::None
+            && text.is_file()
+            && text.extension().is_none_or(|e| e != "bin") =>
+        {
             format!("warpsmith eval --model {dir} --data {}", quoted(&config.data))
         }
         _ => format!("warpsmith inspect --model {dir}"),
