@@ -97,10 +97,12 @@ impl Learner {
 
 /// Rust, and prose.
 fn of_ourselves() -> [String; 2] {
-    let text = warpsmith::corpus::EMBEDDED;
-    let code = text.find("=== crates/autograd/").map_or("", |at| &text[at..]);
-    let part = code.char_indices().nth(100_000).map_or(code, |(end, _)| &code[..end]);
-    [part, text.find("=== benches/").map_or(text, |end| &text[..end])].map(String::from)
+    let files = warpsmith::corpus::EMBEDDED.split("=== ").filter_map(|part| part.split_once(" ===\n"));
+    let (prose, code): (Vec<_>, Vec<_>) = files.partition(|(name, _)| name.ends_with(".md"));
+    let text = |files: Vec<(&str, &str)>| {
+        files.into_iter().flat_map(|(_, text)| text.chars()).take(100_000).collect()
+    };
+    [text(code), text(prose)]
 }
 
 fn main() -> Outcome<()> {

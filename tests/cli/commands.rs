@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-use super::{PLAIN, Place, refused, succeeded};
+use super::{PLAIN, Place, refused, stderr, succeeded};
 use crate::Checked;
 
 #[test]
@@ -56,6 +56,36 @@ fn the_same_seed_writes_the_same_text() {
     assert_eq!(text.chars().count(), "line".len() + 60 + 1, "one character a token, and a newline: {text:?}");
     assert_eq!(text, write("1"));
     assert_ne!(text, write("2"));
+}
+
+#[test]
+#[cfg(unix)]
+fn what_a_run_says_to_try_next_can_be_tried() -> Checked {
+    let place = Place::new();
+    place.write("it's a text.txt", "一二三四五六七八九十\n".repeat(60).as_bytes());
+    let runs: [(&str, &[&str]); 4] = [
+        ("plain", &[]),
+        ("a name", &["--data", "it's a text.txt"]),
+        ("own", &["--data", ""]),
+        ("sort", &["--data", "", "--task", "sort", "--block_size", "32"]),
+    ];
+    for (out, extra) in runs {
+        let told = place.trained(out, &[&PLAIN[..], &["--max_iters", "6"], extra].concat());
+        let next: Vec<&str> = told.lines().filter_map(|line| line.strip_prefix("  warpsmith ")).collect();
+        assert_eq!(next.len(), 3, "{told}");
+        for words in next {
+            // Long enough to see that it can be done.
+            let few =
+                if words.starts_with("train") { " --max_iters 2 --eval_iters 1 --batch_size 2" } else { "" };
+            let line = format!("'{}' {words}{few}", env!("CARGO_BIN_EXE_warpsmith"));
+            let shell = std::process::Command::new("sh")
+                .args(["-c", &line])
+                .current_dir(place.dir.path())
+                .output()?;
+            succeeded(&shell);
+        }
+    }
+    Ok(())
 }
 
 #[test]
@@ -148,6 +178,11 @@ fn doctor_answers_on_any_machine() -> Checked {
     assert!(json["threads"].as_u64().is_some_and(|threads| threads > 0), "{json}");
     assert!(json["cpu_features"].is_array() && json["advice"].is_array(), "{json}");
     assert!(succeeded(&place.run(&["doctor"])).contains("--device cpu"));
+    if json["libcuda"].is_null() && json["nvidia_driver"].is_null() {
+        let words = ["selftest", "--small", "--op", "softmax"];
+        let told = stderr(&place.run(&words));
+        assert!(!told.contains("device: "), "nobody misses a GPU where none is: {told}");
+    }
     if cfg!(target_os = "linux") {
         assert!(json["emulator"].as_str().is_some_and(|path| path.ends_with(".so")), "{json}");
     }
@@ -164,6 +199,7 @@ fn help_and_version_are_no_failures() {
         assert!(help.contains("Usage:"), "{command}: {help}");
         assert!(succeeded(&place.run(&["--help"])).contains(command), "{command}");
     }
+    assert!(succeeded(&place.run(&["generate", "--help"])).contains("num_samples"));
     assert!(succeeded(&place.run(&["--version"])).contains(env!("CARGO_PKG_VERSION")));
     refused(&place.run(&["transmogrify"]), 2);
 }

@@ -91,7 +91,7 @@ fn a_family_that_writes_no_text_is_refused_before_its_weights_are_read() {
 }
 
 /// A BERT over three words that asks for [CLS] and [SEP], as sentence-transformers lays it out.
-fn encoder(place: &Place) -> Checked {
+pub(super) fn encoder(place: &Place) -> Checked {
     let config = BertConfig {
         vocab_size: 8,
         hidden_size: 12,

@@ -11,6 +11,7 @@ mod gguf;
 mod interruption;
 #[cfg(feature = "emulator")]
 mod kernel;
+mod printing;
 mod refusals;
 mod resume;
 mod runs;

@@ -37,15 +37,16 @@ fn data_that_is_no_text_is_refused() {
     let place = Place::new();
     place.write("empty.txt", b"");
     place.write("short.txt", b"ten bytes.");
-    place.write("binary.bin", b"text until here\0and then none");
+    place.write("binary.dat", b"text until here\0and then none");
     place.write("broken.txt", b"latin \xe9 letters, which are not UTF-8 \xff");
     std::fs::create_dir(place.path("bare")).expect("the temporary folder can be written");
-    let cases: [(&str, &str); 6] = [
+    let cases: [(&str, &str); 7] = [
         ("empty.txt", "is empty"),
         ("short.txt", "needs at least 257"),
-        ("binary.bin", "NUL byte at offset 15"),
+        ("binary.dat", "NUL byte at offset 15"),
         ("broken.txt", "byte 0xE9 at offset 6"),
-        ("missing/input.txt", "no such file or folder"),
+        ("missing/input.txt", "no such file or folder; check the path"),
+        ("-", "standard input is empty: give"),
         ("bare", "no text found"),
     ];
     for (data, mention) in cases {
@@ -67,7 +68,7 @@ fn words_that_make_no_run_are_usage_errors() {
         (&["--n_layer", "-1"], 2, "n_layer: expected a whole number"),
         (&["--learning_rate", "fast"], 2, "learning_rate: expected a finite number"),
         (&["--optimizer", "adam"], 2, "optimizer: expected one of"),
-        (&["--n_layers", "2"], 2, "--n_layers"),
+        (&["--n_layers", "2"], 2, "unknown flag --n_layers, perhaps --n_layer; see `warpsmith train --help`"),
         (&["--batch_size", "99999999999"], 2, "batch_size"),
     ];
     for (words, code, mention) in cases {
@@ -76,6 +77,28 @@ fn words_that_make_no_run_are_usage_errors() {
         assert!(error.contains(mention), "{words:?}: {error}");
         assert!(!place.path("run").exists(), "{words:?}: a run was begun");
     }
+}
+
+#[test]
+fn a_file_is_no_run_folder() {
+    let place = Place::new();
+    let error = refused(&place.train("text.txt", &PLAIN), 1);
+    assert!(error.contains("text.txt") && error.contains("a folder is needed there"), "{error}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_says_what_is_left() -> Checked {
+    let place = Place::new();
+    std::fs::create_dir(place.path("run"))?;
+    // Lines of the log go where there is no room; the link is ours, and nothing takes the place of the device.
+    std::os::unix::fs::symlink("/dev/full", place.path("run/log.jsonl"))?;
+    let error = refused(&place.train("run", &PLAIN), 1);
+    assert!(
+        error.contains("cannot write run/log.jsonl: ") && error.ends_with("no checkpoint is saved yet"),
+        "{error}"
+    );
+    Ok(())
 }
 
 #[test]
@@ -127,7 +150,15 @@ fn damaged_model_folders_are_refused() -> Checked {
 fn questions_that_a_model_cannot_answer_are_refused() {
     let place = Place::new();
     place.trained("run", &PLAIN);
-    let cases: [Case; 7] = [
+    place.write("latin.txt", b"caf\xe9");
+    let cases: [Case; 10] = [
+        (&["generate", "--model", "run", "--prompt", "FILE:latin.txt"], 1, "byte 0xE9 at offset 3"),
+        (&["generate", "--model", "run", "--max_new_tokens", "-1"], 2, "invalid value '-1'"),
+        (
+            &["generate", "--model", "run", "two", "words"],
+            2,
+            "unknown word two; see `warpsmith generate --help`",
+        ),
         (&["generate", "--model", "run", "--prompt", "\u{2603}"], 1, "U+2603"),
         (&["generate", "--model", "run", "--prompt", ""], 1, "prompt"),
         (&["generate", "--model", "run", "--temperature=-1"], 2, "temperature"),

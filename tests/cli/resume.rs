@@ -102,10 +102,43 @@ fn a_checkpoint_of_another_shape_is_refused_and_left_alone() -> Checked {
     place.trained("run", &PLAIN);
     let before = state_at(&place.path("run"), 12);
     let config = std::fs::read(place.path("run/config.json"))?;
-    let error = refused(&place.run(&["train", "--resume", "run", "--n_embd", "32"]), 1);
-    assert!(error.contains("the model"), "{error}");
+    let error = refused(&place.run(&["train", "--resume", "run", "--n_embd", "32"]), 2);
+    assert!(error.contains("n_embd = 32: the checkpoint has 16; leave the flag out"), "{error}");
     assert!(before == state_at(&place.path("run"), 12));
     assert_eq!(config, std::fs::read(place.path("run/config.json"))?);
+    Ok(())
+}
+
+#[test]
+fn another_text_is_refused_by_name() {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    let before = state_at(&place.path("run"), 12);
+    // The same letters in another order.
+    let text = std::fs::read_to_string(place.path("text.txt")).expect("the text is there");
+    place.write("other.txt", text.chars().rev().collect::<String>().as_bytes());
+    let resume =
+        |words: &[&str]| place.run(&[&["train", "--resume", "run", "--max_iters", "14"][..], words].concat());
+    let error = refused(&resume(&["--data", "other.txt"]), 1);
+    assert!(error.contains("run learned from text.txt, and other.txt is something else"), "{error}");
+    // Under another name it is the same text.
+    place.write("same.txt", text.as_bytes());
+    succeeded(&resume(&["--data", "same.txt"]));
+    place.write("same.txt", &text.as_bytes()[1..]);
+    let error = refused(&place.run(&["train", "--resume", "run", "--max_iters", "16"]), 1);
+    assert!(error.contains("same.txt, which has changed since"), "{error}");
+    assert!(before == state_at(&place.path("run"), 12));
+}
+
+#[test]
+fn the_report_of_a_resumed_run_has_every_sample() -> Checked {
+    let place = Place::new();
+    place.trained("run", &["--max_iters", "6", "--dropout", "0"]);
+    succeeded(&place.run(&["train", "--resume", "run", "--max_iters", "12"]));
+    let report = std::fs::read_to_string(place.path("run/report.html"))?;
+    for step in [0, 6, 12] {
+        assert_eq!(report.matches(&format!("after {step} steps")).count(), 1, "{step}");
+    }
     Ok(())
 }
 

@@ -89,7 +89,7 @@ impl Error {
     /// For `map_err`.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| match source.kind() {
-            std::io::ErrorKind::NotFound => Self::path(path, "no such file or folder"),
+            std::io::ErrorKind::NotFound => Self::path(path, "no such file or folder; check the path"),
             _ => Self::Io { action, path: path.to_path_buf(), source },
         }
     }

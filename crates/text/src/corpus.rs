@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn bad_input_is_named_in_one_line() {
-        assert_eq!(message(b""), "- is empty: give a UTF-8 text file with at least one character");
+        assert_eq!(message(b""), "standard input is empty: give a UTF-8 text with at least one character");
         assert!(message(b"ab\0c").starts_with("- looks binary: NUL byte at offset 2; give UTF-8 text"));
         assert!(message(b"\xFF\xFEa\0").contains("iconv -f UTF-16"));
         assert!(message(b"caf\xE9 au lait").starts_with("- is not UTF-8: byte 0xE9 at offset 3; convert it"));
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_missing_path_says_so() {
         let error = Corpus::from_path("no/such/input.txt").unwrap_err();
-        assert_eq!(error.to_string(), "no/such/input.txt: no such file or folder");
+        assert_eq!(error.to_string(), "no/such/input.txt: no such file or folder; check the path");
     }
 
     #[test]

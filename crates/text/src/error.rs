@@ -11,7 +11,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[non_exhaustive]
 pub enum Error {
     /// Nothing exists at the path.
-    #[error("{path}: no such file or folder")]
+    #[error("{path}: no such file or folder; check the path")]
     Missing {
         /// The path as given.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The file has zero bytes.
-    #[error("{path} is empty: give a UTF-8 text file with at least one character")]
+    #[error("{} is empty: give a UTF-8 text with at least one character", name(.path))]
     Empty {
         /// The path as given, or `-` for standard input.
         path: PathBuf,
@@ -206,4 +206,9 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// What a person calls the place of a text.
+fn name(path: &std::path::Path) -> String {
+    if path == "-" { "standard input".into() } else { path.display().to_string() }
 }

@@ -15,11 +15,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 use disk::{Disk, RealDisk, Sink};
-pub use folder::{CheckpointFiles, Found, Latest, find_latest, prune, remove_checkpoints, write_checkpoint};
+pub use folder::{
+    CheckpointFiles, Found, Latest, find_latest, holds_checkpoints, prune, remove_checkpoints,
+    write_checkpoint,
+};
+pub(crate) use manifest::digest_of_pieces;
 pub use manifest::{Entry, Manifest, digest_of, verify};
 
 /// Writes a file by way of a temporary one beside it. Afterwards `path` holds either all of the new content or all of
-/// the old.
+/// the old. What is no file (a device, a pipe) is written to as it is: a file must not take its place.
 ///
 /// # Errors
 /// [`Error::Io`] with the path and the step that failed, for errors that `write` returns too. The temporary file is
@@ -33,6 +37,10 @@ fn write_atomic_on(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
+    // A link counts as what it leads to.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return write_through(disk, path, write).map_err(Error::io("write", path));
+    }
     let temporary = beside(path, "tmp");
     let written = write_synced(disk, &temporary, write)
         .map_err(Error::io("write", path))
@@ -44,6 +52,17 @@ fn write_atomic_on(
     written?;
     let folder = parent(path);
     disk.sync_folder(folder).map_err(Error::io("flush", folder))
+}
+
+/// Writes to what is there; a pipe has no medium to wait for.
+fn write_through(
+    disk: &dyn Disk,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut buffered = BufWriter::new(disk.create(path)?);
+    write(&mut buffered)?;
+    buffered.flush()
 }
 
 /// Creates a file, fills it, and returns once it is on the disk.
@@ -117,6 +136,33 @@ mod tests {
         assert_eq!(message, format!("cannot write {}: no tensor of that name", path.display()));
         assert_eq!(std::fs::read_to_string(&path)?, "old");
         assert_eq!(names(folder.path()), ["a.txt"]);
+        Ok(())
+    }
+
+    /// Only what the test made itself is written to: if this went wrong, a device of the machine would be replaced.
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_file_is_written_to_and_not_replaced() -> Result<(), Box<dyn std::error::Error>> {
+        use std::io::Read;
+        use std::os::unix::fs::FileTypeExt;
+
+        let folder = tempfile::tempdir()?;
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
+        let reader = {
+            let pipe = pipe.clone();
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                std::fs::File::open(pipe)?.read_to_string(&mut text)?;
+                Ok::<String, io::Error>(text)
+            })
+        };
+        write_atomic(&pipe, fill("through"))?;
+        assert!(std::fs::symlink_metadata(&pipe)?.file_type().is_fifo());
+        assert_eq!(names(folder.path()), ["pipe"]);
+        assert_eq!(reader.join().expect("the reader ends")?, "through");
+        let message = write_atomic(folder.path(), fill("x")).map_err(|error| error.to_string());
+        assert!(message.expect_err("it is a folder").contains("cannot write"));
         Ok(())
     }
 

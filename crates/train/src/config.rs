@@ -100,6 +100,16 @@ impl TrainConfig {
         }
     }
 
+    /// What is learned from, in words.
+    pub fn data_in_words(&self) -> String {
+        match (self.task, self.data.as_str()) {
+            (TaskKind::None, "") => "this program's own text".into(),
+            (TaskKind::None, "-") => "standard input".into(),
+            (TaskKind::None, path) => path.into(),
+            (task, _) => format!("the task {}", task.word()),
+        }
+    }
+
     /// The table of settings, in the order in which they are listed and printed.
     pub fn fields() -> &'static [Field] {
         FIELDS

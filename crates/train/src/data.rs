@@ -5,6 +5,7 @@ use warpsmith_selection::folds::blocks;
 use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::{Batch, Batches, Dataset, Side, Task, TaskBatches, Tokenizer};
 
+use crate::atomic::digest_of_pieces;
 use crate::{Error, Result, TrainConfig};
 
 /// Added to the seed for batches that evaluate, so that they are not those that train.
@@ -90,6 +91,20 @@ impl TrainData {
         match self {
             Self::Text(text) => text.tokenizer(),
             Self::Task(_, tokenizer) => tokenizer,
+        }
+    }
+
+    /// SHA-256 of what is learned from: the tokens in their order and where they are cut, or the name of the task. Runs that go
+    /// on compare it.
+    pub fn digest(&self) -> String {
+        match self {
+            Self::Text(text) => {
+                let cut = (text.train().len() as u64).to_le_bytes().to_vec();
+                let tokens = text.tokens().chunks(1 << 14);
+                let tokens = tokens.map(|piece| piece.iter().flat_map(|token| token.to_le_bytes()).collect());
+                digest_of_pieces(std::iter::once(cut).chain(tokens))
+            }
+            Self::Task(task, _) => digest_of_pieces(std::iter::once(format!("{task:?}").into_bytes())),
         }
     }
 

@@ -140,6 +140,12 @@ impl Error {
         move |source| Error::Io { action, path: path.to_path_buf(), source }
     }
 
+    /// Whether it is that no more can be written.
+    pub(crate) fn is_full_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// What is wrong with a file or folder, with its path before it.
     pub(crate) fn at<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
         move |problem| Error::Run(format!("{}: {problem}", path.display()))
@@ -157,7 +163,8 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 fn io_advice(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::*;
     match source.kind() {
-        StorageFull | QuotaExceeded => "; free space and resume: earlier checkpoints are intact",
+        StorageFull | QuotaExceeded => "; free space",
+        AlreadyExists | NotADirectory => "; a folder is needed there, and a file has its name",
         PermissionDenied | ReadOnlyFilesystem => "; choose a folder that you may write to",
         NotFound => "; check the path",
         _ => "",
@@ -181,6 +188,6 @@ mod tests {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let text = Error::io("write", Path::new("out/log.jsonl"))(full).to_string();
         assert!(text.starts_with("cannot write out/log.jsonl: "), "{text}");
-        assert!(text.ends_with("free space and resume: earlier checkpoints are intact"), "{text}");
+        assert!(text.ends_with("; free space"), "{text}");
     }
 }

@@ -21,6 +21,7 @@ pub mod pseudo_labels;
 pub mod report;
 pub mod run;
 pub mod runs;
+mod samples;
 pub mod schedule;
 pub mod search;
 pub mod sentence;

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use warpsmith_metrics::language;
 
-use crate::atomic::{find_latest, prune, write_atomic, write_checkpoint};
+use crate::atomic::{find_latest, prune, remove_checkpoints, write_atomic, write_checkpoint};
 use crate::checkpoint::{self, Progress};
 use crate::folder::{write_description, write_weights};
 use crate::log::{LogWriter, Record};
-use crate::report::{self, Report, Sample};
+use crate::report::{self, Report};
+use crate::samples::Samples;
 use crate::trainer::{StepReport, Trainer};
-use crate::{Error, Result};
+use crate::{Error, Result, runs};
 
 /// What a run tells whoever watches it.
 pub enum Event<'a> {
@@ -76,8 +77,10 @@ pub struct Run {
     dir: PathBuf,
     log: LogWriter,
     records: Vec<Record>,
-    samples: Vec<Sample>,
+    samples: Samples,
     progress: Progress,
+    /// Of what is learned from.
+    digest: String,
     unigram_nats: Option<f64>,
     bytes_per_token: Option<f64>,
     resumed: bool,
@@ -87,8 +90,18 @@ impl Run {
     /// A new run: writes the folder's description and starts its log.
     ///
     /// # Errors
-    /// If the folder cannot be written.
+    /// If the folder cannot be written, or holds a run or a model already ([`runs::check_vacant`]).
     pub fn start(trainer: Trainer) -> Result<Self> {
+        runs::check_vacant(Path::new(&trainer.config().out_dir))?;
+        Self::open(trainer, None, Progress::default())
+    }
+
+    /// A new run in the place of one that the folder may hold, whose checkpoints and log are removed.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn replace(trainer: Trainer) -> Result<Self> {
+        remove_checkpoints(Path::new(&trainer.config().out_dir))?;
         Self::open(trainer, None, Progress::default())
     }
 
@@ -100,10 +113,9 @@ impl Run {
         let dir = PathBuf::from(&trainer.config().out_dir);
         let latest = find_latest(&dir)?;
         latest.skipped.iter().for_each(|error| watch(Event::Skipped(error)));
-        let found = latest.found.ok_or_else(|| {
-            Error::Run(format!("{} holds no usable checkpoint; start without --resume", dir.display()))
-        })?;
-        let progress = checkpoint::restore(&mut trainer, &found)?;
+        let found = latest.found.ok_or_else(|| runs::nothing_to_resume(&dir))?;
+        let digest = trainer.data().digest();
+        let progress = checkpoint::restore(&mut trainer, &found, &digest)?;
         watch(Event::Resumed(trainer.steps()));
         let steps = trainer.steps();
         Self::open(trainer, Some(steps), progress)
@@ -119,6 +131,8 @@ impl Run {
             Some(step) => LogWriter::resume(&path, step)?,
             None => (LogWriter::create(&path)?, Vec::new()),
         };
+        let samples = Samples::open(&dir, from)?;
+        let digest = trainer.data().digest();
         let unigram_nats = trainer.data().unigram_nats();
         let bytes_per_token = trainer.data().bytes_per_token()?;
         let resumed = from.is_some();
@@ -127,8 +141,9 @@ impl Run {
             dir,
             log,
             records,
-            samples: Vec::new(),
+            samples,
             progress,
+            digest,
             unigram_nats,
             bytes_per_token,
             resumed,
@@ -155,6 +170,22 @@ impl Run {
     /// # Errors
     /// If a step diverges or the folder cannot be written. Earlier checkpoints are intact.
     pub fn train(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
+        self.train_on(stop, watch)
+            .map_err(|error| if error.is_full_disk() { self.kept(error) } else { error })
+    }
+
+    /// A full disk, with what there is to go on from.
+    fn kept(&self, error: Error) -> Error {
+        let dir = self.dir.display();
+        Error::Run(match find_latest(&self.dir).ok().and_then(|latest| latest.found) {
+            Some(found) => {
+                format!("{error}, then --resume {dir} goes on after {} steps", found.manifest.step)
+            }
+            None => format!("{error}, then start again: no checkpoint is saved yet"),
+        })
+    }
+
+    fn train_on(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
         let config = self.trainer.config().clone();
         let begun = Instant::now();
         let earlier = self.progress.seconds;
@@ -244,9 +275,9 @@ impl Run {
     }
 
     fn save(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<()> {
-        let (trainer, progress) = (&self.trainer, &self.progress);
+        let Self { trainer, progress, digest, .. } = self;
         let path = write_checkpoint(&self.dir, trainer.steps(), |files| {
-            checkpoint::write(files, trainer, progress)
+            checkpoint::write(files, trainer, progress, digest)
         })?;
         prune(&self.dir, trainer.config().keep_last)?;
         watch(Event::Saved(&path));
@@ -257,8 +288,7 @@ impl Run {
         let step = self.trainer.steps();
         let text = self.trainer.sample(self.trainer.config().sample_tokens)?;
         watch(Event::Sampled { step, text: &text });
-        self.samples.push(Sample { title: format!("after {step} steps"), text });
-        Ok(())
+        self.samples.add(step, text)
     }
 
     fn append(&mut self, record: Record, watch: &mut dyn FnMut(Event<'_>)) -> Result<()> {
@@ -275,7 +305,7 @@ impl Run {
             title: format!("{}: {} parameters", self.dir.display(), model.parameter_count()),
             config_toml: self.trainer.config().to_toml(),
             records: self.records.clone(),
-            samples: self.samples.clone(),
+            samples: self.samples.shown(),
             parameters: parameters
                 .iter()
                 .map(|p| (p.name().to_string(), p.shape().dims().to_vec()))

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::atomic::{find_latest, holds_checkpoints};
 use crate::folder::WEIGHTS;
 use crate::log::read_log;
 use crate::{Error, Result, TrainConfig};
@@ -63,6 +64,43 @@ pub struct RunSummary {
 /// Whether a folder is that of a run.
 pub fn is_run(dir: &Path) -> bool {
     dir.join(CONFIG).is_file() && dir.join(LOG).is_file()
+}
+
+/// An error unless a new run may begin in `dir` without harm to one that is there, or to a model. What a run left that came
+/// to no step is no loss.
+///
+/// # Errors
+/// What stands there, and what to do; [`Error::Io`] if `dir` exists and cannot be read.
+pub fn check_vacant(dir: &Path) -> Result<()> {
+    let shown = dir.display();
+    if find_latest(dir)?.found.is_some() {
+        return Err(Error::Run(format!(
+            "{shown} holds a run: --resume {shown} goes on with it; choose another --out for a new one"
+        )));
+    }
+    let came_to_nothing =
+        || read_log(&dir.join(LOG)).is_ok_and(|log| log.iter().all(|record| record.step == 0));
+    if holds_checkpoints(dir)? || (dir.join(WEIGHTS).exists() && !(is_run(dir) && came_to_nothing())) {
+        return Err(Error::Run(format!("{shown} holds a model: choose another --out for a new run")));
+    }
+    Ok(())
+}
+
+/// The first folder of `dir`, `dir-2`, `dir-3`, … for which `fits`; `dir` itself if none does.
+pub fn first_of(dir: &str, fits: impl Fn(&Path) -> bool) -> String {
+    // Not for ever: where nothing can be read, nothing fits.
+    let mut names =
+        (1..1000).map(|number| if number == 1 { dir.to_string() } else { format!("{dir}-{number}") });
+    names.find(|name| fits(Path::new(name))).unwrap_or_else(|| dir.into())
+}
+
+/// That a run cannot be gone on with, since no checkpoint of `dir` is whole, and what to do.
+pub fn nothing_to_resume(dir: &Path) -> Error {
+    let advice = match check_vacant(dir) {
+        Ok(()) => "start without --resume",
+        Err(_) => "start a new run with another --out",
+    };
+    Error::Run(format!("{} holds no usable checkpoint; {advice}", dir.display()))
 }
 
 /// The run folders in `dir`, itself included, by name. What lies in a run is not looked into.
@@ -150,6 +188,7 @@ fn parameters(path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::atomic::write_checkpoint;
 
     /// A run folder with these settings and these lines of its log.
     fn run(dir: &Path, settings: &str, log: &str) {
@@ -203,6 +242,46 @@ mod tests {
         assert_eq!(find(&at("b"))?, [at("b")]);
         assert!(find(&at("missing")).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn a_new_run_begins_where_nothing_is_lost() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let at = |name: &str| folder.path().join(name);
+        let log = |step: usize| format!("{{\"step\":{step},\"val/loss\":4}}\n");
+        let checkpoint =
+            |dir: &Path| write_checkpoint(dir, 7, |files| files.write("a", |out| out.write_all(b"a")));
+        let why = |name: &str| check_vacant(&at(name)).map_err(|error| error.to_string());
+        assert_eq!(why("nowhere"), Ok(()));
+        // Killed, or out of disk, before its first checkpoint was whole.
+        run(&at("begun"), "", &log(0));
+        std::fs::write(at("begun").join(WEIGHTS), "")?;
+        std::fs::create_dir(at("begun").join("checkpoint-0.tmp-1-0"))?;
+        assert_eq!(why("begun"), Ok(()));
+        assert!(nothing_to_resume(&at("begun")).to_string().ends_with("start without --resume"));
+        run(&at("stripped"), "", &log(9));
+        std::fs::write(at("stripped").join(WEIGHTS), "")?;
+        assert!(why("stripped").is_err_and(|why| why.ends_with("choose another --out for a new run")));
+        std::fs::create_dir(at("model"))?;
+        std::fs::write(at("model").join(WEIGHTS), "")?;
+        assert!(why("model").is_err_and(|why| why.contains("model holds a model: ")));
+        run(&at("whole"), "", &log(9));
+        let saved = checkpoint(&at("whole"))?;
+        let name = at("whole").display().to_string();
+        let holds = format!(
+            "{name} holds a run: --resume {name} goes on with it; choose another --out for a new one"
+        );
+        assert_eq!(why("whole"), Err(holds));
+        std::fs::write(saved.join("a"), "damaged")?;
+        assert!(why("whole").is_err_and(|why| why.contains("holds a model")));
+        assert!(nothing_to_resume(&at("whole")).to_string().ends_with("with another --out"));
+        Ok(())
+    }
+
+    #[test]
+    fn names_are_counted_up() {
+        assert_eq!(first_of("runs/quick", |_| true), "runs/quick");
+        assert_eq!(first_of("runs/quick", |dir| dir == Path::new("runs/quick-3")), "runs/quick-3");
     }
 
     #[test]

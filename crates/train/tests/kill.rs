@@ -18,6 +18,8 @@ use warpsmith_train::log::{LogWriter, Record, read_log};
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 const ROUNDS: u64 = 60;
+/// Fewer kills in mid-save than this would show little.
+const IN_MID_SAVE: usize = 10;
 
 fn main() -> Outcome {
     let arguments: Vec<String> = env::args().collect();
@@ -39,7 +41,11 @@ fn save_without_pause(dir: &Path) -> Outcome {
         log.append(&Record { step, train_loss: Some(1.0 / step as f64), ..Record::default() })?;
         write_checkpoint(dir, step, |files| {
             files.write("model.bin", |out| {
-                content(step).chunks(1000).try_for_each(|piece| out.write_all(piece))
+                content(step).chunks(1000).try_for_each(|piece| {
+                    // So that most of the time goes by in mid-save, and most kills fall there.
+                    thread::sleep(Duration::from_micros(20));
+                    out.write_all(piece)
+                })
             })
         })?;
         println!("{step}");
@@ -52,16 +58,22 @@ fn kill_and_look() -> Outcome {
     let root = tempfile::tempdir()?;
     let mut in_mid_save = 0;
     for round in 0..ROUNDS {
-        let reported = run_and_kill(root.path(), round)?;
-        in_mid_save += usize::from(holds_unfinished(root.path())?);
+        let (reported, process) = run_and_kill(root.path(), round)?;
+        in_mid_save += usize::from(holds_unfinished(root.path(), process)?);
         check(root.path(), reported).map_err(|error| format!("round {round}: {error}"))?;
     }
     println!("{ROUNDS} kills, {in_mid_save} of them in mid-save: no checkpoint lost");
+    if in_mid_save < IN_MID_SAVE {
+        return Err(
+            format!("{in_mid_save} of {ROUNDS} kills fell in mid-save, fewer than {IN_MID_SAVE}").into()
+        );
+    }
     Ok(())
 }
 
-/// Runs until one step is reported and a little longer, kills, and returns the last step that was reported.
-fn run_and_kill(dir: &Path, round: u64) -> Outcome<usize> {
+/// Runs until one step is reported and a little longer, kills, and returns the last step that was reported, and the number of the
+/// process.
+fn run_and_kill(dir: &Path, round: u64) -> Outcome<(usize, u32)> {
     let mut child = Command::new(env::current_exe()?)
         .arg("save-without-pause")
         .arg(dir)
@@ -70,18 +82,19 @@ fn run_and_kill(dir: &Path, round: u64) -> Outcome<usize> {
     let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
     let mut reported: usize = lines.next().ok_or("the run ended before its first save")??.parse()?;
     // Moments spread over a few saves; which one it is does not matter to the checks.
-    thread::sleep(Duration::from_micros(round * 7919 % 6000));
+    thread::sleep(Duration::from_micros(round * 7919 % 20_000));
     child.kill()?;
     child.wait()?;
     for line in lines {
         reported = line?.parse()?;
     }
-    Ok(reported)
+    Ok((reported, child.id()))
 }
 
-fn holds_unfinished(dir: &Path) -> Outcome<bool> {
+/// Whether this process left a save unfinished; what an earlier one left may still be there.
+fn holds_unfinished(dir: &Path, process: u32) -> Outcome<bool> {
     for entry in fs::read_dir(dir)? {
-        if entry?.file_name().to_string_lossy().contains(".tmp-") {
+        if entry?.file_name().to_string_lossy().contains(&format!(".tmp-{process}-")) {
             return Ok(true);
         }
     }

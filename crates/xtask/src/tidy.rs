@@ -8,6 +8,7 @@ mod dependencies;
 mod links;
 mod lints;
 mod names;
+mod printing;
 mod rust;
 mod size;
 mod tree;
@@ -43,6 +44,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "lints", about: "every crate takes the lints of the workspace", check: lints::check },
     Rule { name: "unrun", about: "no test where none is built", check: unrun::check },
     Rule { name: "unfinished", about: "no stub, no debug print, no skipped test", check: words::unfinished },
+    Rule { name: "print", about: "commands print by the macros of cli/print.rs", check: printing::check },
     Rule { name: "path", about: "no absolute path of somebody's machine", check: words::machine_paths },
     Rule { name: "name", about: "files and modules are named after what they hold", check: names::check },
     Rule { name: "link", about: "every relative link of a Markdown file resolves", check: links::check },

@@ -114,7 +114,7 @@ fn rows_and_documents_without_end_are_refused() {
 fn missing_and_empty_inputs() {
     let place = Place::new();
     let job = |input: &str| Preparation::new(vec![place.path(input)], place.path("out"));
-    assert!(why(&job("nothing")).ends_with("nothing: no such file or folder"));
+    assert!(why(&job("nothing")).ends_with("nothing: no such file or folder; check the path"));
     place.write("folder/.hidden", "x");
     place.write("folder/image", b"\x89PNG\0");
     place.write("folder/empty", "");

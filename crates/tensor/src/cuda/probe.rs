@@ -69,8 +69,7 @@ pub fn driver() -> Result<(u32, u32)> {
     if let Some(version) = FOUND.get() {
         return Ok(*version);
     }
-    // SAFETY: loading the driver's library runs its constructors, which the driver makes safe to run at any time.
-    if !unsafe { sys::is_culib_present() } {
+    if !is_driver_installed() {
         return Err(absent("no NVIDIA driver was found: libcuda.so cannot be loaded")
             .hint("install the NVIDIA driver, series 550 or newer, or use --device cpu"));
     }
@@ -88,6 +87,12 @@ pub fn driver() -> Result<(u32, u32)> {
         return Err(absent(message).hint("update the driver to series 550 or newer, or use --device cpu"));
     }
     Ok(*FOUND.get_or_init(|| version))
+}
+
+/// Whether the driver's library is there at all, whatever it can do.
+pub fn is_driver_installed() -> bool {
+    // SAFETY: loading the driver's library runs its constructors, which the driver makes safe to run at any time.
+    unsafe { sys::is_culib_present() }
 }
 
 fn absent(message: impl Into<String>) -> Error {

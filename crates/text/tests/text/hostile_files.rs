@@ -151,7 +151,7 @@ fn ids_that_would_need_a_giant_embedding_are_refused() {
 fn a_missing_file_and_a_giant_file_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let message = Tokenizer::from_file(folder.path()).unwrap_err().to_string();
-    assert!(message.ends_with("tokenizer.json: no such file or folder"), "{message}");
+    assert!(message.ends_with("tokenizer.json: no such file or folder; check the path"), "{message}");
     let giant = folder.path().join("giant.json");
     std::fs::File::create(&giant).unwrap().set_len((256 << 20) + 1).unwrap();
     let message = Tokenizer::from_file(&giant).unwrap_err().to_string();

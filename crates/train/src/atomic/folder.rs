@@ -200,6 +200,14 @@ fn complete(step: usize, state: State, path: &Path) -> Result<Manifest> {
     }
 }
 
+/// Whether a checkpoint lies in `dir`, whole or damaged; what a save that was not finished left is none.
+///
+/// # Errors
+/// [`Error::Io`] if `dir` exists and cannot be read.
+pub fn holds_checkpoints(dir: &Path) -> Result<bool> {
+    Ok(list(dir)?.iter().any(|(_, state, _)| *state != State::Unfinished))
+}
+
 /// Removes all but the newest `keep_last` checkpoints (at least one) that are complete by name and size, and what
 /// interrupted saves have left. Returns what was removed. To be called by the run that saves into `dir`, after a save.
 ///

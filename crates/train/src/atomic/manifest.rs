@@ -128,6 +128,13 @@ pub fn digest_of(path: &Path) -> io::Result<String> {
     }
 }
 
+/// SHA-256 of pieces, one after the other, 64 lower-case hexadecimal digits.
+pub(crate) fn digest_of_pieces(pieces: impl Iterator<Item = Vec<u8>>) -> String {
+    let mut sha = Sha256::new();
+    pieces.for_each(|piece| sha.update(&piece));
+    hexadecimal(&sha.finalize())
+}
+
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

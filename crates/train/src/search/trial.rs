@@ -85,7 +85,8 @@ fn one(
     let goes_on =
         found.is_some_and(|found| checkpoint::read_config(&found.path).is_ok_and(|own| own == config));
     let trainer = Trainer::new(config, data, device)?;
-    let mut run = if goes_on { Run::resume(trainer, watch)? } else { Run::start(trainer)? };
+    // What was broken off before, by other settings or without a whole checkpoint, is begun anew.
+    let mut run = if goes_on { Run::resume(trainer, watch)? } else { Run::replace(trainer)? };
     let outcome = run.train(stop, watch)?;
     if outcome.ending == Ending::Interrupted {
         return Ok(None);

@@ -5,8 +5,6 @@ mod crowd;
 mod meter;
 mod model;
 
-use std::io::Write;
-
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::tensor::DType;
 use warpsmith_bench::clock::Cache;
@@ -161,12 +159,12 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     } else {
         let mut products: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
         products.extend(crowd.products()?);
-        eprintln!("bench: the limits of {called}");
+        note!("bench: the limits of {called}");
         session.ceilings(&asked.dtypes, &mut products)?
     };
     let mut record = Record { schema: SCHEMA, machine, method: options.method(), ceilings, rows: Vec::new() };
     let measured = cases.iter().try_for_each(|case| -> Result<(), Failure> {
-        eprintln!("bench: {}", case.name());
+        note!("bench: {}", case.name());
         record.rows.extend(crowd.rows(&mut session, case)?);
         Ok(())
     });
@@ -177,9 +175,10 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     measure_against(&mut record.ceilings, &mut record.rows);
     let text = asked.format.write(&record)?;
-    std::io::stdout().lock().write_all(text.as_bytes())?;
+    // What went wrong is told by the exit code, also to who reads no further.
+    let told = put!("{text}");
     verdict(&record, args)?;
-    measured
+    measured.and(told)
 }
 
 /// What the flags ask for.
@@ -261,9 +260,9 @@ fn print_starter(args: &ArgMatches) -> Result<(), Failure> {
         if task == "adamw" {
             return Err(Failure::Usage("adamw has no backward pass".into()));
         }
-        print!("{}", argument_struct(task, Pass::Backward));
+        put!("{}", argument_struct(task, Pass::Backward))?;
     } else {
-        print!("{}", starter(task).unwrap_or(""));
+        put!("{}", starter(task).unwrap_or(""))?;
     }
     Ok(())
 }
@@ -276,7 +275,6 @@ fn print_difference(args: &ArgMatches) -> Result<(), Failure> {
         Ok(difference::read(path, &text)?)
     };
     let (old, new) = (read("old")?, read("new")?);
-    doubts(&old, &new).iter().for_each(|doubt| eprintln!("bench: {doubt}"));
-    compare(&old, &new).iter().for_each(|difference| println!("{difference}"));
-    Ok(())
+    doubts(&old, &new).iter().for_each(|doubt| note!("bench: {doubt}"));
+    compare(&old, &new).iter().try_for_each(|difference| say!("{difference}"))
 }

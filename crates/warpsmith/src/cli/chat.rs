@@ -1,12 +1,12 @@
 //! `warpsmith chat`: talks with a model that was taught to answer, turn by turn.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::generate::write;
 use warpsmith::model::{Decoder, Sampling, Stop};
-use warpsmith::text::{ChatTemplate, Message};
+use warpsmith::text::{ChatTemplate, Corpus, Message};
 use warpsmith::train::ModelFolder;
 
 use super::generate::flags;
@@ -67,14 +67,13 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let template = match text("chat_template") {
         None => folder.chat_template.take().ok_or_else(no_template)?,
         Some(path) => {
-            let source = std::fs::read_to_string(path);
-            let source = source.map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))?;
+            let source = Corpus::from_path(path)?.text().to_string();
             let token =
                 |id: Option<u32>| id.and_then(|id| folder.tokenizer.id_to_token(id)).unwrap_or_default();
             ChatTemplate::new(source, token(folder.tokenizer.bos()), token(folder.tokenizer.eos()))?
         }
     };
-    eprintln!("sampler: {}", sampling.steps());
+    note!("sampler: {}", sampling.steps());
     let messages = text("system").map(|text| Message::new("system", text)).into_iter().collect();
     let json = args.get_flag("json");
     let mut chat = Chat { folder: &folder, template, sampling, messages, decoder: None, json };
@@ -99,7 +98,7 @@ impl Chat<'_> {
         let is_asked = stdin.is_terminal();
         loop {
             if is_asked {
-                eprint!("> ");
+                murmur!("> ");
             }
             let mut line = String::new();
             if stdin.lock().read_line(&mut line)? == 0 {
@@ -128,18 +127,18 @@ impl Chat<'_> {
             None => Decoder::new(&*self.folder.model, &ids, &self.sampling, &self.folder.ends)?,
         };
         let unread = decoder.unread();
-        let (mut text, json) = (String::new(), self.json);
-        let mut out = std::io::stdout().lock();
+        let (mut text, json, mut reader) = (String::new(), self.json, Ok(()));
         // What stands before the answer ends with a line or a sign: the answer is a text of its own.
         let written = write(&mut decoder, tokenizer, &[], &mut |piece| {
             text.push_str(piece);
-            json || out.write_all(piece.as_bytes()).and_then(|()| out.flush()).is_ok()
+            reader = if json { Ok(()) } else { put!("{piece}") };
+            reader.is_ok()
         })?;
         let finish_reason = match written.stop {
             Some(Stop::EndOfSequence) => "eos",
             Some(Stop::Length) => "length",
-            // The reader went away.
-            None => return Ok(()),
+            // The reader went away, or the disk is full.
+            None => return reader,
         };
         let line = match json {
             false => String::new(),
@@ -150,7 +149,7 @@ impl Chat<'_> {
                 serde_json::to_string(&told)?
             }
         };
-        writeln!(out, "{line}").or_else(super::generate::ignore_closed)?;
+        say!("{line}")?;
         self.messages.push(Message::new("assistant", text));
         self.decoder = Some(decoder);
         Ok(())

@@ -1,6 +1,5 @@
 //! `warpsmith classify`: the label of each text, by a model that was taught labels.
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
@@ -10,7 +9,6 @@ use warpsmith::metrics::classification::Confusion;
 use warpsmith::train::finetune::ClassScores;
 use warpsmith::train::{Classified, ClassifierFolder};
 
-use super::generate::ignore_closed;
 use super::{Failure, device, flags, labelled};
 
 /// The flags.
@@ -81,7 +79,7 @@ fn tell(
     texts: &[&str],
     found: &[Classified],
 ) -> Result<(), Failure> {
-    let (mut out, labels) = (std::io::stdout().lock(), folder.model.labels());
+    let labels = folder.model.labels();
     for (text, found) in texts.iter().zip(found) {
         let label = labels.get(found.label).map_or("", String::as_str);
         let of_each = labels.iter().cloned().zip(&found.probabilities);
@@ -99,7 +97,7 @@ fn tell(
                 format!("{label}\t{}\t{}", each.join(" "), text.replace(['\n', '\t'], " "))
             }
         };
-        writeln!(out, "{line}").or_else(ignore_closed)?;
+        say!("{line}")?;
     }
     Ok(())
 }
@@ -108,9 +106,9 @@ fn tell(
 fn score(args: &ArgMatches, labels: &[String], confusion: &Confusion) -> Result<(), Failure> {
     let scores = ClassScores::of(confusion);
     if args.get_flag("json") {
-        println!("{}", labelled::json(scores));
+        say!("{}", labelled::json(scores))?;
         return Ok(());
     }
-    eprint!("{}\n{}", labelled::line(scores), labelled::table(labels, confusion));
+    murmur!("{}\n{}", labelled::line(scores), labelled::table(labels, confusion));
     Ok(())
 }

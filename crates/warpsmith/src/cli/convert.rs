@@ -69,7 +69,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     };
     let count: usize = model.parameters().iter().map(|p| p.shape().numel()).sum();
     let family = Family::of(&model.config_json())?;
-    println!("{}: a {family} of {count} parameters, {} tokens", out.display(), model.vocab_size());
+    say!("{}: a {family} of {count} parameters, {} tokens", out.display(), model.vocab_size())?;
     Ok(())
 }
 

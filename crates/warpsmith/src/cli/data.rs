@@ -104,15 +104,14 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     };
     let job = preparation(args)?;
     let (manifest, is_new) = job.run(&PreparedFiles)?;
-    report(&manifest);
+    report(&manifest)?;
     let out = job.out.display();
     match is_new {
-        true => println!("\n{out}: prepared; {out}/card.md tells what it is"),
+        true => say!("\n{out}: prepared; {out}/card.md tells what it is"),
         false => {
-            println!("\n{out}: was prepared already from the same inputs by the same settings; nothing to do")
+            say!("\n{out}: was prepared already from the same inputs by the same settings; nothing to do")
         }
     }
-    Ok(())
 }
 
 fn text<'a>(args: &'a ArgMatches, name: &str) -> &'a str {
@@ -270,14 +269,15 @@ fn settings(args: &ArgMatches) -> BTreeMap<String, String> {
     settings
 }
 
-fn report(manifest: &Manifest) {
-    println!("{:<40} {:>9} {:>9} {:>9}", "step", "before", "after", "changed");
+fn report(manifest: &Manifest) -> Result<(), Failure> {
+    say!("{:<40} {:>9} {:>9} {:>9}", "step", "before", "after", "changed")?;
     for step in &manifest.steps {
-        println!("{:<40} {:>9} {:>9} {:>9}", step.step, step.before, step.after, step.changed);
+        say!("{:<40} {:>9} {:>9} {:>9}", step.step, step.before, step.after, step.changed)?;
     }
-    println!("\n{:<6} {:>10} {:>12} {:>12}", "part", "documents", "characters", "tokens");
+    say!("\n{:<6} {:>10} {:>12} {:>12}", "part", "documents", "characters", "tokens")?;
     for part in &manifest.parts {
         let tokens = part.tokens.map_or("-".into(), |tokens| tokens.to_string());
-        println!("{:<6} {:>10} {:>12} {tokens:>12}", part.name, part.documents, part.characters);
+        say!("{:<6} {:>10} {:>12} {tokens:>12}", part.name, part.documents, part.characters)?;
     }
+    Ok(())
 }

@@ -2,6 +2,8 @@
 
 use clap::{Arg, ArgMatches};
 use warpsmith::tensor::Device;
+#[cfg(feature = "cuda")]
+use warpsmith::tensor::cuda::is_driver_installed;
 use warpsmith::train::config::DeviceKind;
 use warpsmith_emulator_loader as emulator;
 
@@ -21,6 +23,12 @@ pub fn of(args: &ArgMatches) -> Result<Device, Failure> {
     choose(args.get_one("device").copied().unwrap_or(DeviceKind::Auto))
 }
 
+/// This build asks no driver.
+#[cfg(not(feature = "cuda"))]
+fn is_driver_installed() -> bool {
+    false
+}
+
 /// The device of a kind; says why `auto` is the CPU if there is an NVIDIA driver to ask.
 pub fn choose(kind: DeviceKind) -> Result<Device, Failure> {
     match kind {
@@ -29,13 +37,13 @@ pub fn choose(kind: DeviceKind) -> Result<Device, Failure> {
         DeviceKind::Emulated => {
             let library = emulator::install()
                 .map_err(|error| Failure::Failed(format!("--device emulated: {error}")))?;
-            eprintln!("device: a GPU emulated on the CPU by {}", library.display());
+            note!("device: a GPU emulated on the CPU by {}", library.display());
             Ok(Device::cuda(0)?)
         }
         DeviceKind::Auto => {
             let (device, reason) = Device::best_and_why();
-            if let Some(reason) = reason {
-                eprintln!("device: {device}, since {reason}");
+            if let Some(reason) = reason.filter(|_| is_driver_installed()) {
+                note!("device: {device}, since {reason}");
             }
             Ok(device)
         }

@@ -53,37 +53,36 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let findings = examine();
     if args.get_flag("json") {
         let json = serde_json::to_string_pretty(&findings)?;
-        println!("{json}");
+        say!("{json}")?;
         return Ok(());
     }
     let mib = |size: Option<u64>| size.map_or("unknown".into(), |s| format!("{s} MiB"));
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none found".into());
-    println!("warpsmith {} on {} {}", findings.version, findings.system, findings.architecture);
-    println!("CPU       {} threads; uses {}", findings.threads, findings.cpu_features.join(", "));
-    println!("memory    {} in all, {} free", mib(findings.memory_total_mib), mib(findings.memory_free_mib));
-    println!("driver    {}", or_none(&findings.nvidia_driver));
-    println!("libcuda   {}", or_none(&findings.libcuda));
+    say!("warpsmith {} on {} {}", findings.version, findings.system, findings.architecture)?;
+    say!("CPU       {} threads; uses {}", findings.threads, findings.cpu_features.join(", "))?;
+    say!("memory    {} in all, {} free", mib(findings.memory_total_mib), mib(findings.memory_free_mib))?;
+    say!("driver    {}", or_none(&findings.nvidia_driver))?;
+    say!("libcuda   {}", or_none(&findings.libcuda))?;
     if let Some(version) = &findings.cuda_version {
-        println!("CUDA      {version}, offered by the driver");
+        say!("CUDA      {version}, offered by the driver")?;
     }
     for (i, gpu) in findings.gpus.iter().enumerate() {
         let Gpu { name, compute_capability, memory_mib, multiprocessors, .. } = gpu;
-        println!(
+        say!(
             "cuda:{i}    {name}: compute capability {compute_capability}, {multiprocessors} processors, {memory_mib} MiB"
-        );
+        )?;
     }
     if let Some(library) = &findings.emulator {
-        println!("emulator  {library}");
+        say!("emulator  {library}")?;
     }
     let devices = [("cuda", &findings.cuda_missing), ("emulated", &findings.emulator_missing)];
     let works: Vec<&str> =
         devices.iter().filter(|(_, missing)| missing.is_none()).map(|(name, _)| *name).collect();
-    println!("works     --device {}", [&["cpu"][..], &works].concat().join(", --device "));
+    say!("works     --device {}", [&["cpu"][..], &works].concat().join(", --device "))?;
     for (name, missing) in devices {
-        missing.iter().for_each(|reason| println!("missing   --device {name}: {reason}"));
+        missing.iter().try_for_each(|reason| say!("missing   --device {name}: {reason}"))?;
     }
-    findings.advice.iter().for_each(|advice| println!("advice    {advice}"));
-    Ok(())
+    findings.advice.iter().try_for_each(|advice| say!("advice    {advice}"))
 }
 
 fn examine() -> Findings {

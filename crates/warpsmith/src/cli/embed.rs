@@ -1,7 +1,5 @@
 //! `warpsmith embed`: a vector for each text, by a model that reads it, and how near the texts are to each other.
 
-use std::io::Write;
-
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::metrics::similarity::cosine;
@@ -62,30 +60,24 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let found = encoder.embed(&texts)?;
     for (text, found) in texts.iter().zip(&found).filter(|(_, found)| found.cut > 0) {
         let start: String = text.chars().take(40).collect();
-        eprintln!("note: {} tokens of `{start}…` were cut off: the model reads {}", found.cut, found.tokens);
+        note!("note: {} tokens of `{start}…` were cut off: the model reads {}", found.cut, found.tokens);
     }
-    let mut out = std::io::stdout().lock();
     match args.get_flag("json") {
         true => texts.iter().zip(&found).try_for_each(|(text, found)| {
             let told = Told { text, tokens: found.tokens, cut: found.cut, embedding: &found.vector };
-            let line = serde_json::to_string(&told)?;
-            Ok(writeln!(out, "{line}")?)
+            say!("{}", serde_json::to_string(&told)?)
         }),
-        false => Ok(table(&mut out, &texts, &found)?),
+        false => table(&texts, &found),
     }
 }
 
 /// A row for each text: its number of tokens, its cosines with all texts, and how it begins.
-fn table(out: &mut impl Write, texts: &[&str], found: &[Embedding]) -> std::io::Result<()> {
-    writeln!(
-        out,
-        "tokens  cosines with text {}",
-        (1..=texts.len()).map(|i| format!("{i:<7}")).collect::<String>()
-    )?;
+fn table(texts: &[&str], found: &[Embedding]) -> Result<(), Failure> {
+    say!("tokens  cosines with text {}", (1..=texts.len()).map(|i| format!("{i:<7}")).collect::<String>())?;
     for (text, one) in texts.iter().zip(found) {
         let row: String =
             found.iter().map(|other| format!("{:8.4}", cosine(&one.vector, &other.vector))).collect();
-        writeln!(out, "{:>6} {row}  {text}", one.tokens)?;
+        say!("{:>6} {row}  {text}", one.tokens)?;
     }
     Ok(())
 }

@@ -75,36 +75,38 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     };
     let found = names.iter().zip(&corpora).map(of).collect::<Result<Vec<Evaluation>, Failure>>()?;
     match (&found[..], args.get_flag("json")) {
-        ([one], true) => println!("{}", serde_json::to_string(one)?),
+        ([one], true) => say!("{}", serde_json::to_string(one)?),
         ([one], false) => tell(one),
         (several, true) => {
             for (name, found) in names.iter().zip(several) {
                 let mut told = serde_json::to_value(found)?;
                 told["data"] = (*name).into();
                 told["gap_in_bits_per_byte"] = gap(found, several).into();
-                println!("{told}");
+                say!("{told}")?;
             }
+            Ok(())
         }
-        (several, false) => print!("{}", domains(&names, several)),
+        (several, false) => put!("{}", domains(&names, several)),
     }
-    Ok(())
 }
 
-fn tell(found: &Evaluation) {
-    println!("loss           {:.6} nats per token", found.loss);
-    println!(
+fn tell(found: &Evaluation) -> Result<(), Failure> {
+    say!("loss           {:.6} nats per token", found.loss)?;
+    say!(
         "perplexity     {:.4} per token, {:.4} per word ({} words; a Han character or kana is one)",
-        found.perplexity, found.perplexity_per_word, found.words
-    );
-    println!("bits per byte  {:.6}", found.bits_per_byte);
-    println!(
+        found.perplexity,
+        found.perplexity_per_word,
+        found.words
+    )?;
+    say!("bits per byte  {:.6}", found.bits_per_byte)?;
+    say!(
         "normaliser     {} scored tokens ({} bytes) behind {}; context {}, stride {}",
         found.tokens,
         found.bytes,
         if found.bos { "a start token" } else { "the first" },
         found.context,
         found.stride
-    );
+    )
 }
 
 /// By how much a text is harder than the first.

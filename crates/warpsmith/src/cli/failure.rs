@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use warpsmith::train::Error;
 
 /// Why a command failed.
@@ -10,6 +11,8 @@ pub enum Failure {
     Clap(clap::Error),
     /// Words that do not fit together: exit code 2.
     Usage(String),
+    /// Nobody reads on: exit code 0, and nothing to say.
+    Closed,
     /// Anything else: exit code 1.
     Failed(String),
 }
@@ -18,21 +21,41 @@ impl Failure {
     /// Prints one line (clap's errors have more) and gives the exit code.
     pub fn report(self) -> ExitCode {
         match self {
+            Self::Clap(error) if error.kind() == ErrorKind::UnknownArgument => {
+                Self::Usage(unknown(&error)).report()
+            }
             Self::Clap(error) => {
                 // If not even this can be printed, the exit code has to tell.
                 let _ = error.print();
                 ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
             }
             Self::Usage(message) => {
-                eprintln!("error: {message}");
+                note!("error: {message}");
                 ExitCode::from(2)
             }
+            Self::Closed => ExitCode::SUCCESS,
             Self::Failed(message) => {
-                eprintln!("error: {message}");
+                note!("error: {message}");
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// A flag or a word that a command does not take: clap's own message repeats every flag that was given.
+fn unknown(error: &clap::Error) -> String {
+    let word = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.clone()),
+        _ => None,
+    };
+    let given = word(ContextKind::InvalidArg).unwrap_or_default();
+    let what = if given.starts_with('-') { "flag" } else { "word" };
+    let near = word(ContextKind::SuggestedArg).map_or(String::new(), |near| format!(", perhaps {near}"));
+    let usage = error.get(ContextKind::Usage).map_or(String::new(), ToString::to_string);
+    // `Usage: warpsmith train [OPTIONS]`
+    let is_name = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_lowercase());
+    let command: Vec<&str> = usage.split_whitespace().skip(1).take_while(is_name).collect();
+    format!("unknown {what} {given}{near}; see `{} --help`", command.join(" "))
 }
 
 impl From<Error> for Failure {

@@ -3,7 +3,6 @@
 mod classify;
 mod folds;
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -15,7 +14,6 @@ use warpsmith::train::finetune::{Example, FinetuneConfig, LoraConfig, Progress, 
 use warpsmith::train::folder::write_folder;
 
 use super::answers::LONGEST;
-use super::generate::ignore_closed;
 use super::{Failure, device, flags, labelled};
 
 /// The flags.
@@ -64,7 +62,7 @@ fn flag(name: &'static str, value: &'static str, help: impl Into<String>) -> Arg
 }
 
 fn count(name: &'static str, help: impl Into<String>) -> Arg {
-    flag(name, "N", help).value_parser(value_parser!(usize))
+    flag(name, "N", help).value_parser(value_parser!(usize)).allow_negative_numbers(true)
 }
 
 fn real(name: &'static str, help: impl Into<String>) -> Arg {
@@ -129,14 +127,14 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     };
     let (train, val) = (read("data")?, read("val_data")?);
     let learned: usize = train.iter().map(Example::learned).sum();
-    eprintln!("{} examples, {learned} tokens of them to learn", train.len());
-    let (mut stdout, json) = (std::io::stdout().lock(), args.get_flag("json"));
+    note!("{} examples, {learned} tokens of them to learn", train.len());
+    let json = args.get_flag("json");
     let tuned = finetune(&*folder.model, &train, &val, &config, &mut |progress| {
-        writeln!(stdout, "{}", line(progress, json)).is_ok()
+        show!("{}", line(progress, json));
+        true
     })?;
     write_folder(out(args), &*folder.model, folder.texts())?;
-    writeln!(stdout, "{}", end(&tuned, out(args), json)).or_else(ignore_closed)?;
-    Ok(())
+    say!("{}", end(&tuned, out(args), json))
 }
 
 fn line(progress: Progress, json: bool) -> String {

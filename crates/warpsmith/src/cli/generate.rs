@@ -13,7 +13,6 @@ use warpsmith::text::{StopStrings, StreamDecoder, Tokenizer};
 use super::Failure;
 pub use flags::command;
 use flags::{Asked, Way};
-pub use output::ignore_closed;
 use output::{Output, Told, told};
 use writer::{Start, Writer};
 
@@ -24,7 +23,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let mut out = Output::new(args.get_flag("json"));
     match &asked.way {
         Way::Draw(sampling) => {
-            eprintln!("sampler: {}", sampling.steps());
+            note!("sampler: {}", sampling.steps());
             let jobs: Vec<(&str, Sampling)> =
                 asked.prompts.iter().flat_map(|p| jobs(p, sampling, asked.count)).collect();
             match &jobs[..] {
@@ -33,7 +32,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
             }
         }
         Way::Search(how) => {
-            eprintln!("search: {}", how.steps());
+            note!("search: {}", how.steps());
             asked.prompts.iter().try_for_each(|prompt| search(&writer, &asked, prompt, how, &mut out))?;
         }
     }
@@ -59,25 +58,25 @@ fn draw(
     if let Some(top) = asked.top_logprobs {
         decoder = decoder.telling(top);
     }
-    if !out.begin(start.echo) {
-        return Ok(());
-    }
+    out.begin(start.echo)?;
     let (mut text, mut is_stopped, mut stops) = (String::new(), false, asked.stops.clone());
+    let mut reader = Ok(());
     let written = write(&mut decoder, writer.tokenizer(), &start.shown, &mut |piece| {
         let checked = stops.push(piece);
         text.push_str(&checked.text);
         is_stopped = checked.is_stopped;
-        out.piece(&checked.text) && !is_stopped
+        reader = out.piece(&checked.text);
+        reader.is_ok() && !is_stopped
     })?;
     if written.stop.is_some() {
         let rest = stops.finish();
-        out.piece(&rest);
+        out.piece(&rest)?;
         text.push_str(&rest);
     }
     let stop = match written.stop {
         _ if is_stopped => None,
-        // The reader went away.
-        None => return Ok(()),
+        // The reader went away, or the disk is full.
+        None => return reader,
         stop => stop,
     };
     let tokenizer = writer.tokenizer();
@@ -151,9 +150,8 @@ fn draw_together(
             let Completion { tokens, log_probs, stop } = completion;
             texts[i].finish(stop.is_some())?;
             let Text { text, is_stopped, .. } = &texts[i];
-            if !(out.begin(starts[i].echo) && out.piece(text)) {
-                return Ok(());
-            }
+            out.begin(starts[i].echo)?;
+            out.piece(text)?;
             out.end(&Told {
                 prompt,
                 text,
@@ -226,9 +224,8 @@ fn search(
         tokens.iter().try_for_each(|&token| text.push(token).map(drop))?;
         text.finish(true)?;
         let text = &text.text;
-        if !(out.begin(start.echo) && out.piece(text)) {
-            return Ok(());
-        }
+        out.begin(start.echo)?;
+        out.piece(text)?;
         let (finish_reason, score) = (reason(Some(stop)), Some(found.score));
         out.end(&Told {
             prompt,

@@ -90,10 +90,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     let found = inspect(dir)?;
     match args.get_flag("json") {
-        true => println!("{}", serde_json::to_string(&found)?),
+        true => say!("{}", serde_json::to_string(&found)?),
         false => print(&found),
     }
-    Ok(())
 }
 
 fn inspect(dir: &Path) -> Result<Inspection, Failure> {
@@ -194,29 +193,29 @@ fn size(bytes: usize) -> String {
     }
 }
 
-fn print(found: &Inspection) {
+fn print(found: &Inspection) -> Result<(), Failure> {
     let width = found.parameters.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    println!("{:<width$}  {:>16} {:>12}  as     stored", "parameter", "shape", "numbers");
+    say!("{:<width$}  {:>16} {:>12}  as     stored", "parameter", "shape", "numbers")?;
     for row in &found.parameters {
         let Row { name, shape, numbers, dtype, stored } = row;
-        println!("{name:<width$}  {:>16} {numbers:>12}  {dtype:<6} {stored}", format!("{shape:?}"));
+        say!("{name:<width$}  {:>16} {numbers:>12}  {dtype:<6} {stored}", format!("{shape:?}"))?;
     }
     let total: usize = found.parameters.iter().map(|row| row.numbers).sum();
     let context = found.context.map_or("any length".into(), |t| format!("context {t}"));
-    println!("\nmodel      {}: {total} parameters, {} ids, {context}", found.family, found.vocab_size);
+    say!("\nmodel      {}: {total} parameters, {} ids, {context}", found.family, found.vocab_size)?;
     let memory = &found.memory;
-    println!("memory     weights {}", size(memory.weights));
+    say!("memory     weights {}", size(memory.weights))?;
     if let (Some(one), Some(all)) = (memory.cache_per_position, memory.cache_of_context) {
-        println!("           keys and values {} a position, {} for the whole context", size(one), size(all));
+        say!("           keys and values {} a position, {} for the whole context", size(one), size(all))?;
     }
-    println!("           training with AdamW {}, and the activations", size(memory.training));
+    say!("           training with AdamW {}, and the activations", size(memory.training))?;
     match &found.tokenizer {
-        None => println!("tokenizer  none in the folder"),
+        None => say!("tokenizer  none in the folder"),
         Some(t) => {
             let id = |id: Option<u32>| id.map_or("none".into(), |id| id.to_string());
             let (bos, eos) = (id(t.bos), id(t.eos));
-            println!("tokenizer  {}: {} tokens, start {bos}, end {eos}", t.name, t.vocab_size);
-            println!("           an empty text is {:?}; a text ends with one of {:?}", t.frame, t.ends);
+            say!("tokenizer  {}: {} tokens, start {bos}, end {eos}", t.name, t.vocab_size)?;
+            say!("           an empty text is {:?}; a text ends with one of {:?}", t.frame, t.ends)
         }
     }
 }

@@ -67,11 +67,7 @@ pub fn examples(folder: &ClassifierFolder, texts: &LabelledTexts) -> Result<Vec<
     };
     let found = texts.texts().enumerate().zip(labels).map(example).collect::<Result<Vec<_>, _>>()?;
     if cut > 0 {
-        eprintln!(
-            "note: {cut} of {} texts were cut: the model reads {} tokens",
-            found.len(),
-            folder.max_tokens
-        );
+        note!("note: {cut} of {} texts were cut: the model reads {} tokens", found.len(), folder.max_tokens);
     }
     Ok(found)
 }
@@ -92,7 +88,7 @@ pub fn unlabelled(
     match texts.texts().len() - found.len() {
         0 => {}
         left_out => {
-            eprintln!("note: {left_out} texts without a label are left out: they are among those to judge by")
+            note!("note: {left_out} texts without a label are left out: they are among those to judge by")
         }
     }
     Ok(found)

@@ -47,6 +47,6 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let bytes = to_safetensors(&BTreeMap::from([("logits".to_string(), logits)]), &[])?;
     let out = args.get_one::<String>("out").map_or("", String::as_str);
     write_atomic(Path::new(out), |file| file.write_all(&bytes))?;
-    println!("{out}: logits f32 {rows}");
+    say!("{out}: logits f32 {rows}")?;
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! The command line: what can be asked, and how errors are told. Exit codes: 0, 1 (failed), 2 (usage).
 
+#[macro_use]
+mod print;
+
 mod answers;
 mod bench;
 mod chat;

@@ -31,16 +31,13 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        say!("{}", serde_json::to_string_pretty(&rows)?)?;
         return Ok(());
     }
-    println!("{:<24} {:<9} {:<34} {:<24} backward", "op", "gradient", "bytes read", "bytes written");
+    say!("{:<24} {:<9} {:<34} {:<24} backward", "op", "gradient", "bytes read", "bytes written")?;
     for row in &table {
-        println!(
-            "{:<24} {:<9} {:<34} {:<24} {}",
-            row.name, row.gradient, row.read, row.written, row.backward
-        );
+        say!("{:<24} {:<9} {:<34} {:<24} {}", row.name, row.gradient, row.read, row.written, row.backward)?;
     }
-    println!("\ns: bytes per element. N: elements of the first input. {} ops on: cpu.", table.len());
+    say!("\ns: bytes per element. N: elements of the first input. {} ops on: cpu.", table.len())?;
     Ok(())
 }

@@ -66,7 +66,7 @@ impl Progress {
             Event::Logged(record) => {
                 // The bar shows the same, live.
                 if self.bar.is_none() && record.train_loss.is_some() {
-                    println!("{}", record.line(self.steps));
+                    show!("{}", record.line(self.steps));
                 }
             }
             Event::Saved(_) => {}
@@ -82,8 +82,8 @@ impl Progress {
 
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| println!("{text}")),
-            None => println!("{text}"),
+            Some(bar) => bar.suspend(|| show!("{text}")),
+            None => show!("{text}"),
         }
     }
 }

@@ -46,7 +46,7 @@ fn list(args: &ArgMatches) -> Result<(), Failure> {
     let summaries: Vec<_> = found.into_iter().map(|path| (runs::summary(&path), path)).collect();
     if args.get_flag("json") {
         for (summary, path) in &summaries {
-            println!("{}", as_json(path, summary));
+            say!("{}", as_json(path, summary))?;
         }
         return Ok(());
     }
@@ -62,7 +62,7 @@ fn list(args: &ArgMatches) -> Result<(), Failure> {
         "state",
     ];
     let rows = summaries.iter().map(|(summary, path)| row(dir, path, summary)).collect();
-    print!("{}", table::markdown(head.map(String::from).to_vec(), rows));
+    put!("{}", table::markdown(head.map(String::from).to_vec(), rows))?;
     Ok(())
 }
 

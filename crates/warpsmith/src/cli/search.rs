@@ -137,7 +137,7 @@ impl Search {
     }
 
     fn say(&self, line: &str) {
-        if self.json { eprintln!("{line}") } else { println!("{line}") }
+        if self.json { note!("{line}") } else { show!("{line}") }
     }
 
     fn end(&self, trials: usize) -> Result<(), Failure> {
@@ -148,16 +148,16 @@ impl Search {
                 "plan": study.plan(), "budget": self.budget(), "trials": study.records(), "asked": trials,
                 "best": study.best().map(|best| best.trial), "config": config,
             });
-            println!("{json}");
+            say!("{json}")?;
         } else {
-            print!("\n{}", table(study));
-            println!("\n{done} of {trials} trials; budget: {}", self.budget());
+            put!("\n{}", table(study))?;
+            say!("\n{done} of {trials} trials; budget: {}", self.budget())?;
             if let Some(best) = study.best() {
-                println!(
+                say!(
                     "best: trial {}; warpsmith train --config {}",
                     best.trial,
                     study.best_config().display()
-                );
+                )?;
             }
         }
         match study.best() {

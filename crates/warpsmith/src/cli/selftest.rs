@@ -131,14 +131,12 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         }
     }
     found.seconds = began.elapsed().as_secs_f64();
-    if args.get_flag("json") {
-        let json = serde_json::to_string_pretty(&found)?;
-        println!("{json}");
-    } else {
-        found.print();
-    }
+    let told = match args.get_flag("json") {
+        true => say!("{}", serde_json::to_string_pretty(&found)?),
+        false => found.print(),
+    };
     match found.passed {
-        true => Ok(()),
+        true => told,
         false => Err(Failure::Failed(format!(
             "selftest: {} failures in {} cases on {}",
             found.failures.len(),
@@ -212,40 +210,48 @@ impl Findings {
         }));
     }
 
-    fn print(&self) {
+    fn print(&self) -> Result<(), Failure> {
         for fault in self.failures.iter().take(SHOWN) {
             let Fault { check, spec, sample, dtype, class, layouts, message, .. } = fault;
             let class = class.as_deref().unwrap_or("");
-            println!("{check}: {spec} sample {sample} {dtype} {class} {}: {message}", layouts.join(" "));
+            say!("{check}: {spec} sample {sample} {dtype} {class} {}: {message}", layouts.join(" "))?;
         }
         if self.failures.len() > SHOWN {
-            println!("… and {} more; --json has them all", self.failures.len() - SHOWN);
+            say!("… and {} more; --json has them all", self.failures.len() - SHOWN)?;
         }
         let width = self.checks.iter().map(|row| row.worst_at.len()).max().unwrap_or(0);
-        println!(
+        say!(
             "{:<10} {:>5} {:>7} {:>8} {:>8}  {:<width$} {:>7}",
-            "check", "specs", "cases", "failures", "worst", "where", "s"
-        );
+            "check",
+            "specs",
+            "cases",
+            "failures",
+            "worst",
+            "where",
+            "s"
+        )?;
         for row in &self.checks {
             let Row { check, specs, cases, failures, worst, worst_at, seconds, .. } = row;
-            println!(
+            say!(
                 "{check:<10} {specs:>5} {cases:>7} {failures:>8} {worst:>8.3}  {worst_at:<width$} {seconds:>7.1}"
-            );
+            )?;
         }
         for row in self.checks.iter().filter(|row| !row.absent.is_empty()) {
-            println!("{}: no kernel yet for {}", row.check, row.absent.join(", "));
+            say!("{}: no kernel yet for {}", row.check, row.absent.join(", "))?;
         }
         for row in &self.checks {
             if let Some(reason) = &row.broken {
-                println!("{}: the device stopped answering: {reason}", row.check);
+                say!("{}: the device stopped answering: {reason}", row.check)?;
             }
         }
         let verdict = if self.passed { "passed" } else { "FAILED" };
         let gpu = self.gpu.as_deref().map_or(String::new(), |name| format!(" ({name})"));
-        println!(
+        say!(
             "selftest {verdict}: {} cases on {}{gpu} in {:.1} s; worst: the largest error in units of what is allowed",
-            self.cases, self.device, self.seconds
-        );
+            self.cases,
+            self.device,
+            self.seconds
+        )
     }
 }
 
@@ -269,12 +275,12 @@ impl Line {
         }
         *shown = Instant::now();
         let text = format!("{}: {done} of {all} samples, {spec}", self.check.name());
-        if self.is_live { eprint!("\r\x1b[2K{text}") } else { eprintln!("{text}") }
+        if self.is_live { murmur!("\r\x1b[2K{text}") } else { note!("{text}") }
     }
 
     fn clear(&self) {
         if self.is_live {
-            eprint!("\r\x1b[2K");
+            murmur!("\r\x1b[2K");
         }
     }
 }

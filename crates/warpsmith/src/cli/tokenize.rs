@@ -1,7 +1,5 @@
 //! `warpsmith tokenize`: the tokens of texts.
 
-use std::io::Write;
-
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::train::folder::read_tokenizer;
@@ -41,7 +39,6 @@ struct Told<'a> {
 /// `warpsmith tokenize`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let tokenizer = read_tokenizer(flags::model_path(args))?;
-    let mut out = std::io::stdout().lock();
     for text in flags::texts(args)? {
         let ids = match args.get_flag("special") {
             true => tokenizer.encode_with_special_tokens(&text)?,
@@ -52,12 +49,12 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         match args.get_flag("json") {
             true => {
                 let line = serde_json::to_string(&Told { text: &text, ids: &ids, tokens })?;
-                writeln!(out, "{line}").or_else(super::generate::ignore_closed)?;
+                say!("{line}")?;
             }
             false => {
                 let pairs: Vec<String> =
                     ids.iter().zip(&tokens).map(|(id, token)| format!("{id} {token:?}")).collect();
-                writeln!(out, "{}", pairs.join("  ")).or_else(super::generate::ignore_closed)?;
+                say!("{}", pairs.join("  "))?;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `warpsmith train`, and the main job that runs when no command is given.
 
 pub mod data;
+mod next;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +11,14 @@ use clap::{Arg, ArgMatches, Command};
 use warpsmith::text::Corpus;
 use warpsmith::train::atomic::find_latest;
 use warpsmith::train::config::{IGNORED, InitFrom, Kind};
+use warpsmith::train::runs::{self, State};
 use warpsmith::train::{Ending, Outcome, Run, TrainConfig, TrainData, Trainer, checkpoint};
 
 use super::progress::Progress;
 use super::{Failure, device};
+
+/// The folder of the main job.
+const QUICK: &str = "runs/quick";
 
 /// The flags, derived from the table of settings.
 pub fn command() -> Command {
@@ -63,14 +68,35 @@ fn value_name(kind: Kind) -> String {
 
 /// `warpsmith` alone: a small GPT on this program's own text.
 pub fn main_job() -> Result<(), Failure> {
-    let config = TrainConfig { out_dir: "runs/quick".into(), ..TrainConfig::quick() };
-    println!(
+    let config = TrainConfig::quick();
+    show!(
         "Training a small GPT on this program's own source text. `warpsmith train --help` lists what else there is.\n"
     );
     let (data, note) = data::of_text(&Corpus::from_text(warpsmith::corpus::EMBEDDED), &config, false)?;
-    println!("{note}");
-    let run = Run::start(trainer(config, data)?)?;
-    drive(run)
+    show!("{note}");
+    let digest = data.digest();
+    let is_broken_off = |dir: &Path| was_broken_off(dir, &config, &digest);
+    let dir = runs::first_of(QUICK, |dir| runs::check_vacant(dir).is_ok() || is_broken_off(dir));
+    let goes_on = is_broken_off(Path::new(&dir));
+    if dir != QUICK {
+        show!("{QUICK} holds another run or a finished one: this run is {dir}");
+    }
+    let trainer = trainer(TrainConfig { out_dir: dir.clone(), ..config }, data)?;
+    drive(match goes_on {
+        true => {
+            show!("{dir} was broken off: going on with it");
+            let mut watch = Progress::quiet();
+            Run::resume(trainer, &mut |event| watch.event(event))?
+        }
+        false => Run::start(trainer)?,
+    })
+}
+
+/// Whether `dir` holds a run of these settings on data of this digest that has steps left and a checkpoint to go on from.
+fn was_broken_off(dir: &Path, config: &TrainConfig, digest: &str) -> bool {
+    let found = find_latest(dir).ok().and_then(|latest| latest.found);
+    runs::summary(dir).is_ok_and(|run| run.state == State::BrokenOff)
+        && found.is_some_and(|found| checkpoint::is_of(&found.path, config, digest))
 }
 
 /// `warpsmith train`.
@@ -89,19 +115,18 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 resumes = true;
             }
             None if resume == Some("auto") => {}
-            None => {
-                return Err(Failure::Failed(format!(
-                    "{dir} holds no usable checkpoint; start without --resume"
-                )));
-            }
+            None => return Err(runs::nothing_to_resume(Path::new(&dir)).into()),
         }
     }
     let (config, notes) = preset.resolve(file.as_deref(), &words)?;
-    notes.iter().for_each(|note| println!("{note}"));
+    notes.iter().for_each(|note| show!("{note}"));
     resumes |= config.init_from == InitFrom::Resume;
-    println!("{}", config.to_toml());
+    if !resumes {
+        runs::check_vacant(Path::new(&config.out_dir))?;
+    }
+    show!("{}", config.to_toml());
     let (data, note) = data::load(&config, resumes)?;
-    println!("{note}");
+    show!("{note}");
     let trainer = trainer(config, data)?;
     let mut watch = Progress::quiet();
     let run =
@@ -141,10 +166,10 @@ pub fn stop_key() -> Arc<AtomicBool> {
         if raised.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step; press again to stop at once");
+        note!("\nstopping after this step; press again to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("note: Ctrl-C will not save a checkpoint: {error}");
+        note!("note: Ctrl-C will not save a checkpoint: {error}");
     }
     stop
 }
@@ -153,9 +178,9 @@ pub fn stop_key() -> Arc<AtomicBool> {
 fn drive(mut run: Run) -> Result<(), Failure> {
     let stop = stop_key();
     let model = run.trainer().model();
-    println!("model: {} parameters on {}", model.parameter_count(), model.device());
+    show!("model: {} parameters on {}", model.parameter_count(), model.device());
     let tokens = run.trainer().config().tokens_per_step();
-    println!("steps: {} of {tokens} tokens\n", run.trainer().config().max_iters);
+    show!("steps: {} of {tokens} tokens\n", run.trainer().config().max_iters);
     let mut progress = Progress::new(run.trainer().config());
     let outcome = run.train(&stop, &mut |event| progress.event(event));
     progress.finish();
@@ -170,29 +195,20 @@ fn summary(run: &Run, outcome: &Outcome) {
         Some(bits) => format!("{nats:.4} nats per token, {bits:.4} bits per byte"),
         None => format!("{nats:.4} nats per token"),
     };
-    println!();
+    show!("");
     match outcome.ending {
-        Ending::Finished => println!("finished: {} steps in {:.0} s", outcome.steps, outcome.seconds),
+        Ending::Finished => show!("finished: {} steps in {:.0} s", outcome.steps, outcome.seconds),
         Ending::StoppedEarly => {
-            println!("stopped early at step {}: the val loss no longer falls", outcome.steps)
+            show!("stopped early at step {}: the val loss no longer falls", outcome.steps)
         }
-        Ending::Interrupted => println!("interrupted at step {}; a checkpoint is saved", outcome.steps),
+        Ending::Interrupted => show!("interrupted at step {}; a checkpoint is saved", outcome.steps),
     }
     if !outcome.best_val.is_nan() {
-        println!("best val loss:   {}", both(outcome.best_val));
+        show!("best val loss:   {}", both(outcome.best_val));
     }
     if let Some(unigram) = run.unigram_nats() {
-        println!("unigram entropy: {}  (what ignoring all context reaches)", both(unigram));
+        show!("unigram entropy: {}  (what ignoring all context reaches)", both(unigram));
     }
-    println!("run folder:      {dir}  (open {dir}/report.html)\n");
-    let next = match outcome.ending {
-        Ending::Interrupted => format!("warpsmith train --resume {dir}"),
-        _ => format!("warpsmith eval --model {dir} --data README.md"),
-    };
-    println!("next, try:");
-    println!("  warpsmith generate --model {dir} --prompt \"fn main\" --max_new_tokens 300");
-    println!("  {next}");
-    println!(
-        "  warpsmith train --task sort --n_layer 2 --n_head 2 --n_embd 64 --block_size 32 --max_iters 500 --out runs/sort"
-    );
+    show!("run folder:      {dir}  (open {dir}/report.html)\n");
+    show!("next, try:\n  {}", next::commands(run, outcome).join("\n  "));
 }

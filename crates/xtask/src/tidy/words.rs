@@ -62,7 +62,7 @@ pub fn machine_paths(tree: &Tree) -> Vec<Offence> {
 }
 
 /// True if `word` occurs and is not a part of a longer word.
-fn has_word(text: &str, word: &str) -> bool {
+pub(super) fn has_word(text: &str, word: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
         let whole_before = !text[..at].ends_with(is_part) || !word.starts_with(is_part);

@@ -155,10 +155,10 @@ fn launch_line(args: &ArgMatches) -> &str {
 fn peer(args: &ArgMatches, device: &Device, timed: bool) -> Option<Torch> {
     args.get_one::<String>("vs")?;
     if !timed {
-        eprintln!("bench: an emulated device is only counted: PyTorch takes no part");
+        note!("bench: an emulated device is only counted: PyTorch takes no part");
         return None;
     }
-    Torch::start(device).inspect_err(|error| eprintln!("bench: without PyTorch: {error}")).ok()
+    Torch::start(device).inspect_err(|error| note!("bench: without PyTorch: {error}")).ok()
 }
 
 /// What a user's kernel is compiled for; that of the emulated GPU if there is no other.

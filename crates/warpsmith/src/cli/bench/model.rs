@@ -1,7 +1,5 @@
 //! `warpsmith bench model`: how fast a model file reads and writes here, beside llama.cpp.
 
-use std::io::Write;
-
 use clap::{Arg, ArgMatches, Command, value_parser};
 use warpsmith::model::Held;
 use warpsmith::train::folder::read_model;
@@ -56,11 +54,11 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if args.get_one::<String>("vs").is_some() {
         match peer(path, device.is_cpu()) {
             Ok(peer) => runners.push(Box::new(peer)),
-            Err(error) => eprintln!("bench: without llama.cpp: {error}"),
+            Err(error) => note!("bench: without llama.cpp: {error}"),
         }
     }
     let (rows, failed) = take_turns(&mut runners, lengths, rounds);
-    failed.iter().for_each(|failed| eprintln!("bench: left out: {failed}"));
+    failed.iter().for_each(|failed| note!("bench: left out: {failed}"));
     if rows.is_empty() {
         return Err(Failure::Failed("nobody was left to be timed".into()));
     }
@@ -71,8 +69,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     } else {
         record.markdown()
     };
-    std::io::stdout().lock().write_all(text.as_bytes())?;
-    Ok(())
+    put!("{text}")
 }
 
 fn peer(path: &std::path::Path, on_cpu: bool) -> Result<LlamaBench, Error> {

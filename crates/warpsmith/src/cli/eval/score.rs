@@ -62,14 +62,14 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
             told.insert(format!("{metric} signature"), signature.as_str().into());
         }
         if !args.get_flag("json") {
-            rows.iter().for_each(|(name, value)| println!("{name:<36} {value:.6}"));
+            rows.iter().try_for_each(|(name, value)| say!("{name:<36} {value:.6}"))?;
             signature
                 .iter()
-                .for_each(|signature| println!("{:<36} {signature}", format!("{metric} signature")));
+                .try_for_each(|signature| say!("{:<36} {signature}", format!("{metric} signature")))?;
         }
     }
     if args.get_flag("json") {
-        println!("{}", serde_json::Value::Object(told));
+        say!("{}", serde_json::Value::Object(told))?;
     }
     Ok(())
 }

@@ -1,6 +1,5 @@
 //! `warpsmith finetune --task classify`: a model learns the labels of texts.
 
-use std::io::Write;
 use std::path::Path;
 
 use clap::{Arg, ArgMatches};
@@ -13,7 +12,6 @@ use warpsmith::train::finetune::{
     judge,
 };
 
-use super::super::generate::ignore_closed;
 use super::super::{Failure, device, flags, labelled};
 use super::{count, flag, folds, real};
 
@@ -54,7 +52,7 @@ pub fn run(args: &ArgMatches, config: &FinetuneConfig) -> Result<(), Failure> {
     let unlabelled = unlabelled(args)?;
     let (folder, is_new) = open(args, config, &train.labels()?)?;
     let labels = folder.model.labels();
-    eprintln!(
+    note!(
         "{} texts to learn from, {} to judge by; {} labels ({}): {} head",
         train.texts().len(),
         val.texts().len(),
@@ -62,17 +60,18 @@ pub fn run(args: &ArgMatches, config: &FinetuneConfig) -> Result<(), Failure> {
         labels.join(", "),
         if is_new { "a new" } else { "the model's own" }
     );
-    let (mut out, json) = (std::io::stdout().lock(), args.get_flag("json"));
+    let json = args.get_flag("json");
     let lesson = Lesson { args, config, unlabelled: unlabelled.as_ref() };
     let (tuned, val) = lesson.teach(&folder, &train, &val, &val, &mut |progress| {
-        writeln!(out, "{}", super::line(progress, json)).is_ok()
+        show!("{}", super::line(progress, json));
+        true
     })?;
     let dir = super::out(args);
     folder.write(dir)?;
-    writeln!(out, "{}", super::end(&tuned, dir, json)).or_else(ignore_closed)?;
+    say!("{}", super::end(&tuned, dir, json))?;
     if !json {
         let (_, confusion) = judge(&folder.model, &val, config.batch_size)?;
-        write!(out, "{}", labelled::table(folder.model.labels(), &confusion)).or_else(ignore_closed)?;
+        put!("{}", labelled::table(folder.model.labels(), &confusion))?;
     }
     Ok(())
 }

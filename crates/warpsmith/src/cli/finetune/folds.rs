@@ -1,14 +1,11 @@
 //! `warpsmith finetune --task classify --folds K`: how well a way of teaching does, by k-fold cross-validation.
 
-use std::io::Write;
-
 use clap::ArgMatches;
 use serde_json::json;
 use warpsmith::metrics::classification::Scores;
 use warpsmith::selection::folds::Scores as OverFolds;
 use warpsmith::train::finetune::{ClassScores, FinetuneConfig, judge};
 
-use super::super::generate::ignore_closed;
 use super::super::{Failure, labelled};
 use super::classify::{self, Lesson};
 
@@ -25,7 +22,7 @@ pub fn run(args: &ArgMatches, config: &FinetuneConfig, k: usize) -> Result<(), F
     let (labels, folds) = (all.labels()?, all.folds(k, config.seed)?);
     let unlabelled = classify::unlabelled(args)?;
     let lesson = Lesson { args, config, unlabelled: unlabelled.as_ref() };
-    let (mut out, is_json) = (std::io::stdout().lock(), args.get_flag("json"));
+    let is_json = args.get_flag("json");
     let mut each: [Vec<f64>; NAMES.len()] = Default::default();
     for (fold, (rest, held)) in folds.into_iter().enumerate() {
         // Whoever chose the epoch by the fold that is judged would find himself too good.
@@ -53,12 +50,9 @@ pub fn run(args: &ArgMatches, config: &FinetuneConfig, k: usize) -> Result<(), F
                 labelled::line(scores)
             ),
         };
-        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-            return Ok(());
-        }
+        say!("{line}")?;
     }
-    writeln!(out, "{}", end(each, k, is_json)).or_else(ignore_closed)?;
-    Ok(())
+    say!("{}", end(each, k, is_json))
 }
 
 /// Mean and deviation of every number.

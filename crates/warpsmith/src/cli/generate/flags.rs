@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::model::{BeamSearch, EarlyStopping, Penalties, Sampling};
 use warpsmith::tensor::Seed;
-use warpsmith::text::StopStrings;
+use warpsmith::text::{Corpus, StopStrings};
 
 use super::Failure;
 use super::writer::LongPrompt;
@@ -97,7 +97,8 @@ fn real(name: &'static str, help: impl Into<String>) -> Arg {
 }
 
 fn count(name: &'static str, help: impl Into<String>) -> Arg {
-    flag(name, "N", help).value_parser(value_parser!(usize))
+    // A minus sign is told to be no number, not to be a flag.
+    flag(name, "N", help).value_parser(value_parser!(usize)).allow_negative_numbers(true)
 }
 
 fn choices() -> [Arg; 10] {
@@ -117,7 +118,7 @@ fn choices() -> [Arg; 10] {
         flag("seed", "N", format!("The same seed writes the same text [default: {}].", default.seed.0))
             .value_parser(value_parser!(u64)),
         count("num_return_sequences", "How many texts: the i-th uses seed + i; of a search the best.")
-            .alias("num_samples"),
+            .visible_alias("num_samples"),
         flag("stop", "TEXT", "The text ends before this; may be given several times.")
             .alias("stop_strings")
             .action(ArgAction::Append),
@@ -214,9 +215,7 @@ pub fn asked(args: &ArgMatches) -> Result<Asked, Failure> {
 
 /// The prompts: a line break if none is given.
 fn read_prompts(args: &ArgMatches) -> Result<Vec<String>, Failure> {
-    let read = |path: &str| {
-        std::fs::read_to_string(path).map_err(|e| Failure::Failed(format!("cannot read {path}: {e}")))
-    };
+    let read = |path: &str| Ok::<_, Failure>(Corpus::from_path(path)?.text().to_string());
     if let Some(path) = args.get_one::<String>("prompts") {
         let prompts: Vec<String> = read(path)?.lines().map(Into::into).collect();
         return match prompts.is_empty() {

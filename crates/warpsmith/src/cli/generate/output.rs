@@ -1,7 +1,5 @@
 //! What is told of texts: as they are, or as JSON.
 
-use std::io::Write;
-
 use serde::Serialize;
 use warpsmith::model::TokenLogProb;
 use warpsmith::text::Tokenizer;
@@ -58,7 +56,6 @@ pub fn told(log_probs: &[TokenLogProb], tokenizer: &Tokenizer) -> Vec<ToldToken>
 
 /// What is written, and to whom.
 pub struct Output {
-    out: std::io::StdoutLock<'static>,
     json: bool,
     count: usize,
 }
@@ -66,41 +63,33 @@ pub struct Output {
 impl Output {
     /// Standard output.
     pub fn new(json: bool) -> Self {
-        Self { out: std::io::stdout().lock(), json, count: 0 }
+        Self { json, count: 0 }
     }
 
     /// Begins a text, which goes on from `shown`, behind a line if there was another.
-    pub fn begin(&mut self, shown: &str) -> bool {
+    pub fn begin(&mut self, shown: &str) -> Result<(), Failure> {
         let is_first = self.count == 0;
         self.count += 1;
         let line = if is_first { String::new() } else { format!("\n{}\n", "-".repeat(72)) };
-        self.piece(&line) && self.piece(shown)
+        self.piece(&line)?;
+        self.piece(shown)
     }
 
-    /// Writes a piece of a text. A reader that went away (`| head`) is no error: it has what it wanted.
-    pub fn piece(&mut self, text: &str) -> bool {
-        self.json || self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).is_ok()
+    /// Writes a piece of a text.
+    pub fn piece(&self, text: &str) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { put!("{text}") }
     }
 
     /// Ends a text.
-    pub fn end(&mut self, told: &Told<'_>) -> Result<(), Failure> {
+    pub fn end(&self, told: &Told<'_>) -> Result<(), Failure> {
         if self.json {
-            let line = serde_json::to_string(told)?;
-            writeln!(self.out, "{line}").or_else(ignore_closed)?;
+            say!("{}", serde_json::to_string(told)?)?;
         }
         Ok(())
     }
 
     /// Ends all texts.
-    pub fn finish(mut self) -> Result<(), Failure> {
-        if !self.json {
-            writeln!(self.out).or_else(ignore_closed)?;
-        }
-        Ok(())
+    pub fn finish(self) -> Result<(), Failure> {
+        if self.json { Ok(()) } else { say!("") }
     }
-}
-
-/// A reader that went away has what it wanted.
-pub fn ignore_closed(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }

@@ -153,7 +153,7 @@ impl LongPrompt {
             ))),
             Self::Slide if count > context => {
                 let seen = (context / 2).max(1);
-                eprintln!("note: of {count} tokens of the prompt the model sees the last {seen}");
+                note!("note: of {count} tokens of the prompt the model sees the last {seen}");
                 Ok(ids)
             }
             Self::Truncate => {
@@ -164,7 +164,7 @@ impl LongPrompt {
                 let start: Vec<u32> =
                     ids.first().copied().filter(|id| Some(*id) == bos && room > 1).into_iter().collect();
                 let kept = &ids[count - (room - start.len())..];
-                eprintln!("note: the first {} tokens of the prompt were left out", count - room);
+                note!("note: the first {} tokens of the prompt were left out", count - room);
                 Ok([&start[..], kept].concat())
             }
             _ => Ok(ids),

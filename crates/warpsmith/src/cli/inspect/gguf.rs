@@ -49,10 +49,9 @@ pub fn run(path: &Path, json: bool) -> Result<(), Failure> {
         tensors,
     };
     match json {
-        true => println!("{}", serde_json::to_string(&found)?),
+        true => say!("{}", serde_json::to_string(&found)?),
         false => print(&found),
     }
-    Ok(())
 }
 
 /// A value, of a long array its length and its first ones.
@@ -71,17 +70,17 @@ fn told(value: &Value<'_>) -> Json {
     }
 }
 
-fn print(found: &Inspection) {
+fn print(found: &Inspection) -> Result<(), Failure> {
     for (key, value) in &found.metadata {
         let text = value.to_string();
         // A chat template is long.
         let start: String = text.chars().take(100).collect();
-        println!("{key} = {start}{}", if start.len() < text.len() { "…" } else { "" });
+        say!("{key} = {start}{}", if start.len() < text.len() { "…" } else { "" })?;
     }
     let width = found.tensors.iter().map(|row| row.name.len()).max().unwrap_or(0);
-    println!("\n{:<width$}  {:>16} {:>12}  kind", "tensor", "shape", "bytes");
+    say!("\n{:<width$}  {:>16} {:>12}  kind", "tensor", "shape", "bytes")?;
     for Row { name, shape, kind, bytes } in &found.tensors {
-        println!("{name:<width$}  {:>16} {bytes:>12}  {kind}", format!("{shape:?}"));
+        say!("{name:<width$}  {:>16} {bytes:>12}  {kind}", format!("{shape:?}"))?;
     }
-    println!("\nmemory  {} stored, {} as f32", super::size(found.stored), super::size(found.as_f32));
+    say!("\nmemory  {} stored, {} as f32", super::size(found.stored), super::size(found.as_f32))
 }

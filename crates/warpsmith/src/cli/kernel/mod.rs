@@ -96,19 +96,19 @@ fn list(as_json: bool) -> Result<(), Failure> {
                 json!({ "name": name, "letters": letters, "default": default, "dtypes": dtypes, "entries": names })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        say!("{}", serde_json::to_string_pretty(&rows)?)?;
         return Ok(());
     }
-    println!("{:<24} {:<14} {:<14} entries of the default shape", "family", "--shape", "default");
+    say!("{:<24} {:<14} {:<14} entries of the default shape", "family", "--shape", "default")?;
     for (case, names) in &rows {
         let default: Vec<String> = case.default.iter().map(usize::to_string).collect();
-        println!(
+        say!(
             "{:<24} {:<14} {:<14} {}",
             case.name,
             case.letters.join(","),
             default.join(","),
             names.join(" ")
-        );
+        )?;
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ fn ptx(name: &str) -> Result<(), Failure> {
     let all = entries();
     let found = all.iter().find(|known| known.name == entry);
     let found = found.ok_or_else(|| Failure::Usage(format!("no kernel has the entry `{entry}`")))?;
-    print!("{}", found.module.ptx);
+    put!("{}", found.module.ptx)?;
     Ok(())
 }
 
@@ -201,12 +201,11 @@ fn launch(args: &ArgMatches) -> Result<(), Failure> {
     if let Some(path) = flag("html") {
         std::fs::write(path, page::page(&report)).map_err(|e| Failure::Failed(format!("{path}: {e}")))?;
     }
-    if args.get_flag("json") {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{}", text::report(&report, args.get_flag("counts")));
-    }
-    if report.holds { Ok(()) } else { Err(Failure::Failed("the kernel's results are wrong".to_owned())) }
+    let told = match args.get_flag("json") {
+        true => say!("{}", serde_json::to_string_pretty(&report)?),
+        false => put!("{}", text::report(&report, args.get_flag("counts"))),
+    };
+    if report.holds { told } else { Err(Failure::Failed("the kernel's results are wrong".to_owned())) }
 }
 
 fn total(ran: &[Ran]) -> Counts {

@@ -62,8 +62,7 @@ pub fn run(args: &ArgMatches, metric: &str, paths: [&Path; 2]) -> Result<(), Fai
     }
     let draws = Draws::of(args);
     let found = compared(args, metric, &answers, &references, draws)?;
-    tell(args, metric, paths, &found, draws);
-    Ok(())
+    tell(args, metric, paths, &found, draws)
 }
 
 fn compared(
@@ -146,7 +145,13 @@ fn number(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| format!("`{text}` is no finite number"))
 }
 
-fn tell(args: &ArgMatches, metric: &str, [a, b]: [&Path; 2], found: &Comparison, draws: Draws) {
+fn tell(
+    args: &ArgMatches,
+    metric: &str,
+    [a, b]: [&Path; 2],
+    found: &Comparison,
+    draws: Draws,
+) -> Result<(), Failure> {
     let signature = (metric == "bleu")
         .then(|| bleu(args).signature(args.get_many::<String>("references").map_or(0, |files| files.len())));
     if args.get_flag("json") {
@@ -156,12 +161,11 @@ fn tell(args: &ArgMatches, metric: &str, [a, b]: [&Path; 2], found: &Comparison,
             "a_better": 1.0 - found.first_below, "answers": found.documents, "draws": found.draws, "seed": draws.seed,
             "signature": signature,
         });
-        println!("{told}");
-        return;
+        return say!("{told}");
     }
     let head = ["metric", "A", "B", "A - B", "95 % interval", "p", "A better in", "answers"];
     let row = cells(metric, found, 1.0 - found.first_below);
-    print!("{}", table::markdown(head.map(String::from).to_vec(), vec![row]));
-    println!("\nThe more the better. A is {}, B is {}; {}.", a.display(), b.display(), draws.words());
-    signature.iter().for_each(|signature| println!("{signature}"));
+    put!("{}", table::markdown(head.map(String::from).to_vec(), vec![row]))?;
+    say!("\nThe more the better. A is {}, B is {}; {}.", a.display(), b.display(), draws.words())?;
+    signature.iter().try_for_each(|signature| say!("{signature}"))
 }

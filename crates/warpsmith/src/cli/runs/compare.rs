@@ -87,21 +87,17 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         let told = json!({
             "a": a, "b": b, "settings": settings, "results": results, "texts": texts, "seed": flags::seed_of(args),
         });
-        println!("{told}");
+        say!("{told}")?;
         return Ok(());
     }
     if let Some([a, b]) = &runs {
-        print!("{}", of_runs(a, b));
+        put!("{}", of_runs(a, b))?;
     }
     if !rows.is_empty() {
         let gap = if runs.is_some() { "\n" } else { "" };
-        print!("{gap}{}", of_texts(&rows));
+        put!("{gap}{}", of_texts(&rows))?;
         let draws = Draws::of(args).words();
-        println!(
-            "\nBits per byte, the less the better. A is {}, B is {}; {draws}.",
-            a.display(),
-            b.display()
-        );
+        say!("\nBits per byte, the less the better. A is {}, B is {}; {draws}.", a.display(), b.display())?;
     }
     Ok(())
 }
