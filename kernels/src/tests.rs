@@ -1,5 +1,7 @@
 //! What can be checked of the table of entries and of the committed PTX with no toolchain.
 
+mod twins;
+
 use crate::{Entry, Module, entries};
 use std::collections::BTreeMap;
 use std::path::Path;

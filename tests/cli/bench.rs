@@ -138,7 +138,7 @@ fn cuda_source_without_nvrtc_says_how_to_get_it() {
     let words = [&["bench", "softmax", "--device", "cpu", "--kernel", "k.cu:k"][..], &SHORT].concat();
     let output = place.command().args(&words).env("WARPSMITH_NVRTC", "no-such-library.so").output();
     let told = refused(&output.expect("it starts"), 1);
-    assert!(told.contains("pip install nvidia-cuda-nvrtc-cu12==") && told.contains(".ptx"), "{told}");
+    assert!(told.contains("pip install 'nvidia-cuda-nvrtc-cu12==12.8.*'") && told.contains(".ptx"), "{told}");
 }
 
 /// The planted kernels as PTX, which needs no compiler.
@@ -192,6 +192,49 @@ fn the_check_refuses_what_only_the_emulator_sees() {
         ["softmax", "--device", "cpu", "--check", "--kernel", "planted.ptx:softmax", "--launch", launch];
     let told = succeeded(&bench(&place, &words));
     assert!(told.contains("the emulator's checks found nothing"), "{told}");
+}
+
+#[test]
+fn two_records_are_set_side_by_side() -> Checked {
+    let place = Place::new();
+    let mut record =
+        json(&succeeded(&bench(&place, &["softmax", "--device", "cpu", "--shapes", "5x70", "-o", "json"])))?;
+    place.write("old.json", record.to_string().as_bytes());
+    record["rows"][0]["time"]["samples_us"] = serde_json::json!(vec![1e9; 7]);
+    record["rows"][0]["time"]["median_us"] = 1e9.into();
+    record["machine"]["commit"] = "0123456789ab".into();
+    place.write("new.json", record.to_string().as_bytes());
+    let output = place.run(&["bench", "diff", "old.json", "new.json"]);
+    let told = succeeded(&output);
+    assert!(told.ends_with("softmax fwd f32 5x70 warpsmith\n") && told.lines().count() == 1, "{told}");
+    assert!(stderr(&output).contains("before, 0123456789ab now"), "{}", stderr(&output));
+    let same = place.run(&["bench", "diff", "old.json", "old.json"]);
+    assert!(succeeded(&same).starts_with("within  1.000") && stderr(&same).is_empty(), "{}", stderr(&same));
+    place.write("none.json", b"{}");
+    assert!(
+        refused(&place.run(&["bench", "diff", "old.json", "none.json"]), 1)
+            .contains("none.json is no record")
+    );
+    Ok(())
+}
+
+/// Clocks and power are those of a GPU: a row of the CPU has none, whatever else is in the machine.
+#[cfg(unix)]
+#[test]
+fn on_the_cpu_no_gpu_is_asked_for_its_clocks() -> Checked {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    place.write("nvidia-smi", b"#!/bin/sh\necho \"$@\" >> asked\necho '1980, 2619, 300, 41'\n");
+    std::fs::set_permissions(place.path("nvidia-smi"), std::fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:{}", place.dir.path().display(), std::env::var("PATH")?);
+    let words = [&["bench", "softmax", "--device", "cpu", "-o", "json"][..], &SHORT].concat();
+    let record = json(&succeeded(&place.command().args(&words).env("PATH", path).output()?))?;
+    assert_eq!(
+        (&record["machine"]["power"], &record["rows"][0]["time"]["power"]),
+        (&Value::Null, &Value::Null)
+    );
+    assert!(record["rows"][0]["time"]["median_us"].is_number() && !place.path("asked").exists());
+    Ok(())
 }
 
 /// A program in the place of llama-bench, which answers as that does.

@@ -177,7 +177,22 @@ fn doctor_answers_on_any_machine() -> Checked {
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert!(json["threads"].as_u64().is_some_and(|threads| threads > 0), "{json}");
     assert!(json["cpu_features"].is_array() && json["advice"].is_array(), "{json}");
-    assert!(succeeded(&place.run(&["doctor"])).contains("--device cpu"));
+    let told = succeeded(&place.run(&["doctor"]));
+    assert!(told.contains("--device cpu"));
+    // Either CUDA works, or what is missing is said, and why the CPU is taken in its place.
+    match json["cuda_missing"].as_str() {
+        Some(missing) => {
+            let advised = json["advice"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let advice: Vec<&str> =
+                advised.filter(|advice| advice.starts_with("--device auto is the CPU here: ")).collect();
+            assert!(!missing.is_empty() && json["cuda_device"] == false && advice.len() == 1, "{json}");
+            assert!(
+                told.contains(&format!("--device cuda: {missing}")) && told.contains(advice[0]),
+                "{told}"
+            );
+        }
+        None => assert!(json["cuda_missing"].is_null() && json["cuda_device"] == true, "{json}"),
+    }
     if json["libcuda"].is_null() && json["nvidia_driver"].is_null() {
         let words = ["selftest", "--small", "--op", "softmax"];
         let told = stderr(&place.run(&words));

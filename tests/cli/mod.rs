@@ -1,6 +1,7 @@
 //! The `warpsmith` command, run as a process: what it prints, what it leaves on disk, how it ends.
 
 mod bench;
+mod bundle;
 mod classify;
 mod commands;
 mod data;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use warpsmith_tensor::DType;
+
 use crate::{Differentiability, Op};
 
 /// One op in the registry.
@@ -45,6 +47,8 @@ pub struct Input {
     pub dims: Vec<usize>,
     /// What numbers it may hold.
     pub values: Values,
+    /// Whether its reals are f32 where the other floats of the call have 16 bits: a statistic, a number of a step.
+    pub is_wide: bool,
 }
 
 /// What numbers an input may hold.
@@ -67,28 +71,54 @@ pub enum Values {
 }
 
 impl Input {
+    /// These numbers in this shape, in the dtype of the call.
+    pub fn new(dims: &[usize], values: Values) -> Self {
+        Self { dims: dims.to_vec(), values, is_wide: false }
+    }
+
+    /// The same, in f32 beside 16-bit floats.
+    pub fn wide(self) -> Self {
+        Self { is_wide: true, ..self }
+    }
+
+    /// The dtype in which it lies if the floats of the call are of `float`.
+    pub fn dtype(&self, float: DType) -> DType {
+        match self.values {
+            Values::Any | Values::Between(..) | Values::Exactly(_) => {
+                if self.is_wide && float.is_half() {
+                    DType::F32
+                } else {
+                    float
+                }
+            }
+            Values::Index(_) | Values::Integers(_) => DType::I64,
+            Values::Mask => DType::Bool,
+            Values::Bytes(_) => DType::U8,
+        }
+    }
+
     /// Any real numbers in this shape.
     pub fn any(dims: &[usize]) -> Self {
-        Self { dims: dims.to_vec(), values: Values::Any }
+        Self::new(dims, Values::Any)
     }
 
     /// Real numbers between the two.
     pub fn between(dims: &[usize], low: f64, high: f64) -> Self {
-        Self { dims: dims.to_vec(), values: Values::Between(low, high) }
+        Self::new(dims, Values::Between(low, high))
     }
 
     /// Ids below `limit`.
     pub fn index(dims: &[usize], limit: usize) -> Self {
-        Self { dims: dims.to_vec(), values: Values::Index(limit) }
+        Self::new(dims, Values::Index(limit))
     }
 
     /// Truth values.
     pub fn mask(dims: &[usize]) -> Self {
-        Self { dims: dims.to_vec(), values: Values::Mask }
+        Self::new(dims, Values::Mask)
     }
 
     /// Exactly these whole numbers.
     pub fn integers(dims: &[usize], values: Vec<i64>) -> Self {
-        Self { dims: dims.to_vec(), values: Values::Integers(values) }
+        Self::new(dims, Values::Integers(values))
     }
 }

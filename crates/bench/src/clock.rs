@@ -49,7 +49,7 @@ impl Clock {
     /// # Errors
     /// If there is no memory for what empties the caches.
     pub fn new(device: &Device, cache: Cache) -> Result<Self> {
-        let flush = if cache == Cache::Warm { Flush::Nothing } else { Flush::new(device)? };
+        let flush = if cache == Cache::Warm { Flush::Nothing } else { Flush::new(device, DEVICE_FLUSH)? };
         Ok(Self { device: device.clone(), cache, flush })
     }
 
@@ -172,13 +172,14 @@ enum Flush {
 }
 
 impl Flush {
-    fn new(device: &Device) -> Result<Self> {
+    /// What empties the caches of a device; `bytes` are moved on a GPU, and a CPU tells how many it needs.
+    fn new(device: &Device, bytes: usize) -> Result<Self> {
         if device.is_cpu() {
             let bytes = last_cache().map_or(HOST_FLUSH, |cache| 2 * cache);
             return Ok(Self::Host(vec![1; bytes / 8]));
         }
         let half = |value| {
-            let shape = warpsmith_tensor::Shape::new(&[DEVICE_FLUSH / 2 / 4])?;
+            let shape = warpsmith_tensor::Shape::new(&[bytes / 2 / 4])?;
             Tensor::full(shape, value, warpsmith_tensor::DType::F32, device)
         };
         Ok(Self::Device(Box::new([half(0.0)?, half(1.0)?])))
@@ -207,4 +208,58 @@ fn last_cache() -> Option<usize> {
     let kib = text.strip_suffix('K').and_then(|number| number.parse::<usize>().ok());
     let mib = text.strip_suffix('M').and_then(|number| number.parse::<usize>().ok());
     kib.map(|kib| kib << 10).or(mib.map(|mib| mib << 20))
+}
+
+#[cfg(all(test, feature = "cuda", target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// A launch, and how often it was asked for.
+    struct Counter {
+        pair: [Tensor; 2],
+        runs: usize,
+    }
+
+    impl Call for Counter {
+        fn load(&mut self, _inputs: &[Tensor]) -> Result<()> {
+            Ok(())
+        }
+        fn poison(&mut self) -> Result<()> {
+            Ok(())
+        }
+        fn run(&mut self) -> Result<()> {
+            self.runs += 1;
+            let [to, from] = &mut self.pair;
+            crate::tensors::overwrite(to, from)
+        }
+        fn outputs(&mut self) -> Result<Vec<Tensor>> {
+            Ok(self.pair.to_vec())
+        }
+    }
+
+    /// The copy that empties a GPU's caches is made before each call of a cold clock, outside the watch's two marks.
+    #[test]
+    fn a_cold_clock_of_a_gpu_copies_before_each_replay() {
+        let _alone = crate::emulated_gpus();
+        let device = Device::cuda(0).unwrap();
+        let mut clock = Clock {
+            device: device.clone(),
+            cache: Cache::Cold,
+            flush: Flush::new(&device, 1 << 12).unwrap(),
+        };
+        let pair = [0.0f32, 1.0].map(|x| Tensor::from_slice(&[x], &[1], &device).unwrap());
+        let mut call = Counter { pair, runs: 0 };
+        call.run().unwrap();
+        let timed = clock.start(&mut call).unwrap();
+        assert_eq!((timed.name(), call.runs), ("graph replays", 2));
+        let Flush::Device(pair) = &clock.flush else { panic!("it empties no device's caches") };
+        assert_eq!(pair[0].to_f64_vec().unwrap(), [0.0; 512]);
+        // What was launched until now is taken out of the counts.
+        let launches = || warpsmith_emulator::counts().unwrap().launches;
+        launches();
+        assert!(clock.sample(&mut call, &timed, 3).unwrap() > 0.0);
+        assert_eq!((launches(), call.runs), (3 * 2, 2), "a copy and a replay each");
+        let Flush::Device(pair) = &clock.flush else { panic!("it empties no device's caches") };
+        assert_eq!(pair[0].to_f64_vec().unwrap(), [1.0; 512]);
+    }
 }

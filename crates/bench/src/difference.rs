@@ -80,7 +80,7 @@ pub fn compare(old: &Record, new: &Record) -> Vec<Difference> {
     found
 }
 
-/// What makes a reader doubt that the two can be compared: another device, another method. Empty if nothing does.
+/// What differs besides the times, for a reader to judge what they mean: device, method, commit. Empty if nothing does.
 pub fn doubts(old: &Record, new: &Record) -> Vec<String> {
     let pairs = [
         ("device", &old.machine.name, &new.machine.name),
@@ -92,6 +92,10 @@ pub fn doubts(old: &Record, new: &Record) -> Vec<String> {
         differing.map(|(what, a, b)| format!("{what}: {a} before, {b} now")).collect();
     if old.machine.threads != new.machine.threads {
         doubts.push(format!("threads: {} before, {} now", old.machine.threads, new.machine.threads));
+    }
+    if old.machine.commit != new.machine.commit {
+        let [before, now] = [old, new].map(|record| record.machine.commit.as_deref().unwrap_or("unknown"));
+        doubts.push(format!("commit: {before} before, {now} now"));
     }
     doubts
 }
@@ -210,5 +214,9 @@ mod tests {
         assert_eq!(doubts(&old, &new), [] as [String; 0]);
         new.machine.name = "Another GPU".into();
         assert!(doubts(&old, &new)[0].contains("Another GPU now"));
+        new = old.clone();
+        new.machine.commit = None;
+        let before = old.machine.commit.as_deref().unwrap();
+        assert_eq!(doubts(&old, &new), [format!("commit: {before} before, unknown now")]);
     }
 }

@@ -33,4 +33,9 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether a call of the device's driver failed: only then is what the driver said last about this error.
+    pub fn is_of_driver(&self) -> bool {
+        self.to_string().contains("CUDA_ERROR")
+    }
 }

@@ -37,3 +37,12 @@ mod tensors;
 pub mod torch;
 
 pub use error::{Error, Result};
+
+/// The emulated GPUs, for one unit test at a time: recording takes a device's one stream.
+#[cfg(all(test, feature = "cuda", target_os = "linux"))]
+fn emulated_gpus() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let guard = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    warpsmith_emulator::install_gpus(2).expect("the emulator is built beside the tests");
+    guard
+}

@@ -28,7 +28,7 @@ pub struct Machine {
     pub system: String,
     /// The program's version.
     pub version: String,
-    /// The commit that it was built from, if that is known.
+    /// The commit of the folder that it ran in, if that is this repository: what it was built from, if it was built there.
     pub commit: Option<String>,
     /// The command line.
     pub command: String,
@@ -58,7 +58,7 @@ impl Machine {
             name,
             capability,
             driver: driver(),
-            power: if device.is_cpu() { None } else { power() },
+            power: power(device),
             cpu,
             threads: rayon::current_num_threads(),
             load: load.and_then(|text| text.split(' ').next()?.parse().ok()),
@@ -106,12 +106,25 @@ fn commit() -> Option<String> {
     Some(if clean { hash } else { format!("{hash}, changed") })
 }
 
-/// Clocks and power now; `None` without `nvidia-smi` or a GPU.
-pub fn power() -> Option<Power> {
-    let fields = "clocks.sm,clocks.mem,power.draw,temperature.gpu";
-    let words = [&format!("--query-gpu={fields}"), "--format=csv,noheader,nounits", "--id=0"];
-    let done = Command::new("nvidia-smi").args(words).output().ok().filter(|done| done.status.success())?;
+/// Clocks and power of a device now; `None` without `nvidia-smi`, or if it is no GPU.
+pub fn power(device: &Device) -> Option<Power> {
+    let done = Command::new("nvidia-smi").args(question(device)?).output();
+    let done = done.ok().filter(|done| done.status.success())?;
     parse_power(&String::from_utf8_lossy(&done.stdout))
+}
+
+/// What `nvidia-smi` is asked about a GPU. It counts GPUs in another order than CUDA does, so this one is named by its place.
+#[cfg(feature = "cuda")]
+fn question(device: &Device) -> Option<[String; 3]> {
+    let Device::Cuda(cuda) = device else { return None };
+    let fields = "--query-gpu=clocks.sm,clocks.mem,power.draw,temperature.gpu";
+    let id = format!("--id={}", cuda.gpu().bus_id);
+    Some([fields.into(), "--format=csv,noheader,nounits".into(), id])
+}
+
+#[cfg(not(feature = "cuda"))]
+fn question(_device: &Device) -> Option<[String; 3]> {
+    None
 }
 
 fn parse_power(line: &str) -> Option<Power> {
@@ -129,5 +142,17 @@ mod tests {
         let power = parse_power("1980, 2619, [N/A], 41\n").unwrap();
         assert_eq!((power.sm_mhz, power.watts, power.celsius), (Some(1980.0), None, Some(41.0)));
         assert_eq!(parse_power("No devices were found"), None);
+    }
+
+    #[cfg(all(feature = "cuda", target_os = "linux"))]
+    #[test]
+    fn each_gpu_is_asked_about_by_its_place_and_a_cpu_is_not() {
+        let _alone = crate::emulated_gpus();
+        let ids = [0, 1].map(|ordinal| {
+            let device = Device::cuda(ordinal).unwrap();
+            question(&device).unwrap()[2].clone()
+        });
+        assert_eq!(ids, ["--id=0000:00:00.0", "--id=0000:01:00.0"]);
+        assert_eq!(question(&Device::Cpu), None);
     }
 }

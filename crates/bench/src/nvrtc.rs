@@ -1,5 +1,8 @@
 //! CUDA C++ to PTX by NVRTC, if it is there: loaded when first wanted, linked to nothing.
 //!
+//! A machine may have several of them (a toolkit, and what packages of Python brought), and PTX of a newer CUDA than the
+//! driver's does not load. So all are looked at, and the newest that is not too new is taken.
+//!
 //! Source of the interface: NVRTC user guide, "Basic usage".
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -16,7 +19,17 @@ const NAMES: [&str; 4] = ["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "li
 /// A wheel of the Python package index has it too.
 const WHEELS: &str = "import glob, sys\nfor p in sys.path:\n    for f in sorted(glob.glob(p + '/nvidia/*/lib/libnvrtc.so.*')):\n        print(f)";
 
+/// What the PTX is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The compute capability of the GPU, (major, minor).
+    pub capability: (u32, u32),
+    /// The version of CUDA that its driver offers, (major, minor): PTX of a newer one is refused by it.
+    pub cuda: (u32, u32),
+}
+
 type Program = *mut c_void;
+type Version = unsafe extern "C" fn(*mut c_int, *mut c_int) -> c_int;
 type Create = unsafe extern "C" fn(
     *mut Program,
     *const c_char,
@@ -30,8 +43,10 @@ type SizeOf = unsafe extern "C" fn(Program, *mut usize) -> c_int;
 type TextOf = unsafe extern "C" fn(Program, *mut c_char) -> c_int;
 type Destroy = unsafe extern "C" fn(*mut Program) -> c_int;
 
-/// The loaded library.
+/// A loaded library.
 struct Nvrtc {
+    /// The version of CUDA that it is of, (major, minor).
+    version: (u32, u32),
     create: Create,
     compile: Compile,
     ptx_size: SizeOf,
@@ -43,21 +58,16 @@ struct Nvrtc {
     includes: Vec<PathBuf>,
 }
 
-/// Compiles CUDA C++ for a GPU of this compute capability; `folder` is where its own headers are looked for.
+/// Compiles CUDA C++ for a GPU; `folder` is where its own headers are looked for.
 ///
 /// # Errors
-/// Without NVRTC: says how to get it. If the text does not compile: the compiler's log.
-pub fn compile(text: &str, name: &str, folder: Option<&Path>, capability: (u32, u32)) -> Result<String> {
-    static FOUND: OnceLock<Option<Nvrtc>> = OnceLock::new();
-    let Some(nvrtc) = FOUND.get_or_init(Nvrtc::find) else {
-        return Err(Error::Unsupported(
-            "CUDA C++ is compiled by NVRTC, which is not here: install the CUDA toolkit or `pip install \
-             nvidia-cuda-nvrtc-cu12==12.4.127`, whose PTX drivers from the 550 series on read, or name libnvrtc.so in \
-             WARPSMITH_NVRTC; a .ptx file needs none of these"
-                .into(),
-        ));
-    };
-    let (major, minor) = capability;
+/// Without an NVRTC that is old enough for the driver: says how to get it. If the text does not compile: the compiler's log.
+pub fn compile(text: &str, name: &str, folder: Option<&Path>, target: Target) -> Result<String> {
+    static FOUND: OnceLock<Vec<Nvrtc>> = OnceLock::new();
+    let found = FOUND.get_or_init(Nvrtc::find);
+    let versions: Vec<(u32, u32)> = found.iter().map(|nvrtc| nvrtc.version).collect();
+    let nvrtc = &found[newest(&versions, target.cuda).ok_or_else(|| absent(&versions, target.cuda))?];
+    let (major, minor) = target.capability;
     let mut options = vec![
         format!("--gpu-architecture=compute_{major}{minor}"),
         "--std=c++17".into(),
@@ -70,18 +80,16 @@ pub fn compile(text: &str, name: &str, folder: Option<&Path>, capability: (u32, 
 }
 
 impl Nvrtc {
-    fn find() -> Option<Self> {
+    /// All that this machine has, or the one that `WARPSMITH_NVRTC` names.
+    fn find() -> Vec<Self> {
         if let Some(path) = std::env::var_os("WARPSMITH_NVRTC") {
-            return Self::open(Path::new(&path));
+            return Self::open(Path::new(&path)).into_iter().collect();
         }
         let homes = ["CUDA_HOME", "CUDA_PATH"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
         let homes: Vec<PathBuf> = homes.chain([PathBuf::from("/usr/local/cuda")]).collect();
         let beside = homes.iter().flat_map(|home| NAMES.map(|name| home.join("lib64").join(name)));
-        let candidates: Vec<PathBuf> = NAMES.map(PathBuf::from).into_iter().chain(beside).collect();
-        candidates
-            .iter()
-            .find_map(|path| Self::open(path))
-            .or_else(|| wheels().iter().find_map(|path| Self::open(path)))
+        let candidates = NAMES.map(PathBuf::from).into_iter().chain(beside).chain(wheels());
+        candidates.filter_map(|path| Self::open(&path)).collect()
     }
 
     fn open(path: &Path) -> Option<Self> {
@@ -96,6 +104,7 @@ impl Nvrtc {
         // SAFETY: each name is that of the C function whose type it is given, as the user guide declares it.
         let found = unsafe {
             Self {
+                version: version(*library.get::<Version>(b"nvrtcVersion\0").ok()?)?,
                 create: *library.get::<Create>(b"nvrtcCreateProgram\0").ok()?,
                 compile: *library.get::<Compile>(b"nvrtcCompileProgram\0").ok()?,
                 ptx_size: *library.get::<SizeOf>(b"nvrtcGetPTXSize\0").ok()?,
@@ -160,9 +169,63 @@ impl Nvrtc {
     }
 }
 
+/// What a library says of its own age.
+fn version(ask: Version) -> Option<(u32, u32)> {
+    let (mut major, mut minor) = (0, 0);
+    // SAFETY: the library is loaded, and writes two ints.
+    let told = unsafe { ask(&mut major, &mut minor) };
+    (told == 0).then_some((major.unsigned_abs(), minor.unsigned_abs()))
+}
+
+/// Which of these is the newest that is not newer than `most`; the first of several.
+fn newest(versions: &[(u32, u32)], most: (u32, u32)) -> Option<usize> {
+    let fits = (0..versions.len()).filter(|&i| versions[i] <= most);
+    fits.rev().max_by_key(|&i| versions[i])
+}
+
+/// That there is none, or none for a driver that offers CUDA `most`, and how to get one.
+fn absent(versions: &[(u32, u32)], most: (u32, u32)) -> Error {
+    let (major, minor) = most;
+    let package =
+        if major < 13 { format!("nvidia-cuda-nvrtc-cu{major}") } else { "nvidia-cuda-nvrtc".into() };
+    let why = match versions.iter().min() {
+        None => "is not here".to_owned(),
+        Some((own, own_minor)) => {
+            format!("is here as {own}.{own_minor}, whose PTX is too new for a driver of CUDA {major}.{minor}")
+        }
+    };
+    Error::Unsupported(format!(
+        "CUDA C++ is compiled by NVRTC, which {why}: `pip install '{package}=={major}.{minor}.*'`, or name a libnvrtc.so \
+         of CUDA {major}.{minor} or older in WARPSMITH_NVRTC; a .ptx file needs none of these"
+    ))
+}
+
 /// Libraries in the folders that Python imports from.
 fn wheels() -> Vec<PathBuf> {
     let done = Command::new(crate::torch::python()).args(["-c", WHEELS]).output();
     let told = done.map(|done| String::from_utf8_lossy(&done.stdout).into_owned()).unwrap_or_default();
     told.lines().map(PathBuf::from).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_that_the_driver_takes_is_chosen() {
+        let versions = [(13, 2), (12, 4), (12, 8), (12, 8), (11, 8)];
+        assert_eq!(newest(&versions, (12, 8)), Some(2));
+        assert_eq!(newest(&versions, (12, 7)), Some(1));
+        assert_eq!(newest(&versions, (13, 9)), Some(0));
+        assert_eq!(newest(&versions, (11, 7)), None);
+        assert_eq!(newest(&[], (12, 8)), None);
+    }
+
+    #[test]
+    fn what_is_missing_says_which_version_would_do() {
+        let none = absent(&[], (12, 8)).to_string();
+        assert!(none.contains("not here") && none.contains("nvidia-cuda-nvrtc-cu12==12.8.*"), "{none}");
+        let new = absent(&[(13, 2)], (13, 0)).to_string();
+        assert!(new.contains("here as 13.2") && new.contains("'nvidia-cuda-nvrtc==13.0.*'"), "{new}");
+    }
 }

@@ -108,6 +108,11 @@ fn csv(record: &Record) -> String {
         "instructions",
         "global_read_bytes",
         "global_write_bytes",
+        "global_read_sectors",
+        "global_write_sectors",
+        "shared_bank_conflicts",
+        "step",
+        "step_times_as_fast",
     ];
     let mut text = names.join(",") + "\n";
     for row in &record.rows {
@@ -148,6 +153,11 @@ fn csv(record: &Record) -> String {
             count(|c| c.instructions),
             count(|c| c.global_read_bytes),
             count(|c| c.global_write_bytes),
+            count(|c| c.global_read_sectors),
+            count(|c| c.global_write_sectors),
+            count(|c| c.shared_bank_conflicts),
+            row.step.as_ref().map_or(String::new(), |step| step.number.to_string()),
+            number(row.step.as_ref().and_then(|step| step.times_as_fast)),
         ];
         let _ = writeln!(text, "{}", fields.map(|field| quoted(&field)).join(","));
     }

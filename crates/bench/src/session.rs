@@ -6,7 +6,7 @@ use crate::clock::{Cache, Clock, Timed};
 use crate::contender::{Call, Contender, prove, prove_twice};
 use crate::counts::{Counts, Meter};
 use crate::ladder::gains;
-use crate::machine;
+use crate::machine::{self, Power};
 use crate::oracle::Verdict;
 use crate::record::{Ceilings, Method, Row, Status, Time};
 use crate::stats::{Ratio, Summary};
@@ -58,6 +58,7 @@ struct Entry {
     timed: Timed,
     calls: usize,
     seconds: Vec<f64>,
+    power: Option<Power>,
     failure: Option<Error>,
 }
 
@@ -94,7 +95,15 @@ impl<'a> Session<'a> {
             match self.enter(case, contender.as_mut(), [&first, &second]) {
                 Ok((call, timed, proof)) => {
                     (row.error, row.counts) = (Some(proof.worst), proof.counts);
-                    entries.push(Entry { index, call, timed, calls: 1, seconds: Vec::new(), failure: None });
+                    entries.push(Entry {
+                        index,
+                        call,
+                        timed,
+                        calls: 1,
+                        seconds: Vec::new(),
+                        power: None,
+                        failure: None,
+                    });
                 }
                 Err(error) => self.refuse(&mut row, &error),
             }
@@ -190,6 +199,14 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        // Behind all samples, since asking takes long enough for a GPU to rest; and behind one more of its own, which has no
+        // row, so that what is told is of this contender's work.
+        for entry in entries.iter_mut().filter(|entry| entry.failure.is_none() && !self.device.is_cpu()) {
+            match self.clock.sample(entry.call.as_mut(), &entry.timed, entry.calls) {
+                Ok(_) => entry.power = machine::power(&self.device),
+                Err(error) => entry.failure = Some(error),
+            }
+        }
     }
 
     /// The seconds of a call after a first one.
@@ -200,8 +217,7 @@ impl<'a> Session<'a> {
 
     fn refuse(&self, row: &mut Row, error: &Error) {
         row.status = if error.is_unsupported() { Status::Unsupported } else { Status::Refused };
-        let of_device = matches!(error, Error::Engine(_)) || error.to_string().starts_with("on ");
-        let more = if of_device { self.meter.explain() } else { None };
+        let more = if error.is_of_driver() { self.meter.explain() } else { None };
         row.reason = Some(more.map_or_else(|| error.to_string(), |more| format!("{error}; {more}")));
         (row.time, row.counts) = (None, None);
     }
@@ -354,7 +370,7 @@ fn times(entry: &Entry, bytes: u64, flops: u64) -> Option<Time> {
         percent_of_matmul: None,
         ratio: None,
         ratio_bounds: None,
-        power: machine::power(),
+        power: entry.power,
         samples_us: entry.seconds.iter().map(|s| s * 1e6).collect(),
     })
 }

@@ -38,7 +38,7 @@ struct Process {
 }
 
 impl Torch {
-    /// Starts PyTorch for the same kind of device, on as many threads as the engine has.
+    /// Starts PyTorch for the same device, on as many threads as the engine has.
     ///
     /// # Errors
     /// [`Error::Unsupported`] with the reason in one line: no Python, no torch in it, no CUDA in that.
@@ -58,8 +58,9 @@ impl Torch {
             return Err(absent(format!("{program} has no standard input or output")));
         };
         let mut process = Process { child, input, output: BufReader::new(output), next: 0 };
-        let kind = if device.is_cpu() { "cpu" } else { "cuda" };
-        let hello = json!({"do": "hello", "device": kind, "threads": rayon::current_num_threads()});
+        // With its number: the process sees the GPUs that this one sees, in the same order.
+        let hello =
+            json!({"do": "hello", "device": device.to_string(), "threads": rayon::current_num_threads()});
         let told = process.ask(&hello, &[]).map_err(|error| absent(format!("{program}: {error}")))?;
         let version = told["torch"].as_str().unwrap_or("unknown").to_owned();
         Ok(Self { process: Rc::new(RefCell::new(process)), version })

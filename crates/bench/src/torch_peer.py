@@ -244,6 +244,9 @@ def answer(line):
         State.device = torch.device(line["device"])
         if State.device.type == "cuda" and not torch.cuda.is_available():
             raise Unsupported("torch sees no CUDA device")
+        if State.device.type == "cuda":
+            # Streams, events and recordings are those of the current device.
+            torch.cuda.set_device(State.device)
         return {"torch": torch.__version__}, []
     if do == "list":
         return {"names": names(line["task"], line["compile"])}, []

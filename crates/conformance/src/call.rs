@@ -2,37 +2,21 @@
 
 use std::sync::Arc;
 
-use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Meta, Op, Sample, Saves, Values};
+use warpsmith_autograd::{Array, Backward, Cost, Differentiability, Meta, Op, Sample, Saves};
 use warpsmith_tensor::{DType, Kind, Result, Shape, Tensor};
 
-use crate::values::{Class, Repeat, dtype_of, fill};
+use crate::values::{Class, Repeat, fill};
 
-/// The dtypes that the inputs have when the floats of the call are `float`: all alike, or, for an op that takes its
-/// statistics in f32 whatever its activations are, f32 where the sample restricts the values. `None` if neither.
+/// The dtypes that the inputs have when the floats of the call are `float`; `None` if the op does not take those.
 ///
 /// # Errors
 /// What [`Op::shape`] says if it refuses the sample for anything but its dtypes.
 pub fn dtypes(sample: &Sample, float: DType) -> Result<Option<Vec<DType>>> {
-    let alike: Vec<DType> = sample.inputs.iter().map(|input| dtype_of(input, float)).collect();
-    let statistics = sample.inputs.iter().map(|input| match input.values {
-        Values::Between(..) | Values::Exactly(_) => DType::F32,
-        _ => dtype_of(input, float),
-    });
-    let mut candidates = vec![alike];
-    if float.is_half() {
-        candidates.push(statistics.collect());
-    }
-    let mut refusal = None;
-    for dtypes in candidates {
-        match sample.op.shape(&metas(sample, &dtypes)?) {
-            Ok(_) => return Ok(Some(dtypes)),
-            Err(error) => refusal = Some(error),
-        }
-    }
-    // An op may be for f32 alone, but it says so as a matter of dtypes.
-    match refusal {
-        Some(error) if error.kind() != Kind::DType => Err(error),
-        _ => Ok(None),
+    let dtypes: Vec<DType> = sample.inputs.iter().map(|input| input.dtype(float)).collect();
+    match sample.op.shape(&metas(sample, &dtypes)?) {
+        Ok(_) => Ok(Some(dtypes)),
+        Err(error) if error.kind() == Kind::DType => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

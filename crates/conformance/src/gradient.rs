@@ -7,7 +7,7 @@ use warpsmith_tensor::{DType, Device, Result, Rng, Seed, Shape};
 use crate::check::{Answer, text};
 use crate::sweep::{Item, Place};
 use crate::tape::gradients;
-use crate::{Class, Repeat, Tally, Worst, arrays, dtype_of, metas, rounded};
+use crate::{Class, Repeat, Tally, Worst, arrays, metas, rounded};
 
 /// Numbers on a grid in random order, none twice and none near zero: a maximum has one place, |x| has one slope.
 ///
@@ -54,7 +54,7 @@ fn sensitivity(
     dtype: DType,
     exact: &[Option<Vec<f64>>],
 ) -> Result<Vec<f64>> {
-    let oracle: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
+    let oracle: Vec<DType> = sample.inputs.iter().map(|i| i.dtype(DType::F64)).collect();
     let mut moved = vec![0f64; x.len()];
     for probe in 0..4 {
         let rng = Rng::new(Seed(probe));
@@ -109,7 +109,7 @@ pub fn share(sample: &Sample, float: DType, kinds: &[DType], device: &Device) ->
         Array { shape, data: numbers.map(|u| rounded(2.0 * u as f64 - 1.0, float)).collect() }
     };
     let weights: Vec<Array> = outputs.iter().map(|m| weight(m.shape)).collect();
-    let oracle: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
+    let oracle: Vec<DType> = sample.inputs.iter().map(|i| i.dtype(DType::F64)).collect();
     let exact = gradients(sample, &x, &oracle, &weights, &Device::Cpu)?;
     let got = gradients(sample, &x, kinds, &weights, device)?;
     let moved = sensitivity(sample, &x, &weights, float, &exact)?;

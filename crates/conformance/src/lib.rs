@@ -26,4 +26,4 @@ pub use memory::{Memory, lay};
 pub use plan::Plan;
 pub use report::{Failure, Report, Tally, Worst};
 pub use sweep::Sweep;
-pub use values::{Class, Repeat, dtype_of, range, rounded};
+pub use values::{Class, Repeat, range, rounded};

@@ -63,16 +63,6 @@ pub fn rounded(value: f64, dtype: DType) -> f64 {
     with_dtype!(dtype, T => <T as Element>::from_f64(value).to_f64())
 }
 
-/// The dtype in which an input lies if the floats of the call are of `float`.
-pub fn dtype_of(input: &Input, float: DType) -> DType {
-    match input.values {
-        Values::Any | Values::Between(..) | Values::Exactly(_) => float,
-        Values::Index(_) | Values::Integers(_) => DType::I64,
-        Values::Mask => DType::Bool,
-        Values::Bytes(_) => DType::U8,
-    }
-}
-
 /// Along which axis all elements are equal, so that a stride of 0 can hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {

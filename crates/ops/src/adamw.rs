@@ -283,7 +283,7 @@ pub fn specs() -> Vec<Spec> {
             name: "adamw_by_numbers",
             summary: "as adamw, with the numbers of the step in a tensor",
             samples: || {
-                let numbers = Input::between(&[7], 0.25, 0.75);
+                let numbers = Input::between(&[7], 0.25, 0.75).wide();
                 vec![Sample::new(AdamWByNumbers, std::iter::once(numbers).chain(several()))]
             },
         },

@@ -363,11 +363,12 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let sample = |x: &'static [usize]| {
                     let channel = &x[1..2];
-                    let statistics = [Input::between(channel, -2.0, 2.0), Input::between(channel, 0.1, 3.0)];
+                    let statistics = [Input::between(channel, -2.0, 2.0), Input::between(channel, 0.1, 3.0)]
+                        .map(Input::wide);
                     let inputs = [
                         Input::any(x),
-                        Input::between(channel, -1.0, 1.0),
-                        Input::between(channel, -1.0, 1.0),
+                        Input::between(channel, -1.0, 1.0).wide(),
+                        Input::between(channel, -1.0, 1.0).wide(),
                         Input::between(x, -4.0, 4.0),
                         Input::any(channel),
                     ];

@@ -77,7 +77,7 @@ pub(crate) fn random_blocks(kind: Kind, rows: &[usize], k: usize) -> Input {
         }
     }
     let row = k / kind.block_len() * kind.block_bytes();
-    Input { dims: [rows, &[row]].concat(), values: Values::Bytes(bytes) }
+    Input::new(&[rows, &[row]].concat(), Values::Bytes(bytes))
 }
 
 impl Op for Dequantise {

@@ -354,7 +354,8 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let norm = |dims: &[usize]| {
                     let (width, rows) = (&dims[dims.len() - 1..], &dims[..dims.len() - 1]);
-                    let statistics = [Input::between(rows, -2.0, 2.0), Input::between(rows, 0.1, 3.0)];
+                    let statistics =
+                        [Input::between(rows, -2.0, 2.0), Input::between(rows, 0.1, 3.0)].map(Input::wide);
                     let x = [Input::any(dims), Input::between(dims, -4.0, 4.0), Input::any(width)];
                     Sample::new(LayerNormBackward, x.into_iter().chain(statistics))
                 };

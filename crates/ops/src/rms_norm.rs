@@ -246,7 +246,7 @@ pub fn specs() -> Vec<Spec> {
                 let sample = |d: &[usize]| {
                     let (width, rows) = (&d[d.len() - 1..], &d[..d.len() - 1]);
                     let x = [Input::any(d), Input::between(d, -4.0, 4.0), Input::any(width)];
-                    Sample::new(RmsNormBackward, x.into_iter().chain([Input::between(rows, 0.1, 3.0)]))
+                    Sample::new(RmsNormBackward, x.into_iter().chain([Input::between(rows, 0.1, 3.0).wide()]))
                 };
                 dims.map(sample).into()
             },

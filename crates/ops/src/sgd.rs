@@ -292,7 +292,7 @@ pub fn specs() -> Vec<Spec> {
             summary: "as sgd, with the numbers of the step in a tensor",
             samples: || {
                 let sample = |has_velocity, nesterov, groups: Vec<Input>| {
-                    let numbers = Input::between(&[3], 0.25, 0.75);
+                    let numbers = Input::between(&[3], 0.25, 0.75).wide();
                     Sample::new(
                         SgdByNumbers { has_velocity, nesterov },
                         std::iter::once(numbers).chain(groups),

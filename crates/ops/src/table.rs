@@ -1,6 +1,6 @@
 //! What there is to know of each op, as text: the rows of the op table in the docs and on the command line.
 
-use warpsmith_autograd::{Differentiability, Meta, Op, Sample, Spec, Values};
+use warpsmith_autograd::{Differentiability, Input, Meta, Op, Sample, Spec};
 use warpsmith_tensor::{DType, Shape};
 
 /// One op. Formulas are over the letters that the op's own page explains; `s` is the bytes per element.
@@ -56,23 +56,11 @@ fn float_dtypes(samples: &[Sample]) -> String {
     floats.filter(taken).map(DType::name).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether the op accepts `float` where the sample has reals; statistics may be in f32 beside 16-bit floats.
+/// Whether the op accepts `float` where the sample has reals.
 fn takes(sample: &Sample, float: DType) -> bool {
-    let metas = |statistics: DType| -> Option<Vec<Meta>> {
-        let meta = |input: &warpsmith_autograd::Input| {
-            let dtype = match input.values {
-                Values::Any => float,
-                Values::Between(..) | Values::Exactly(_) => statistics,
-                Values::Index(_) | Values::Integers(_) => DType::I64,
-                Values::Mask => DType::Bool,
-                Values::Bytes(_) => DType::U8,
-            };
-            Some(Meta::new(Shape::new(&input.dims).ok()?, dtype))
-        };
-        sample.inputs.iter().map(meta).collect()
-    };
-    let accepts = |statistics| metas(statistics).is_some_and(|metas| sample.op.shape(&metas).is_ok());
-    accepts(float) || (float.is_half() && accepts(DType::F32))
+    let meta = |input: &Input| Some(Meta::new(Shape::new(&input.dims).ok()?, input.dtype(float)));
+    let metas: Option<Vec<Meta>> = sample.inputs.iter().map(meta).collect();
+    metas.is_some_and(|metas| sample.op.shape(&metas).is_ok())
 }
 
 fn backward(name: &str, gradient: Differentiability, specs: &[Spec]) -> String {

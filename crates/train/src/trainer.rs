@@ -180,7 +180,8 @@ impl Trainer {
     /// one batch of their size, also when they hold unequal numbers of unmasked tokens.
     ///
     /// # Errors
-    /// If the loss or the gradients are not finite: the parameters are then those before the step.
+    /// If the loss or the gradients are not finite, or memory ends: the parameters are then those before the step. Only if
+    /// reading loss and norm fails is the step made, and counted; [`Trainer::wait`] reads them again.
     pub fn step(&mut self) -> Result<StepReport> {
         let report = self.queue_step()?;
         self.wait(report)
@@ -238,11 +239,14 @@ impl Trainer {
     /// As [`Trainer::step`].
     pub fn wait(&mut self, mut report: StepReport) -> Result<StepReport> {
         let start = Instant::now();
-        let Some((outcome, scored)) = self.unread.take() else { return Ok(report) };
+        // Kept until all is read, so that who meets an error here can ask again.
+        let Some((outcome, scored)) = &self.unread else { return Ok(report) };
         let losses = outcome.losses.iter().map(Tensor::item).collect::<Result<Vec<f64>, _>>()?;
-        let loss = losses.iter().sum::<f64>() / scored as f64;
-        let grad_norm = outcome.norm.map_or(Ok(0.0), |norm| norm.item())?;
-        if !loss.is_finite() || !grad_norm.is_finite() || !self.stepper.is_healthy()? {
+        let loss = losses.iter().sum::<f64>() / *scored as f64;
+        let grad_norm = outcome.norm.as_ref().map_or(Ok(0.0), Tensor::item)?;
+        let is_sound = loss.is_finite() && grad_norm.is_finite() && self.stepper.is_healthy()?;
+        self.unread = None;
+        if !is_sound {
             let error = self.diverged(report.step, loss, grad_norm);
             self.stepper.reset();
             return Err(error);

@@ -3,6 +3,7 @@
 //! Needs `python3` with pip, and on the first run the package index; no GPU and no installed toolkit.
 
 pub mod build;
+mod guests;
 pub mod pins;
 mod resources;
 pub mod toolchain;
@@ -19,6 +20,8 @@ pub type Failure = String;
 
 /// Where everything lies, relative to the root of the repository.
 pub struct Places {
+    /// The root of the repository.
+    root: PathBuf,
     /// The crate of the kernels.
     pub kernels: PathBuf,
     /// The installed compilers.
@@ -35,6 +38,7 @@ impl Places {
         let root =
             root.ok_or("run it inside the repository: no folder above holds kernels/toolchain.toml")?;
         Ok(Self {
+            root: root.to_owned(),
             kernels: root.join("kernels"),
             toolchain: root.join("target/kernels-toolchain"),
             script: root.join("crates/xtask/src/kernels/nvrtc.py"),
@@ -42,7 +46,7 @@ impl Places {
     }
 }
 
-/// `kernels [--check] [module..]`: builds the PTX, or holds the committed one to the sources.
+/// `kernels [--check] [module.. | bench]`: builds the PTX, or holds the committed one to the sources.
 pub fn run(arguments: &[String]) -> ExitCode {
     let is_check = arguments.iter().any(|a| a == "--check");
     let modules: Vec<String> = arguments.iter().filter(|a| !a.starts_with("--")).cloned().collect();
@@ -62,14 +66,18 @@ pub fn run(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn all(is_check: bool, modules: Vec<String>) -> Result<String, Failure> {
+/// What stands for the sources of the bench among the names of modules.
+const GUESTS: &str = "bench";
+
+fn all(is_check: bool, names: Vec<String>) -> Result<String, Failure> {
     let places = Places::around_current_folder()?;
     let pins = Pins::read(&places.kernels.join("toolchain.toml"))?;
     let known = modules_of(&places.kernels, "cu")?;
+    let is_partial = !names.is_empty();
+    let (guests, modules): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| name == GUESTS);
     if let Some(odd) = modules.iter().find(|name| !known.contains(name)) {
         return Err(format!("there is no kernels/{odd}.cu"));
     }
-    let is_partial = !modules.is_empty();
     let modules = if is_partial { modules } else { known.clone() };
     let tools = Toolchain::install(&places.toolchain, &pins)?;
 
@@ -97,9 +105,14 @@ fn all(is_check: bool, modules: Vec<String>) -> Result<String, Failure> {
         let merged = resources::merge(&committed, &measured, is_partial);
         write(&table, &resources::render(&merged, &pins))?;
     }
+    let wants_guests = !is_partial || !guests.is_empty();
+    let guests = if wants_guests { guests::build(&places, &pins, &tools, is_check)? } else { 0 };
     let (entries, ways) = (measured.len(), pins.architectures().len());
     let verb = if is_check { "checked" } else { "built" };
-    Ok(format!("kernels: {verb} {} modules, {entries} entries for {ways} architectures", modules.len()))
+    let modules = modules.len();
+    Ok(format!(
+        "kernels: {verb} {modules} modules, {entries} entries for {ways} architectures; {guests} sources of the bench"
+    ))
 }
 
 /// Names, without the extension, of the files of a folder that have it; sorted.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::nvrtc;
+use crate::nvrtc::{self, Target};
 use crate::{Error, Result};
 
 /// PTX with one entry that is meant.
@@ -17,12 +17,12 @@ pub struct Source {
     bench_line: String,
 }
 
-/// Reads `path:entry`, and compiles it if it is CUDA C++, for a GPU of `capability` (major, minor).
+/// Reads `path:entry`, and compiles it for `target` if it is CUDA C++.
 ///
 /// # Errors
 /// If the file cannot be read, is neither `.cu` nor `.ptx`, does not compile (with the compiler's log), or has no such
 /// entry (with the entries that it has).
-pub fn compile(spec: &str, capability: (u32, u32)) -> Result<Source> {
+pub fn compile(spec: &str, target: Target) -> Result<Source> {
     let expected = "expected FILE.cu:ENTRY or FILE.ptx:ENTRY";
     let (path, entry) = spec.rsplit_once(':').ok_or_else(|| Error::Usage(format!("{spec:?}: {expected}")))?;
     let text = std::fs::read_to_string(path).map_err(|error| Error::Failed(format!("{path}: {error}")))?;
@@ -30,7 +30,7 @@ pub fn compile(spec: &str, capability: (u32, u32)) -> Result<Source> {
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let ptx = match path.extension().and_then(|extension| extension.to_str()) {
         Some("ptx") => text.clone(),
-        Some("cu") => nvrtc::compile(&text, &name, path.parent(), capability)?,
+        Some("cu") => nvrtc::compile(&text, &name, path.parent(), target)?,
         _ => return Err(Error::Usage(format!("{spec:?}: {expected}"))),
     };
     Source::new(name, entry, ptx, bench_line(&text))

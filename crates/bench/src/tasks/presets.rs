@@ -63,7 +63,7 @@ fn shapes(task: &str, name: &str) -> Option<&'static [&'static str]> {
         ("adamw", "llama") => &["16x33554432"],
         ("adamw", "long") => &["2x134217728"],
         ("adamw", "odd") => &["1021x1031"],
-        ("adamw", "tiny") => &["3x257"],
+        ("adamw", "tiny") => &["3x257", "1x257"],
         ("step", "gpt2") => &["8x1024x12x12x768x50257"],
         ("step", "nanogpt") => &["12x64x4x4x128x65", "64x256x6x6x384x65"],
         ("step", "long") => &["1x8192x12x12x768x50257"],

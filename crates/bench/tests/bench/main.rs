@@ -7,6 +7,8 @@ mod honest;
 #[cfg(all(feature = "cuda", target_os = "linux"))]
 mod ladder;
 mod models;
+#[cfg(all(feature = "cuda", target_os = "linux"))]
+mod starters;
 
 use std::sync::Arc;
 

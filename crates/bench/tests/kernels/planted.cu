@@ -1,5 +1,5 @@
 // Softmax with one mistake each, in the ways that a bench has been fooled. `softmax` itself is right.
-// planted.ptx is this file as NVRTC 12.4 compiles it: `warpsmith bench softmax --kernel planted.cu:softmax --keep-ptx planted.ptx`.
+// `cargo xtask kernels` makes planted.ptx of this file.
 
 typedef float Real;
 

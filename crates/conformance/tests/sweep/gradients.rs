@@ -3,8 +3,8 @@
 
 use rayon::prelude::*;
 use warpsmith_autograd::{Array, Differentiability, Op, Sample, gradcheck};
+use warpsmith_conformance::dtypes;
 use warpsmith_conformance::gradient::{share, smooth};
-use warpsmith_conformance::{dtype_of, dtypes};
 use warpsmith_tensor::{DType, Device};
 
 use crate::specs;
@@ -24,7 +24,7 @@ fn every_gradient_formula_agrees_with_differences() {
         .map(|(name, samples)| {
             let (mut compared, mut worst, mut failures) = (0, 0f64, Vec::new());
             for (number, sample) in samples.iter().enumerate() {
-                let kinds: Vec<DType> = sample.inputs.iter().map(|i| dtype_of(i, DType::F64)).collect();
+                let kinds: Vec<DType> = sample.inputs.iter().map(|i| i.dtype(DType::F64)).collect();
                 let x: Vec<(Array, DType)> = smooth(sample, &kinds).unwrap().into_iter().zip(kinds).collect();
                 match gradcheck(&sample.op, &x) {
                     Ok(report) => {

@@ -332,11 +332,13 @@ pub fn specs() -> Vec<Spec> {
                 calls()
                     .into_iter()
                     .map(|(op, [b, tq, tk, h, hkv, d], lengths)| {
-                        let input = |t, heads| Input::between(&[b, t, heads, d], -2.0, 2.0);
-                        let (q, kv) = (input(tq, h), input(tk, hkv));
-                        // Near the logarithm of a number of keys, so that probabilities are of the usual size.
-                        let lse = Input::between(&[b, h, tq], 2.0, 4.0);
-                        let inputs = [q.clone(), q.clone(), kv.clone(), kv, q, lse];
+                        let input = |t, heads, most: f64| Input::between(&[b, t, heads, d], -most, most);
+                        let (g, v) = (input(tq, h, 2.0), input(tk, hkv, 2.0));
+                        // Scores that stay near lse, and lse near the logarithm of a number of keys, so that probabilities
+                        // are of the usual size: e^(score - lse) of a real call is at most 1, and f16 ends at e^11.
+                        let (q, k) = (input(tq, h, 0.5), input(tk, hkv, 0.5));
+                        let lse = Input::between(&[b, h, tq], 2.0, 4.0).wide();
+                        let inputs = [g.clone(), q, k, v, g, lse];
                         let lengths = lengths.map(|v| Input::integers(&[b], v));
                         Sample::new(AttentionBackward(op), inputs.into_iter().chain(lengths))
                     })

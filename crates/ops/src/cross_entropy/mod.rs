@@ -375,7 +375,8 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let sample = |forward: CrossEntropy, dims: &[usize]| {
                     let outer = &dims[..dims.len() - 1];
-                    let statistics = [Input::between(outer, 2.0, 4.0), Input::between(outer, 0.0, 3.0)];
+                    let statistics =
+                        [Input::between(outer, 2.0, 4.0), Input::between(outer, 0.0, 3.0)].map(Input::wide);
                     let logits = Input::between(dims, -4.0, 4.0);
                     let inputs =
                         [logits, Input::integers(outer, some_ignored(dims))].into_iter().chain(statistics);

@@ -3,13 +3,15 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use warpsmith_autograd::{TensorExt, apply, apply_owned};
+use warpsmith_autograd::{Array, Cost, Meta, Op, TensorExt, apply, apply_owned};
+use warpsmith_kernels::softmax::{Form, Softmax, forward};
+use warpsmith_kernels::{Float, Launch};
 use warpsmith_ops::adamw::{AdamW, AdamWByNumbers};
 use warpsmith_ops::attention::{AttentionOptions, Mask};
 use warpsmith_ops::clip_by_norm::ClipByNorm;
 use warpsmith_ops::embedding::EmbeddingBackward;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Device, Kind, Result, Rng, Seed, Tensor};
+use warpsmith_tensor::{DType, Device, Kind, Result, Rng, Scope, Seed, Tensor};
 
 /// The emulated GPU, for one test at a time: a wrong index is told to whoever waits first.
 fn device() -> (Device, MutexGuard<'static, ()>) {
@@ -26,6 +28,46 @@ fn tensor<T: warpsmith_tensor::Element>(values: &[T], dims: &[usize], device: &D
 fn random(dims: &[usize], stream: u64, dtype: DType, device: &Device) -> Tensor {
     let x = Tensor::randn(dims, &Rng::restore(Seed(3), stream), &Device::Cpu).unwrap();
     x.to_dtype(dtype).unwrap().to_device(device).unwrap()
+}
+
+/// An op whose launch no GPU takes: blocks of more threads than there may be.
+#[derive(Debug)]
+struct TooWide;
+
+impl Op for TooWide {
+    fn name(&self) -> &'static str {
+        "too_wide"
+    }
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        Ok(vec![x[0]])
+    }
+    fn reference(&self, _x: &[Array], _y: &mut [Array]) -> Result<()> {
+        Ok(())
+    }
+    fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        Ok(x)
+    }
+    fn cuda(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let at = x[0].device_address()?;
+        let whole = Softmax { form: Form::Plain, dtype: Float::F32, x: at, y: at, rows: 2, n: 3 };
+        x[0].device().launch(&Launch { block: [2048, 1, 1], ..forward(&whole) })?;
+        Ok(x)
+    }
+    fn cost(&self) -> Cost {
+        Cost::new("N*s", "N*s", "N")
+    }
+}
+
+#[test]
+fn a_launch_that_fails_says_in_which_op_and_on_what() {
+    let (device, _guard) = device();
+    let _scope = Scope::enter("blocks.3");
+    let error = apply(TooWide, &[&random(&[2, 3], 0, DType::F32, &device)]).map(drop).unwrap_err();
+    let told = error.to_string();
+    assert_eq!(error.kind(), Kind::Device, "{told}");
+    for part in ["softmax_fwd_f32", "(2048, 1, 1)", "CUDA_ERROR_INVALID_VALUE", "(2, 3) f32", "in blocks.3"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
 }
 
 #[test]

@@ -127,6 +127,16 @@ pub fn device_name(device: c_int) -> Outcome<String> {
     Ok(CStr::from_bytes_until_nul(&name).map_or_else(|_| String::new(), |s| s.to_string_lossy().into_owned()))
 }
 
+/// Where a GPU is on the bus, as `domain:bus:device.function` in hexadecimal digits.
+pub fn bus_id(device: c_int) -> Outcome<String> {
+    let mut id = [0u8; 32];
+    // SAFETY: the driver writes at most 31 bytes and a zero.
+    check("cuDeviceGetPCIBusId", unsafe {
+        sys::cuDeviceGetPCIBusId(id.as_mut_ptr().cast::<c_char>(), 31, device)
+    })?;
+    Ok(CStr::from_bytes_until_nul(&id).map_or_else(|_| String::new(), |s| s.to_string_lossy().into_owned()))
+}
+
 /// A number that describes a GPU.
 pub fn device_attribute(device: c_int, attribute: sys::CUdevice_attribute) -> Outcome<u32> {
     let mut value = 0;

@@ -13,6 +13,8 @@ pub struct Gpu {
     pub ordinal: usize,
     /// Its name.
     pub name: String,
+    /// Where it is on the bus, which is how other tools (`nvidia-smi --id`) name the same one whatever its number here is.
+    pub bus_id: String,
     /// Its compute capability, (major, minor).
     pub capability: (u32, u32),
     /// Its memory in bytes.
@@ -63,6 +65,7 @@ pub(super) fn describe(ordinal: usize) -> Outcome<Gpu> {
     Ok(Gpu {
         ordinal,
         name: driver::device_name(device)?,
+        bus_id: driver::bus_id(device)?,
         capability: (
             number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
             number(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,

@@ -1,10 +1,11 @@
 //! Launches that cannot be, and kernels that break the rules of the machine.
 
 use warpsmith_kernels::{Entry, Launch, Module};
+use warpsmith_tensor::cuda::Attributes;
 use warpsmith_tensor::{Device, Kind, Scope, Tensor};
 
 use crate::alone::alone;
-use crate::device;
+use crate::{cuda, device};
 
 /// Stores 7 at the address that its parameter gives.
 const POKE: &str = "
@@ -44,6 +45,26 @@ fn a_kernel_of_ones_own_runs() {
     assert_eq!(x.to_vec::<u32>().unwrap(), [7, 2]);
     let nothing = Launch { grid: [1, 0, 1], ..launch(&POKES, 0) };
     device.launch(&nothing).unwrap();
+}
+
+/// The attributes go to the driver by a call of their own.
+#[test]
+fn a_launch_has_attributes() {
+    let device = device();
+    let x = Tensor::from_slice(&[1u32, 2], &[2], &device).unwrap();
+    let poke = launch(&POKES, x.device_address().unwrap());
+    let overlapping = Attributes { overlaps_previous: true, ..Attributes::default() };
+    cuda(&device).stream().launch_with(&poke, overlapping).unwrap();
+    assert_eq!(x.to_vec::<u32>().unwrap(), [7, 2]);
+    // The emulated GPU has neither of these, and says so.
+    let refused = [
+        Attributes { cooperative: true, ..overlapping },
+        Attributes { cluster: Some([2, 1, 1]), ..Attributes::default() },
+    ];
+    for attributes in refused {
+        let error = cuda(&device).stream().launch_with(&poke, attributes).unwrap_err().to_string();
+        assert!(error.contains("poke") && error.contains("cuLaunchKernelEx"), "{error}");
+    }
 }
 
 #[test]

@@ -12,14 +12,16 @@ case $1 in
     selftest) [ -e "${0%/*}/sick" ] && { echo 'error: softmax is wrong' >&2; exit 1; }
         echo '{ "cases": 123, "passed": true }' ;;
     train)
-        [ "$2" = --help ] && { echo '  --capture <true|false>'; exit 0; }
         while [ "$1" != --out_dir ]; do shift; done
         mkdir -p "$2"
         gap=0
         [ -e "${0%/*}/drifts" ] && [ "$4" = cuda ] && gap=3
+        [ -e "${0%/*}/records" ] && [ "$6" = true ] && gap=3
         for step in 1 2 3 4; do
             echo "{\"step\":$step,\"train/loss\":4.0${gap}1,\"lr\":1}"
         done > "$2/log.jsonl" ;;
+    bench) [ -e "${0%/*}/benchless" ] && { echo "error: unrecognized subcommand 'bench'" >&2; exit 2; }
+        echo '{}' ;;
     *) exit 2 ;;
 esac
 "#;
@@ -80,13 +82,17 @@ fn the_folder_runs_elsewhere_with_an_empty_environment() {
     let asked = fs::read_to_string(bundle.file("asked")).unwrap();
     assert!(asked.contains("selftest --device cuda --json"), "{asked}");
     assert_eq!(asked.matches("\ntrain --n_layer").count(), 3, "{asked}");
-    assert!(asked.contains("--device cuda --capture true"), "{asked}");
-    for line in
-        ["selftest           passed", "eager = cpu        passed", "captured = eager   passed", "0 failed"]
-    {
+    assert!(asked.contains("--device cuda --compile false\n"), "{asked}");
+    assert!(asked.contains("--device cuda --compile true\n"), "{asked}");
+    for line in [
+        "selftest           passed",
+        "eager = cpu        passed",
+        "captured = eager   passed",
+        "bench-adamw        passed",
+        "0 failed, 0 had no time",
+    ] {
         assert!(table.contains(line), "no `{line}` in\n{table}");
     }
-    assert!(table.contains("bench              not built"), "{table}");
     let summary = bundle.summary();
     let head = r#"{"commit": "abc123", "#;
     assert!(summary.starts_with(head) && summary.contains(r#""driver": "580.1", "failed": 0"#), "{summary}");
@@ -110,6 +116,35 @@ fn losses_that_part_fail() {
     assert_eq!(code, Some(1), "{table}");
     assert!(table.contains("eager = cpu        FAILED"), "{table}");
     assert!(table.contains("captured = eager   passed"), "{table}");
+}
+
+#[test]
+fn a_recorded_step_that_loses_otherwise_fails() {
+    let bundle = Bundle::new();
+    fs::write(bundle.file("records"), "").unwrap();
+    let (code, table) = bundle.run(&["--steps", "train"]);
+    assert_eq!(code, Some(1), "{table}");
+    assert!(table.contains("eager = cpu        passed"), "{table}");
+    assert!(table.contains("captured = eager   FAILED"), "{table}");
+}
+
+#[test]
+fn a_program_without_what_a_step_needs_fails() {
+    let bundle = Bundle::new();
+    fs::write(bundle.file("benchless"), "").unwrap();
+    let (code, table) = bundle.run(&["--steps", "bench"]);
+    assert_eq!(code, Some(1), "{table}");
+    assert!(table.contains("bench-softmax      FAILED") && table.contains("unrecognized"), "{table}");
+}
+
+#[test]
+fn a_run_without_time_is_no_success() {
+    let bundle = Bundle::new();
+    let (code, table) = bundle.run(&["--steps", "doctor,selftest", "--minutes", "0"]);
+    assert_eq!(code, Some(3), "{table}");
+    assert!(table.contains("selftest           no time"), "{table}");
+    assert!(table.contains("0 failed, 2 had no time"), "{table}");
+    assert!(bundle.summary().contains(r#""no_time": 2"#));
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub fn translate(
 }
 
 /// The lines that say from what the PTX was made.
-fn header(kernels: &Path, module: &str, pins: &Pins) -> Result<String, Failure> {
+pub fn header(kernels: &Path, module: &str, pins: &Pins) -> Result<String, Failure> {
     let mut lines = String::from("// Written by `cargo xtask kernels`; do not edit.\n");
     for requirement in pins.requirements("compile") {
         lines += &format!("// compiler {requirement}\n");
@@ -121,7 +121,7 @@ pub fn same_as_committed(folder: &Path, built: &[(String, String)]) -> Result<()
             let pairs = committed.lines().zip(ptx.lines());
             let line = 1 + pairs.take_while(|(a, b)| a == b).count();
             let what = "is not what the compiler makes of its source: run `cargo xtask kernels`";
-            return Err(format!("built/{module}.ptx, line {line}, {what}"));
+            return Err(format!("{}, line {line}, {what}", path.display()));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use warpsmith::tensor::Device;
 use warpsmith_bench::contender::Contender;
 use warpsmith_bench::kernel::{Source, UserKernel, compile};
 use warpsmith_bench::ladder;
+use warpsmith_bench::nvrtc::Target;
 use warpsmith_bench::record::{Row, Status};
 use warpsmith_bench::session::Session;
 use warpsmith_bench::tasks::{Case, KERNEL_TASKS};
@@ -37,7 +38,7 @@ impl<'a> Crowd<'a> {
                 let message = format!("{task} is many kernels: --kernel is for {}", KERNEL_TASKS.join(", "));
                 return Err(Failure::Usage(message));
             }
-            let source = compile(spec, capability(device))?;
+            let source = compile(spec, target(device)?)?;
             UserKernel::new(source.clone(), launch_line(args))?;
             if let Some(path) = args.get_one::<String>("keep-ptx") {
                 std::fs::write(path, &source.ptx)
@@ -91,7 +92,7 @@ impl<'a> Crowd<'a> {
         let mut rows = session.case(case, &mut all)?;
         if self.args.get_flag("check") {
             let own = |row: &&mut Row| sound.iter().any(|source| source.entry == row.implementation);
-            for row in rows.iter_mut().filter(own).filter(|row| row.status != Status::Refused) {
+            for row in rows.iter_mut().filter(own).filter(|row| row.status == Status::Ok) {
                 row.reason = Some(
                     [row.reason.take(), Some(SOUND.into())]
                         .into_iter()
@@ -161,11 +162,17 @@ fn peer(args: &ArgMatches, device: &Device, timed: bool) -> Option<Torch> {
     Torch::start(device).inspect_err(|error| note!("bench: without PyTorch: {error}")).ok()
 }
 
-/// What a user's kernel is compiled for; that of the emulated GPU if there is no other.
-fn capability(device: &Device) -> (u32, u32) {
+/// What a user's kernel is compiled for: the device, or the emulated GPU, which checks it, if that is the CPU.
+fn target(device: &Device) -> Result<Target, Failure> {
     match device {
         #[cfg(feature = "cuda")]
-        Device::Cuda(cuda) => cuda.gpu().capability,
-        _ => (8, 0),
+        Device::Cuda(cuda) => {
+            let cuda_version = warpsmith::tensor::cuda::inventory()?.cuda_version;
+            Ok(Target { capability: cuda.gpu().capability, cuda: cuda_version })
+        }
+        _ => Ok(EMULATED),
     }
 }
+
+/// The emulated GPU, and what its driver says of itself.
+const EMULATED: Target = Target { capability: (8, 0), cuda: (12, 8) };
