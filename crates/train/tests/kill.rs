@@ -43,7 +43,7 @@ fn save_without_pause(dir: &Path) -> Outcome {
             files.write("model.bin", |out| {
                 content(step).chunks(1000).try_for_each(|piece| {
                     // So that most of the time goes by in mid-save, and most kills fall there.
-                    thread::sleep(Duration::from_micros(20));
+                    thread::sleep(Duration::from_micros(100));
                     out.write_all(piece)
                 })
             })
@@ -82,7 +82,7 @@ fn run_and_kill(dir: &Path, round: u64) -> Outcome<(usize, u32)> {
     let mut lines = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
     let mut reported: usize = lines.next().ok_or("the run ended before its first save")??.parse()?;
     // Moments spread over a few saves; which one it is does not matter to the checks.
-    thread::sleep(Duration::from_micros(round * 7919 % 20_000));
+    thread::sleep(Duration::from_micros(round * 7919 % 40_000));
     child.kill()?;
     child.wait()?;
     for line in lines {
