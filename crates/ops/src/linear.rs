@@ -14,8 +14,8 @@ use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
-use crate::cuda_matmul::{self, After};
 use crate::cast::Methods as _;
+use crate::cuda_matmul::{self, After};
 use crate::elementwise::{apply_over, require_floats};
 use crate::gelu::{self, Form};
 use crate::matmul::bug;
