@@ -169,7 +169,7 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     fn cost(&self) -> Cost;
 
     /// The values of the letters in [`Op::cost`], for these inputs. `s` (bytes per element of the first input) and
-    /// `N` (elements of the first input) are there without being named.
+    /// `N` (elements of the first input) are there without being named, and may be named if they are others.
     fn symbols(&self, _x: &[Meta]) -> Vec<(&'static str, usize)> {
         Vec::new()
     }

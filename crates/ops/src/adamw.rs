@@ -228,7 +228,8 @@ impl Op for AdamWByNumbers {
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        vec![("P", elements_per_slot(&x[1..], 4))]
+        // The first input holds the numbers of the step, which are f32 whatever the parameters are.
+        vec![("P", elements_per_slot(&x[1..], 4)), ("s", x.get(1).map_or(0, |p| p.dtype.size()))]
     }
 
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {

@@ -249,7 +249,9 @@ impl Op for SgdByNumbers {
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        vec![("G", self.group()), ("P", elements_per_slot(&x[1..], self.group()))]
+        let elements = elements_per_slot(&x[1..], self.group());
+        // The first input holds the numbers of the step, which are f32 whatever the parameters are.
+        vec![("G", self.group()), ("P", elements), ("s", x.get(1).map_or(0, |p| p.dtype.size()))]
     }
 
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {

@@ -28,13 +28,13 @@ fn of_rust(text: &str) -> Vec<(String, Fields)> {
             let (name, kind) = field.split_once(": ")?;
             Some((name.split_whitespace().last()?.to_owned(), rust_type(kind.trim().trim_end_matches(','))))
         });
-        Some((rust_name(name).to_owned(), fields.collect()))
+        Some((cuda_name(name).to_owned(), fields.collect()))
     });
     found.collect()
 }
 
 /// The name that the CUDA side has for it.
-fn rust_name(name: &str) -> &str {
+fn cuda_name(name: &str) -> &str {
     match name {
         "$args" => "MapArgs",
         "$name" => "Space",

@@ -92,7 +92,7 @@ impl<'a> Crowd<'a> {
         let mut rows = session.case(case, &mut all)?;
         if self.args.get_flag("check") {
             let own = |row: &&mut Row| sound.iter().any(|source| source.entry == row.implementation);
-            for row in rows.iter_mut().filter(own).filter(|row| row.status == Status::Ok) {
+            for row in rows.iter_mut().filter(own).filter(|row| row.status != Status::Refused) {
                 row.reason = Some(
                     [row.reason.take(), Some(SOUND.into())]
                         .into_iter()
