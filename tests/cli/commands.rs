@@ -103,6 +103,7 @@ fn eval_gives_loss_and_what_it_is_measured_over() -> Checked {
     assert!((number("perplexity")? / loss.exp() - 1.0).abs() < 1e-12);
     // One byte a token.
     assert!((number("bits_per_byte")? * std::f64::consts::LN_2 / loss - 1.0).abs() < 1e-12);
+    assert!((number("perplexity_per_byte")? / loss.exp() - 1.0).abs() < 1e-12);
     Ok(())
 }
 

@@ -20,6 +20,8 @@ pub struct Evaluation {
     pub perplexity: f64,
     /// Loss in bits per byte of the scored text.
     pub bits_per_byte: f64,
+    /// e to the loss per byte: 2 to [`Evaluation::bits_per_byte`].
+    pub perplexity_per_byte: f64,
     /// e to the loss per word, a word being what [`warpsmith_metrics::tokens::words`] says. NaN if there is none.
     pub perplexity_per_word: f64,
     /// Words of the scored text.
@@ -70,6 +72,7 @@ pub fn evaluate_text(
         loss,
         perplexity: language::perplexity(loss),
         bits_per_byte: language::bits_per_byte(loss, scored, bytes).unwrap_or(f64::NAN),
+        perplexity_per_byte: language::perplexity_per(loss, scored, bytes).unwrap_or(f64::NAN),
         perplexity_per_word: language::perplexity_per(loss, scored, words).unwrap_or(f64::NAN),
         words,
         tokens: scored,

@@ -93,8 +93,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
 fn tell(found: &Evaluation) -> Result<(), Failure> {
     say!("loss           {:.6} nats per token", found.loss)?;
     say!(
-        "perplexity     {:.4} per token, {:.4} per word ({} words; a Han character or kana is one)",
+        "perplexity     {:.4} per token, {:.4} per byte, {:.4} per word ({} words; a Han character or kana is one)",
         found.perplexity,
+        found.perplexity_per_byte,
         found.perplexity_per_word,
         found.words
     )?;
