@@ -84,14 +84,24 @@ impl Team {
     /// A helper's time.
     fn help(&self) {
         // Nobody took it from the leader's own queue: there is no one to help.
-        if thread::current().id() != self.leader {
-            self.look_out();
+        let helps = thread::current().id() != self.leader;
+        let mut done = 0;
+        loop {
+            if helps {
+                done = self.look_out(done);
+            }
+            self.helpers.fetch_sub(1, SeqCst);
+            // Work that was opened while we were still counted counts on us.
+            if !helps || self.works.load(SeqCst) == done {
+                return;
+            }
+            self.helpers.fetch_add(1, SeqCst);
         }
-        self.helpers.fetch_sub(1, SeqCst);
     }
 
-    fn look_out(&self) {
-        let (mut done, mut since, mut looks) = (0, Instant::now(), 0);
+    /// Takes part in every work behind number `done` until none comes any more; the number of the last.
+    fn look_out(&self, mut done: usize) -> usize {
+        let (mut since, mut looks) = (Instant::now(), 0);
         loop {
             let works = self.works.load(SeqCst);
             if works != done {
@@ -103,7 +113,7 @@ impl Team {
             } else if since.elapsed() < PATIENCE {
                 thread::yield_now();
             } else {
-                return;
+                return done;
             }
         }
     }
