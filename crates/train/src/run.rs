@@ -93,7 +93,8 @@ impl Run {
     /// If the folder cannot be written, or holds a run or a model already ([`runs::check_vacant`]).
     pub fn start(trainer: Trainer) -> Result<Self> {
         runs::check_vacant(Path::new(&trainer.config().out_dir))?;
-        Self::open(trainer, None, Progress::default())
+        let digest = trainer.data().digest();
+        Self::open(trainer, digest, None, Progress::default())
     }
 
     /// A new run in the place of one that the folder may hold, whose checkpoints and log are removed.
@@ -102,7 +103,8 @@ impl Run {
     /// If the folder cannot be written.
     pub fn replace(trainer: Trainer) -> Result<Self> {
         remove_checkpoints(Path::new(&trainer.config().out_dir))?;
-        Self::open(trainer, None, Progress::default())
+        let digest = trainer.data().digest();
+        Self::open(trainer, digest, None, Progress::default())
     }
 
     /// Goes on from the newest whole checkpoint of the run folder.
@@ -118,10 +120,11 @@ impl Run {
         let progress = checkpoint::restore(&mut trainer, &found, &digest)?;
         watch(Event::Resumed(trainer.steps()));
         let steps = trainer.steps();
-        Self::open(trainer, Some(steps), progress)
+        Self::open(trainer, digest, Some(steps), progress)
     }
 
-    fn open(trainer: Trainer, from: Option<usize>, progress: Progress) -> Result<Self> {
+    /// With the digest of the data: it is read whole for it, so only once.
+    fn open(trainer: Trainer, digest: String, from: Option<usize>, progress: Progress) -> Result<Self> {
         let dir = PathBuf::from(&trainer.config().out_dir);
         write_description(&dir, trainer.model().config(), trainer.data().tokenizer())?;
         let config = trainer.config().to_toml();
@@ -132,7 +135,6 @@ impl Run {
             None => (LogWriter::create(&path)?, Vec::new()),
         };
         let samples = Samples::open(&dir, from)?;
-        let digest = trainer.data().digest();
         let unigram_nats = trainer.data().unigram_nats();
         let bytes_per_token = trainer.data().bytes_per_token()?;
         let resumed = from.is_some();

@@ -62,7 +62,7 @@ fn in_block_pairs<A: Send, B: Send>(
 /// Calls `body` once for each of `0..tasks`, on all threads: whoever is free takes the next.
 pub fn for_tasks(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
     let next = AtomicUsize::new(0);
-    on_threads(tasks.min(rayon::current_num_threads()), &|| {
+    on_threads(tasks, &|| {
         loop {
             let i = next.fetch_add(1, Ordering::Relaxed);
             if i >= tasks {
@@ -77,7 +77,7 @@ pub fn for_tasks(tasks: usize, body: &(dyn Fn(usize) + Sync)) {
 pub fn for_each<I: ExactSizeIterator + Send>(items: I, body: &(dyn Fn(I::Item) + Sync)) {
     let (count, items) = (items.len(), Mutex::new(items));
     let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
-    on_threads(count.min(rayon::current_num_threads()), &|| {
+    on_threads(count, &|| {
         while let Some(item) = next() {
             body(item);
         }

@@ -32,11 +32,11 @@ thread_local! {
 /// # Panics
 /// If `work` does, on any thread, when all have ended.
 pub(super) fn on_threads(count: usize, work: &(dyn Fn() + Sync)) {
-    if count <= 1 || BUSY.get() {
+    let count = if BUSY.get() { 1 } else { count.min(rayon::current_num_threads()) };
+    if count <= 1 {
         return work();
     }
-    let team = TEAM.with(Arc::clone);
-    team.run(count.min(rayon::current_num_threads()), work);
+    TEAM.with(Arc::clone).run(count, work);
 }
 
 /// The helpers of one thread.

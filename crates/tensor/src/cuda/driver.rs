@@ -124,7 +124,7 @@ pub fn device_name(device: c_int) -> Outcome<String> {
     check("cuDeviceGetName", unsafe {
         sys::cuDeviceGetName(name.as_mut_ptr().cast::<c_char>(), 255, device)
     })?;
-    Ok(CStr::from_bytes_until_nul(&name).map_or_else(|_| String::new(), |s| s.to_string_lossy().into_owned()))
+    Ok(text(&name))
 }
 
 /// Where a GPU is on the bus, as `domain:bus:device.function` in hexadecimal digits.
@@ -134,7 +134,12 @@ pub fn bus_id(device: c_int) -> Outcome<String> {
     check("cuDeviceGetPCIBusId", unsafe {
         sys::cuDeviceGetPCIBusId(id.as_mut_ptr().cast::<c_char>(), 31, device)
     })?;
-    Ok(CStr::from_bytes_until_nul(&id).map_or_else(|_| String::new(), |s| s.to_string_lossy().into_owned()))
+    Ok(text(&id))
+}
+
+/// What stands before the zero that ends a text of the driver's.
+fn text(bytes: &[u8]) -> String {
+    CStr::from_bytes_until_nul(bytes).map_or_else(|_| String::new(), |s| s.to_string_lossy().into_owned())
 }
 
 /// A number that describes a GPU.
