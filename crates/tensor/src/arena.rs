@@ -3,13 +3,15 @@
 //!
 //! A block is a whole number of 64-byte lines: every tensor starts on a cache line and on an AVX-512 boundary.
 //! Recycled blocks hold whatever they held before (in debug builds: bytes of 0xFF, which read as NaN), so an op
-//! that forgets to write an element is seen. All of it is safe Rust: memory is zeroed by the system once, when fresh.
+//! that forgets to write an element is seen. All of it is safe Rust: memory is zeroed once, when fresh.
 
-mod huge;
+mod block;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+
+pub(crate) use block::Block;
 
 use crate::{Error, Kind, Result, injection};
 
@@ -25,7 +27,7 @@ pub const LINE: usize = size_of::<Line>();
 const KEEP: u64 = 4 << 30;
 
 struct Pool {
-    free: Mutex<HashMap<usize, Vec<Vec<Line>>>>,
+    free: Mutex<HashMap<usize, Vec<Block>>>,
     live: AtomicU64,
     peak: AtomicU64,
     waiting: AtomicU64,
@@ -87,7 +89,7 @@ fn size_class(lines: usize) -> usize {
 }
 
 /// A block of at least `bytes` bytes; zeroed if `zeroed`, else with any contents.
-pub(crate) fn take(bytes: usize, zeroed: bool) -> Result<Vec<Line>> {
+pub(crate) fn take(bytes: usize, zeroed: bool) -> Result<Block> {
     let lines = size_class(bytes.div_ceil(LINE));
     let pool = pool();
     let size = (lines * LINE) as u64;
@@ -114,15 +116,9 @@ pub(crate) fn take(bytes: usize, zeroed: bool) -> Result<Vec<Line>> {
     Ok(block)
 }
 
-fn fresh(lines: usize, zeroed: bool) -> Result<Vec<Line>> {
-    // Ask first, so that too large a request is an error and not an abort; then let `vec!` take zeroed pages,
-    // which the system hands out without touching them.
-    let mut probe: Vec<Line> = Vec::new();
-    probe.try_reserve_exact(lines).map_err(|_| out_of_memory(lines))?;
-    drop(probe);
+fn fresh(lines: usize, zeroed: bool) -> Result<Block> {
+    let mut block = Block::fresh(lines).ok_or_else(|| out_of_memory(lines))?;
     pool().fresh.fetch_add(1, Ordering::Relaxed);
-    let mut block = bytemuck::zeroed_vec(lines);
-    huge::ask_for_huge_pages(&mut block);
     if cfg!(debug_assertions) && !zeroed {
         block.fill(Line([0xff; 64]));
     }
@@ -135,7 +131,7 @@ fn out_of_memory(lines: usize) -> Error {
 }
 
 /// Takes a block back.
-pub(crate) fn give(block: Vec<Line>) {
+pub(crate) fn give(block: Block) {
     let pool = pool();
     let size = (block.len() * LINE) as u64;
     pool.live.fetch_sub(size, Ordering::Relaxed);
