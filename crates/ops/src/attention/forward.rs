@@ -121,18 +121,18 @@ impl WithSimd for Task<'_, '_> {
                 forward.k.copy_columns(b, head, first, count, k)?;
                 Keys::Columns(k)
             };
-            let whole = (few && d == padded && count == KEYS)
+            let in_place = (few && d == padded)
                 .then(|| forward.v.in_place(b, head, first, count))
-                .filter(|(rows, stride)| (0..KEYS).all(|j| finite(&rows[j * stride..][..d])));
-            let (v, v_row, finite) = match whole {
+                .filter(|(rows, stride)| (0..count).all(|j| finite(&rows[j * stride..][..d])));
+            let (v, v_row, finite) = match in_place {
                 Some((rows, stride)) => (rows, stride, true),
                 None => {
-                    forward.v.copy(b, head, first, &mut v[..count * padded], padded);
-                    v[count * padded..].fill(0.0);
+                    let v = &mut v[..count * padded];
+                    forward.v.copy(b, head, first, v, padded);
                     (&*v, padded, finite(v))
                 }
             };
-            let block = KeyBlock { first, k, v, v_row, finite, padded };
+            let block = KeyBlock { first, count, k, v, v_row, finite, padded };
             for r in (0..n).step_by(ROWS) {
                 let tile = r..(r + ROWS).min(n);
                 forward.tile(simd, &block, tile, (b, &at), q, &seen, scores, &mut running)?;
@@ -160,8 +160,10 @@ enum Keys<'a> {
 struct KeyBlock<'a> {
     /// The number of the first key.
     first: usize,
+    /// How many there are.
+    count: usize,
     k: Keys<'a>,
-    /// (KEYS, D), `v_row` from one row to the next.
+    /// (count, D), `v_row` from one row to the next.
     v: &'a [f32],
     v_row: usize,
     /// Whether `v` is.
@@ -226,7 +228,7 @@ impl Forward<'_> {
                 c_row: padded,
                 rows,
                 cols: padded,
-                steps: high - low,
+                steps: high.min(block.count) - low,
                 accumulate: true,
             };
             product.run::<S, false>(simd); // (rows, padded)
