@@ -194,7 +194,7 @@ impl Stored {
                     stored.blocks.insert(name, blocks(info, turned, device)?);
                 }
                 _ => {
-                    stored.numbers.insert(name, numbers(info, turned)?.to_device(device)?);
+                    stored.numbers.insert(name, numbers(info, turned, held)?.to_device(device)?);
                 }
             }
         }
@@ -225,16 +225,21 @@ fn blocks(info: &TensorInfo<'_>, turned: &Turned<'_>, device: &Device) -> Result
     Quantised::new(info.kind(), Tensor::from_vec(bytes, &[shape[0], row], device)?)
 }
 
-fn numbers(info: &TensorInfo<'_>, turned: &Turned<'_>) -> Result<Tensor> {
+fn numbers(info: &TensorInfo<'_>, turned: &Turned<'_>, held: Held) -> Result<Tensor> {
     let (numbers, shape) = (info.numbers().map_err(|e| wrong(e.to_string()))?, info.shape());
     let numbers = match pairs(info, turned) {
         Some(d) => halves(&numbers, d, shape.get(1).copied().unwrap_or(1)),
         None => numbers,
     };
     let tensor = Tensor::from_vec(numbers, &shape, &Device::Cpu)?;
-    match (turned.transposed)(info.name()) && shape.len() == 2 {
-        true => tensor.view(tensor.layout().transpose(0, 1)?)?.contiguous(),
-        false => Ok(tensor),
+    if !(turned.transposed)(info.name()) || shape.len() != 2 {
+        return Ok(tensor);
+    }
+    let tensor = tensor.view(tensor.layout().transpose(0, 1)?)?;
+    match held {
+        Held::AsF32 => tensor.contiguous(),
+        // Products take them as they lie; what is not trained needs no copy.
+        Held::AsStored => Ok(tensor),
     }
 }
 

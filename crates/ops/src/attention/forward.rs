@@ -24,6 +24,9 @@ const TASKS: usize = 8;
 /// Query rows of a task, as in decoding, for which keys and values are read where they lie: a copy is read only so many times.
 const FEW: usize = 4;
 
+/// How many multiply-adds a number of the keys or values costs where so few queries use it: it comes from memory.
+const OF_MEMORY: usize = 8;
+
 /// out and lse from q, k, v.
 pub(super) fn forward(
     op: &Attention,
@@ -51,7 +54,9 @@ pub(super) fn forward(
         Order::HeadOutside,
         step,
     )?;
-    let work = sizes.group() * step.0.min(sizes.queries) * sizes.keys * sizes.width;
+    let rows = sizes.group() * step.0.min(sizes.queries);
+    let per_number = if rows <= FEW { OF_MEMORY } else { 1 };
+    let work = rows * sizes.keys * sizes.width * per_number;
     for_tasks(outs.into_iter().zip(lses).collect(), work, |(out, lse)| {
         Scratch::with(|scratch| Arch::new().dispatch(Task { forward: &forward, out, lse, scratch }))
     })?;
