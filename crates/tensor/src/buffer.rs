@@ -38,22 +38,22 @@ impl CpuBuffer {
 
     /// All bytes of the elements.
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&*self.block)[..self.len * self.dtype.size()]
+        &bytemuck::cast_slice(&self.block)[..self.len * self.dtype.size()]
     }
 
     /// All bytes of the elements, to write them.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut *self.block)[..self.len * self.dtype.size()]
+        &mut bytemuck::cast_slice_mut(&mut self.block)[..self.len * self.dtype.size()]
     }
 
     /// The elements, if `T` is their type.
     pub fn as_slice<T: Element>(&self) -> Option<&[T::Repr]> {
-        (T::DTYPE == self.dtype).then(|| &bytemuck::cast_slice(&*self.block)[..self.len])
+        (T::DTYPE == self.dtype).then(|| &bytemuck::cast_slice(&self.block)[..self.len])
     }
 
     /// The elements to write, if `T` is their type.
     pub fn as_mut_slice<T: Element>(&mut self) -> Option<&mut [T::Repr]> {
-        (T::DTYPE == self.dtype).then(|| &mut bytemuck::cast_slice_mut(&mut *self.block)[..self.len])
+        (T::DTYPE == self.dtype).then(|| &mut bytemuck::cast_slice_mut(&mut self.block)[..self.len])
     }
 }
 
