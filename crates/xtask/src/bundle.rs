@@ -13,6 +13,9 @@ type Failure = String;
 
 /// The most that the folder may hold, in bytes.
 const LIMIT: u64 = 40 << 20;
+/// The newest symbols of glibc that the programs may ask for: those of Debian 12, Ubuntu 22.04 and RHEL 9, which the driver's
+/// machines have.
+const GLIBC: [u32; 2] = [2, 34];
 const SCRIPT: &str = include_str!("bundle/run.sh");
 const LIBRARY: &str = "libwarpsmith_emulator.so";
 
@@ -94,8 +97,40 @@ fn bundle(parts: &Parts, out: &Path) -> Result<u64, Failure> {
     if bytes > LIMIT {
         return Err(format!("{} holds {bytes} bytes, and may hold {LIMIT}", out.display()));
     }
+    for name in ["warpsmith", LIBRARY] {
+        check_glibc(&out.join(name))?;
+    }
     try_elsewhere(out)?;
     Ok(bytes)
+}
+
+/// An error if a program asks for symbols of a newer glibc than [`GLIBC`].
+fn check_glibc(program: &Path) -> Result<(), Failure> {
+    let bytes = fs::read(program).map_err(|error| told(program, &error))?;
+    match newest_glibc(&bytes) {
+        Some(newest) if newest > GLIBC => {
+            let [newest, floor] = [newest, GLIBC].map(|[major, minor]| format!("{major}.{minor}"));
+            Err(format!(
+                "{} asks for glibc {newest}, and a machine may have {floor}: build it on an older system",
+                program.display()
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The newest version among the names `GLIBC_<major>.<minor>` in a program, each of which ends with a zero byte: the versions of
+/// the symbols that it links.
+fn newest_glibc(program: &[u8]) -> Option<[u32; 2]> {
+    const NAME: &[u8] = b"GLIBC_";
+    let starts = program.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);
+    let version = |(start, _): (usize, &[u8])| {
+        let rest = &program[start + NAME.len()..];
+        let text = std::str::from_utf8(&rest[..rest.iter().position(|&byte| byte == 0)?]).ok()?;
+        let mut numbers = text.splitn(3, '.').map(str::parse::<u32>);
+        Some([numbers.next()?.ok()?, numbers.next()?.ok()?])
+    };
+    starts.filter_map(version).max()
 }
 
 /// Copies the folder away from what it was built from and runs its first steps there, on the CPU, with an empty

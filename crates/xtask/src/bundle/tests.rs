@@ -163,3 +163,17 @@ fn a_folder_that_is_no_bundle_is_left_alone() {
     assert!(super::bundle(&parts, folder).unwrap_err().contains("is no bundle"));
     assert_eq!(fs::read_to_string(folder.join("letter")).unwrap(), "dear");
 }
+
+#[test]
+fn a_program_for_a_newer_system_is_refused() {
+    let of = |text: &str| newest_glibc(text.as_bytes());
+    assert_eq!(of("libc.so.6\0GLIBC_2.9\0GLIBC_2.17\0GLIBC_2.2.5\0GLIBC_PRIVATE\0"), Some([2, 17]));
+    assert_eq!(of("GLIBC_2.99 in a sentence, GLIBC_, and GLIBC_3"), None);
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    fs::write(&program, "\0GLIBC_2.34\0").unwrap();
+    check_glibc(&program).unwrap();
+    fs::write(&program, "\0GLIBC_2.34\0GLIBC_2.38\0").unwrap();
+    let refused = check_glibc(&program).unwrap_err();
+    assert!(refused.contains("asks for glibc 2.38") && refused.contains("may have 2.34"), "{refused}");
+}
