@@ -28,6 +28,11 @@ struct Running {
     f32 sums[8], max, total;
 };
 
+// The first key of those that the query sees.
+__device__ __forceinline__ i32 begin_key(const AttentionArgs& a, const Place& p) {
+    return a.flags & TRAILING ? max(p.length - i32(a.window), 0) : first_key(a, 0);
+}
+
 // Adds another part of the same row.
 __device__ __forceinline__ void merge(Running& x, const f32 (&sums)[8], f32 max, f32 total) {
     f32 top = fmaxf(x.max, max), shift = top == -math::infinity() ? 0.0f : top;
@@ -51,7 +56,7 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
     u32 heads = min(u32(G), (kv + 1) * a.group - head);
     Place p = place_of(a, b, head);
     i32 left = i32(a.width) - i32(lane * 8);
-    i32 begin = first_key(a, 0), end = min(end_key(a, p, 0), (part + 1) * PART);
+    i32 begin = begin_key(a, p), end = min(end_key(a, p, 0), (part + 1) * PART);
     f32 q[G][8];
     Running running[G];
 #pragma unroll
@@ -136,7 +141,7 @@ __device__ __forceinline__ void merge_parts(const DecodeArgs& d) {
     u32 at = blockIdx.x * WARPS + threadIdx.x / 32, c = threadIdx.x % 32 * 8;
     if (at >= a.batch * a.heads) return;
     Place p = place_of(a, at / a.heads, at % a.heads);
-    i32 begin = first_key(a, 0), end = end_key(a, p, 0);
+    i32 begin = begin_key(a, p), end = end_key(a, p, 0);
     const f32* from = reinterpret_cast<const f32*>(d.partial) + u64(at) * d.parts * (a.width + 2);
     Running row{{}, -math::infinity(), 0.0f};
 #pragma unroll 1

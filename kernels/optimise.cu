@@ -1,13 +1,13 @@
 // Computes: in one launch over many tensors: AdamW, m ← m + lerp·(g - m), v ← β₂v + square·g², p ← p·keep -
 //   step·m/(√v/root + ε); SGD, g' = g + λp, b ← μb + g', p ← p - η·b (or g' + μb with Nesterov; without b if μ = 0); the
 //   partial sums of Σ g², the norm √Σ g² and the factor min(1, c/(norm + 10⁻⁶)), and g ← factor·g.
-// Reads/Writes: g once; p and the moments once each way; a 16-bit copy of p once if wanted. Gapless.
+// Reads/Writes: g once; p and the moments once each way; a bf16 copy of p once if wanted. Gapless.
 // Plan: a block per piece of 8192 elements; its tensor is found by bisection in the table, which is part of the parameter: a
 //   launch takes TENSORS at most, and nothing is copied to the device before, so that a graph can record it.
 // Traffic: AdamW 28 bytes an element with f32 g (26 with a 16-bit g, and 2 more for the copy): the roof is memory.
 // Shared memory: 128 bytes static in the sums.
 // Ordering: pieces are apart. Pieces' sums are added in their order by one block.
-// Numerics: p and moments in f32, the order of operations is PyTorch's; squares add up in f64. The numbers of a step come
+// Numerics: p and moments in f32, or, in the `narrow` entries, in the dtype of g and computed in f32; the order of operations is PyTorch's; squares add up in f64. The numbers of a step come
 //   with the launch, or from device memory, so that a recorded step can be replayed with others: a NaN rate there means
 //   that nothing is written. A NaN gradient makes the norm and the factor NaN, an infinite one the norm infinite and the
 //   factor 0.
@@ -19,8 +19,8 @@ enum { PIECE = 8192, PIECE_THREADS = 256, TENSORS = 64, NUMBERS = 7 };
 
 // One tensor of the table.
 struct Tensor {
-    u64 p, g, m, v;   // p, m, v: f32; for SGD m is the velocity, 0 without momentum
-    u64 copy;         // of p in the dtype of g; 0: none
+    u64 p, g, m, v;   // p, m, v: one dtype; for SGD m is the velocity, 0 without momentum
+    u64 copy;         // of p in bf16; 0: none
     u64 elements;
     u64 first_piece;  // pieces of all tensors of the launch before it
 };
@@ -65,18 +65,19 @@ __device__ __forceinline__ void for_piece(const Tensor& t, F f) {
     for (u64 i = first + threadIdx.x; i < end; i += PIECE_THREADS) f(i);
 }
 
-template <class T>
+// T: of the gradient, S: of all that is written.
+template <class T, class S>
 struct Step {
     const T* g;
-    f32* p;
-    f32* m;
-    f32* v;
-    T* copy;
+    S* p;
+    S* m;
+    S* v;
+    bf16* copy;
     f32 factor;
 
     __device__ __forceinline__ Step(const OptimiseArgs& a, const Tensor& t)
-        : g(reinterpret_cast<const T*>(t.g)), p(reinterpret_cast<f32*>(t.p)), m(reinterpret_cast<f32*>(t.m)),
-          v(reinterpret_cast<f32*>(t.v)), copy(reinterpret_cast<T*>(t.copy)),
+        : g(reinterpret_cast<const T*>(t.g)), p(reinterpret_cast<S*>(t.p)), m(reinterpret_cast<S*>(t.m)),
+          v(reinterpret_cast<S*>(t.v)), copy(reinterpret_cast<bf16*>(t.copy)),
           factor(a.factor ? *reinterpret_cast<const f32*>(a.factor) : 1.0f) {}
 
     __device__ __forceinline__ f32 gradient(u64 i) const {
@@ -85,41 +86,41 @@ struct Step {
     }
 
     __device__ __forceinline__ void write(u64 i, f32 x) const {
-        p[i] = x;
-        if (copy) copy[i] = narrow<T>(x);
+        p[i] = narrow<S>(x);
+        if (copy) copy[i] = narrow<bf16>(x);
     }
 };
 
 // numbers: keep, lerp, β₂, square, root, ε, step.
-template <class T>
+template <class T, class S>
 __device__ __forceinline__ void adamw(const OptimiseArgs& a) {
     Tensor t = tensor_of_piece(a);
-    Step<T> s(a, t);
+    Step<T, S> s(a, t);
     f32 keep = number(a, 0), lerp = number(a, 1), beta2 = number(a, 2), square = number(a, 3), root = number(a, 4);
     f32 eps = number(a, 5), step = number(a, 6);
     if (step != step) return;
     for_piece(t, [&](u64 i) {
-        f32 g = s.gradient(i), m = s.m[i];
+        f32 g = s.gradient(i), m = widen(s.m[i]);
         m = fmaf(lerp, g - m, m);
-        f32 v = s.v[i] * beta2 + square * g * g;
-        s.m[i] = m;
-        s.v[i] = v;
-        s.write(i, s.p[i] * keep - step * m / (__fsqrt_rn(v) / root + eps));
+        f32 v = widen(s.v[i]) * beta2 + square * g * g;
+        s.m[i] = narrow<S>(m);
+        s.v[i] = narrow<S>(v);
+        s.write(i, widen(s.p[i]) * keep - step * m / (__fsqrt_rn(v) / root + eps));
     });
 }
 
 // numbers: η, μ, λ.
-template <class T>
+template <class T, class S>
 __device__ __forceinline__ void sgd(const OptimiseArgs& a) {
     Tensor t = tensor_of_piece(a);
-    Step<T> s(a, t);
+    Step<T, S> s(a, t);
     f32 rate = number(a, 0), momentum = number(a, 1), decay = number(a, 2);
     if (rate != rate) return;
     for_piece(t, [&](u64 i) {
-        f32 p = s.p[i], g = s.gradient(i) + decay * p, d = g;
+        f32 p = widen(s.p[i]), g = s.gradient(i) + decay * p, d = g;
         if (s.m) {
-            f32 b = s.m[i] * momentum + g;
-            s.m[i] = b;
+            f32 b = widen(s.m[i]) * momentum + g;
+            s.m[i] = narrow<S>(b);
             d = a.is_nesterov ? g + momentum * b : b;
         }
         s.write(i, p - rate * d);
@@ -161,8 +162,14 @@ KERNEL(clip_by_norm_total_f64, PIECE_THREADS, NormArgs) {
 }
 
 #define ENTRIES(T) \
-    KERNEL(adamw_step_##T, PIECE_THREADS, OptimiseArgs) { adamw<T>(a); } \
-    KERNEL(sgd_step_##T, PIECE_THREADS, OptimiseArgs) { sgd<T>(a); } \
+    KERNEL(adamw_step_##T, PIECE_THREADS, OptimiseArgs) { adamw<T, f32>(a); } \
+    KERNEL(sgd_step_##T, PIECE_THREADS, OptimiseArgs) { sgd<T, f32>(a); } \
     KERNEL(clip_by_norm_partial_##T, PIECE_THREADS, OptimiseArgs) { norm_partial<T>(a); } \
     KERNEL(clip_by_norm_scale_##T, PIECE_THREADS, OptimiseArgs) { scale<T>(a); }
 FLOATS(ENTRIES)
+
+#define NARROW(T) \
+    KERNEL(adamw_narrow_##T, PIECE_THREADS, OptimiseArgs) { adamw<T, T>(a); } \
+    KERNEL(sgd_narrow_##T, PIECE_THREADS, OptimiseArgs) { sgd<T, T>(a); }
+NARROW(f16)
+NARROW(bf16)

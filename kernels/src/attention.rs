@@ -33,6 +33,8 @@ pub enum Mask {
     Causal,
     /// As [`Mask::Causal`], and of those the last so many; not 0.
     Window(u32),
+    /// The last so many of the keys that there are: for one query, in `decode` alone; not 0.
+    Trailing(u32),
 }
 
 /// Dropout of probabilities: number ((b·H + h)·Tq + i)·Tk + j of the stream decides about that of (b, h, i, j).
@@ -85,6 +87,12 @@ pub struct Attention {
     pub dropout: Option<Dropout>,
 }
 
+impl Attention {
+    fn is_trailing(&self) -> bool {
+        matches!(self.mask, Mask::Trailing(_))
+    }
+}
+
 /// The gradients of [`Attention`], whose `out` and `lse` are now inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Gradients {
@@ -102,10 +110,10 @@ pub struct Gradients {
 
 /// The launch of the forward pass.
 ///
-/// A head wider than [`WIDEST`] has no kernel; then this is `None`.
+/// A head wider than [`WIDEST`] and [`Mask::Trailing`] have no kernel here; then this is `None`.
 pub fn forward(a: &Attention) -> Option<Launch> {
     let args = AttentionArgs::new(a, None);
-    let shape = Shape::of(a)?;
+    let shape = Shape::of(a).filter(|_| !a.is_trailing())?;
     let rows = a.batch * a.heads;
     if a.dtype == Float::F32 {
         return Some(exact::launch(exact::Pass::Forward, shape, a.queries, rows, &args));
@@ -122,10 +130,10 @@ pub fn forward(a: &Attention) -> Option<Launch> {
 
 /// The launches of the backward pass, in order: delta, dk and dv, dq.
 ///
-/// A head wider than [`WIDEST`] has no kernel; then this is `None`.
+/// A head wider than [`WIDEST`] and [`Mask::Trailing`] have no kernel; then this is `None`.
 pub fn backward(a: &Attention, gradients: &Gradients) -> Option<[Launch; 3]> {
     let args = AttentionArgs::new(a, Some(gradients));
-    let shape = Shape::of(a)?;
+    let shape = Shape::of(a).filter(|_| !a.is_trailing())?;
     let [kv, q] = match a.dtype {
         Float::F32 => [
             exact::launch(exact::Pass::Keys, shape, a.keys, a.batch * a.kv_heads, &args),

@@ -1,4 +1,4 @@
-//! Products with at most eight rows, for decoding. See `gemv.cu`.
+//! Products of few rows, for decoding. See `gemv.cu`.
 
 use crate::Launch;
 use crate::entry::{float_entries, module};
@@ -13,19 +13,23 @@ float_entries! {
     NN_ROWS: MatmulArgs = "gemv_nn_rows";
 }
 
-/// The most rows.
+/// Rows that share one read of B: `M` of the `rows` entries.
 pub const ROWS: u32 = 8;
 
-/// The launch of a product, or `None` if it has more than [`ROWS`] rows or several batch indices, or if A's columns or
-/// both axes of B have gaps.
+/// The launch of a product, or `None` if it has more rows than a grid takes, [`ROWS`] at a time, or several batch indices,
+/// or if A's columns or both axes of B have gaps.
 ///
 /// The bits of a row do not depend on the other rows, but they are not those of [`crate::matmul::matmul`].
 pub fn gemv(p: &Matmul) -> Option<Launch> {
     /// `THREADS` of the source.
     const THREADS: u32 = 256;
+    /// The most blocks along the second side of a grid.
+    const MOST: u32 = 65_535;
     let along_k = p.b.row == 1 || p.k <= 1;
     let along_n = p.b.col == 1 || p.n <= 1;
-    if p.m > ROWS || p.batch.iter().any(|&b| b != 1) || (p.a.col != 1 && p.k > 1) || !(along_k || along_n) {
+    let groups = p.m.div_ceil(ROWS);
+    if groups > MOST || p.batch.iter().any(|&b| b != 1) || (p.a.col != 1 && p.k > 1) || !(along_k || along_n)
+    {
         return None;
     }
     let mut args = MatmulArgs::single(p);
@@ -39,8 +43,7 @@ pub fn gemv(p: &Matmul) -> Option<Launch> {
     };
     // Columns of C per block.
     let columns = if along_n { 64 } else { 16 };
-    let blocks = if p.m == 0 { 0 } else { p.n.div_ceil(columns) };
-    Some(table[p.dtype as usize].launch([blocks, 1, 1], THREADS, &args))
+    Some(table[p.dtype as usize].launch([p.n.div_ceil(columns), groups, 1], THREADS, &args))
 }
 
 #[cfg(test)]
@@ -61,18 +64,19 @@ mod tests {
 
     #[test]
     fn entries_follow_layout_and_rows() {
-        let of = |p: &Matmul| gemv(p).map(|l| (l.entry.name, l.grid[0]));
-        assert_eq!(of(&product()), Some(("gemv_nn_bf16", 12)));
+        let of = |p: &Matmul| gemv(p).map(|l| (l.entry.name, [l.grid[0], l.grid[1]]));
+        assert_eq!(of(&product()), Some(("gemv_nn_bf16", [12, 1])));
         let transposed = Matrix { row: 1, col: 512, ..product().b };
-        assert_eq!(of(&Matmul { b: transposed, m: 3, ..product() }), Some(("gemv_nt_rows_bf16", 48)));
-        assert_eq!(of(&Matmul { m: 0, ..product() }), Some(("gemv_nn_bf16", 0)));
+        assert_eq!(of(&Matmul { b: transposed, m: 3, ..product() }), Some(("gemv_nt_rows_bf16", [48, 1])));
+        assert_eq!(of(&Matmul { m: 17, ..product() }), Some(("gemv_nn_rows_bf16", [12, 3])));
+        assert_eq!(of(&Matmul { m: 0, ..product() }), Some(("gemv_nn_bf16", [12, 0])));
     }
 
     #[test]
     fn what_it_cannot_do_is_refused() {
         let odd = Matrix { row: 3, col: 2, ..product().b };
         for p in [
-            Matmul { m: 9, ..product() },
+            Matmul { m: 8 * 65_535 + 1, ..product() },
             Matmul { batch: [2, 1, 1], ..product() },
             Matmul { b: odd, ..product() },
             Matmul { a: Matrix { row: 1, col: 8, ..product().a }, ..product() },

@@ -52,23 +52,23 @@ pub enum Activation {
     /// x·Φ(x).
     Gelu = 2,
     /// max(x, 0).
-    Relu = 3,
+    Relu = 5,
     /// x·σ(x).
-    Silu = 4,
-    /// The product times the slope of [`Activation::GeluTanh`] at `pre`: the backward pass.
-    GeluTanhSlope = 5,
-    /// The product times the slope of [`Activation::Gelu`] at `pre`.
-    GeluSlope = 6,
+    Silu = 6,
+    /// The product times what lies at `slope`: the backward pass of an activation.
+    Times = 7,
 }
 
-/// A product. Optional pointers are 0 if there is nothing; what they point to has the dtype of C and, but for the bias,
-/// lies as C does.
+/// A product. Optional pointers are 0 if there is nothing; what they point to has the dtype `beside` and, but for the
+/// bias, lies as C does.
 #[derive(Clone, Copy, Debug)]
 pub struct Matmul {
     /// The dtype of A and B.
     pub dtype: Float,
     /// The dtype of C: that of A and B, or f32.
     pub out: Float,
+    /// The dtype of bias, slope and residual: that of A and B, or f32.
+    pub beside: Float,
     /// Rows of C.
     pub m: u32,
     /// Columns of C.
@@ -89,14 +89,21 @@ pub struct Matmul {
     pub c_batch: i64,
     /// (N,), added to each row.
     pub bias: u64,
-    /// Read by the slopes; otherwise where product + bias goes.
-    pub pre: u64,
-    /// Added after the activation; may be C.
+    /// Read by [`Activation::Times`]; otherwise where f'(product + bias) goes if f is a GELU.
+    pub slope: u64,
+    /// Added after the activation; may be C if it has C's dtype.
     pub residual: u64,
     /// The function.
     pub activation: Activation,
     /// Whether what C held is added, too.
     pub accumulate: bool,
+}
+
+impl Activation {
+    /// Whether a product can keep f' beside f.
+    pub fn has_slope(self) -> bool {
+        matches!(self, Self::GeluTanh | Self::Gelu)
+    }
 }
 
 impl Matmul {
@@ -105,6 +112,7 @@ impl Matmul {
         Self {
             dtype,
             out: dtype,
+            beside: dtype,
             m,
             n,
             k,
@@ -115,7 +123,7 @@ impl Matmul {
             c_row: n.into(),
             c_batch: i64::from(m) * i64::from(n),
             bias: 0,
-            pre: 0,
+            slope: 0,
             residual: 0,
             activation: Activation::Identity,
             accumulate: false,

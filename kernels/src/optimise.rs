@@ -49,26 +49,53 @@ float_entries! {
     SCALE: OptimiseArgs = "clip_by_norm_scale";
     @also
     TOTAL: NormArgs = "clip_by_norm_total_f64";
+    ADAMW_NARROW: OptimiseArgs = "adamw_narrow_f16" | "adamw_narrow_bf16";
+    SGD_NARROW: OptimiseArgs = "sgd_narrow_f16" | "sgd_narrow_bf16";
 }
 
 /// One parameter as the kernels see it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 pub struct Parameter {
-    /// The parameter, f32.
+    /// The parameter.
     pub p: u64,
     /// Its gradient.
     pub g: u64,
-    /// The running mean of the gradient, or the velocity of SGD, f32; 0 for SGD without momentum.
+    /// The running mean of the gradient, or the velocity of SGD; 0 for SGD without momentum.
     pub m: u64,
-    /// The running mean of its square, f32.
+    /// The running mean of its square.
     pub v: u64,
-    /// A copy of the parameter in the dtype of the gradient; 0 for none.
+    /// A copy of the parameter in bf16; 0 for none.
     pub copy: u64,
     /// How many elements.
     pub elements: u64,
     /// Set by the launch; leave it 0.
     pub first_piece: u64,
+}
+
+/// What the tensors of an update hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dtypes {
+    /// The gradients.
+    pub gradient: Float,
+    /// Whether parameters and moments are of the gradients' dtype, too; else they are f32.
+    pub is_narrow: bool,
+}
+
+impl Dtypes {
+    /// Parameters and moments in f32, gradients in this dtype.
+    pub fn wide(gradient: Float) -> Self {
+        Self { gradient, is_narrow: false }
+    }
+
+    /// Of the entries for f32 parameters, and those for 16-bit ones, the one for these.
+    fn entry(self, wide: &'static [Entry; 3], narrow: &'static [Entry; 2]) -> &'static Entry {
+        match self.gradient {
+            Float::F16 if self.is_narrow => &narrow[0],
+            Float::Bf16 if self.is_narrow => &narrow[1],
+            gradient => &wide[gradient as usize],
+        }
+    }
 }
 
 /// The numbers of a step.
@@ -99,12 +126,7 @@ pub fn pieces(parameters: &[Parameter]) -> u64 {
 }
 
 /// Launches over the parameters; what they all have is in `common`.
-fn launches(
-    entries: &'static [Entry; 3],
-    dtype: Float,
-    parameters: &[Parameter],
-    common: &OptimiseArgs,
-) -> Vec<Launch> {
+fn launches(entry: &'static Entry, parameters: &[Parameter], common: &OptimiseArgs) -> Vec<Launch> {
     let mut partial = common.partial;
     let launch = |chunk: &[Parameter]| {
         let mut params = OptimiseArgs { partial, count: chunk.len() as u32, ..*common };
@@ -114,16 +136,16 @@ fn launches(
             pieces += from.elements.div_ceil(PIECE);
         }
         partial += 8 * pieces;
-        entries[dtype as usize].launch([pieces as u32, 1, 1], THREADS, &params)
+        entry.launch([pieces as u32, 1, 1], THREADS, &params)
     };
     parameters.chunks(TENSORS).map(launch).collect()
 }
 
-/// The launches of one step of AdamW with gradients of this dtype; `factor`: the address of one f32 that multiplies the
-/// gradients, or 0.
-pub fn adamw(dtype: Float, parameters: &[Parameter], numbers: Numbers<7>, factor: u64) -> Vec<Launch> {
+/// The launches of one step of AdamW; `factor`: the address of one f32 that multiplies the gradients, or 0.
+pub fn adamw(dtypes: Dtypes, parameters: &[Parameter], numbers: Numbers<7>, factor: u64) -> Vec<Launch> {
     let (numbers, own) = numbers.split();
-    launches(&ADAMW, dtype, parameters, &OptimiseArgs { numbers, own, factor, ..Zeroable::zeroed() })
+    let entry = dtypes.entry(&ADAMW, &ADAMW_NARROW);
+    launches(entry, parameters, &OptimiseArgs { numbers, own, factor, ..Zeroable::zeroed() })
 }
 
 /// The numbers of step `step`, counted from 1, of AdamW: 1 - ηλ, 1 - β₁, β₂, 1 - β₂, √(1 - β₂ᵗ), ε, η/(1 - β₁ᵗ).
@@ -132,10 +154,9 @@ pub fn adamw_numbers(lr: f64, [beta1, beta2]: [f64; 2], eps: f64, weight_decay: 
     [1.0 - lr * weight_decay, 1.0 - beta1, beta2, 1.0 - beta2, rest(beta2).sqrt(), eps, lr / rest(beta1)]
 }
 
-/// The launches of one step of SGD with gradients of this dtype. The numbers are rate, momentum and weight decay;
-/// `factor` as for [`adamw`].
+/// The launches of one step of SGD. The numbers are rate, momentum and weight decay; `factor` as for [`adamw`].
 pub fn sgd(
-    dtype: Float,
+    dtypes: Dtypes,
     parameters: &[Parameter],
     numbers: Numbers<3>,
     factor: u64,
@@ -144,8 +165,7 @@ pub fn sgd(
     let (numbers, own) = numbers.split();
     let is_nesterov = u32::from(is_nesterov);
     launches(
-        &SGD,
-        dtype,
+        dtypes.entry(&SGD, &SGD_NARROW),
         parameters,
         &OptimiseArgs { numbers, own, factor, is_nesterov, ..Zeroable::zeroed() },
     )
@@ -153,7 +173,7 @@ pub fn sgd(
 
 /// The launches that write Σ g² of each piece of the gradients: one f64 for each of their [`pieces`], at `partial`.
 pub fn squares(dtype: Float, parameters: &[Parameter], partial: u64) -> Vec<Launch> {
-    launches(&PARTIAL, dtype, parameters, &OptimiseArgs { partial, ..Zeroable::zeroed() })
+    launches(&PARTIAL[dtype as usize], parameters, &OptimiseArgs { partial, ..Zeroable::zeroed() })
 }
 
 /// The launch that writes √Σ of so many pieces' sums, one f32, and min(1, max_norm/(norm + 10⁻⁶)), one f32.
@@ -164,7 +184,7 @@ pub fn norm(partial: u64, pieces: u64, norm: u64, factor: u64, max_norm: f64) ->
 
 /// The launches of g ← factor·g, if the factor is not to be given to the optimiser.
 pub fn scale(dtype: Float, parameters: &[Parameter], factor: u64) -> Vec<Launch> {
-    launches(&SCALE, dtype, parameters, &OptimiseArgs { factor, ..Zeroable::zeroed() })
+    launches(&SCALE[dtype as usize], parameters, &OptimiseArgs { factor, ..Zeroable::zeroed() })
 }
 
 #[cfg(test)]

@@ -22,14 +22,14 @@ struct AttentionArgs {
     u64 advance;  // one u64: so many rounds of 2³² streams later; 0: none
     u32 batch, queries, keys, heads, group, width;
     i32 offset;     // a causal query i sees keys j ≤ i + offset
-    u32 window;     // and of those the last so many; 0 for all
+    u32 window;     // and of those the last so many; 0 for all. TRAILING: the last so many that count
     f32 scale;      // of a score
     f32 drop, keep;  // drop: the share of probabilities that become 0; keep: 1/(1 - drop)
     u32 flags;
 };
 
-// ALIGNED: every run of D elements of every array can be accessed 16 bytes at a time.
-enum AttentionFlags : u32 { CAUSAL = 1, ALIGNED = 2 };
+// ALIGNED: every run of D elements of every array can be accessed 16 bytes at a time. TRAILING: for one query, in decode.cu alone.
+enum AttentionFlags : u32 { CAUSAL = 1, ALIGNED = 2, TRAILING = 4 };
 
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f

@@ -3,8 +3,11 @@
 #include "tile/activation.cuh"
 #include "tile/vector.cuh"
 
-// The function after a product. The slopes multiply the product by f'(pre) instead.
-enum Activation : u32 { IDENTITY, GELU_TANH, GELU_EXACT, RELU, SILU, GELU_TANH_SLOPE, GELU_EXACT_SLOPE };
+// The function after a product. TIMES multiplies the product by what lies at `slope`: the backward pass.
+enum Activation : u32 { IDENTITY, GELU_TANH, GELU_EXACT, GELU_TANH_SLOPE, GELU_EXACT_SLOPE, RELU, SILU, TIMES };
+
+// From a GELU to its slope.
+enum { TO_SLOPE = GELU_TANH_SLOPE - GELU_TANH };
 
 __device__ __forceinline__ f32 activate(u32 activation, f32 v, f32 x) {
     switch (activation) {
@@ -12,8 +15,9 @@ __device__ __forceinline__ f32 activate(u32 activation, f32 v, f32 x) {
         case GELU_EXACT: return gelu::exact(x);
         case RELU: return x < 0.0f ? 0.0f : x;
         case SILU: return x * math::sigmoid(x);
-        case GELU_TANH_SLOPE: return v * gelu::tanh_slope(x);
-        case GELU_EXACT_SLOPE: return v * gelu::exact_slope(x);
+        case GELU_TANH_SLOPE: return gelu::tanh_slope(x);
+        case GELU_EXACT_SLOPE: return gelu::exact_slope(x);
+        case TIMES: return v * x;
     }
     return v;
 }
@@ -22,12 +26,12 @@ enum { BATCH_DIMS = 3 };
 
 using Pair = Vector<f32, 2>;
 
-// C (M, N) = f(A (M, K) · B (K, N) + bias) + residual + C, per index of the batch dims. bias, pre, residual and C have
-// one dtype; pre and residual lie as C does; a null pointer leaves a step out. Strides are in elements.
+// C (M, N) = f(A (M, K) · B (K, N) + bias) + residual + C, per index of the batch dims. bias, slope and residual have one
+// dtype; slope and residual lie as C does; a null pointer leaves a step out. Strides are in elements.
 struct MatmulArgs {
     u64 a, b, c;
     u64 bias;      // (N,)
-    u64 pre;       // read by the slopes, else where the product plus bias goes
+    u64 slope;     // read by TIMES, else where f' of the product plus bias goes, for the GELUs
     u64 residual;  // added after the activation
     u64 partial;   // (splits, batch, M, N) f32 if splits > 1
     i64 a_row, a_col, b_row, b_col, c_row, c_batch;
@@ -39,14 +43,15 @@ struct MatmulArgs {
     u32 flags;
 };
 
-// C_ALIGNED: pairs of elements at even columns of C, bias, pre and residual can be accessed at once.
-enum MatmulFlags : u32 { ACCUMULATE = 1, OUT_F32 = 2, A_ALIGNED = 4, B_ALIGNED = 8, C_ALIGNED = 16 };
+// OUT_F32: C is f32, else of the operands' dtype. BESIDE_F32: bias, slope and residual are. C_ALIGNED: pairs of elements
+// at even columns of all four can be accessed at once.
+enum MatmulFlags : u32 { ACCUMULATE = 1, OUT_F32 = 2, A_ALIGNED = 4, B_ALIGNED = 8, C_ALIGNED = 16, BESIDE_F32 = 32 };
 
-// Two neighbours at `at` of an array of f32 or, without OUT_F32, T; the second only if it is `whole`.
+// Two neighbours at `at` of an array of f32, if `wide` is among the flags, or of T; the second only if it is `whole`.
 template <class T>
-__device__ __forceinline__ Pair load_pair(const MatmulArgs& a, u64 array, i64 at, bool whole) {
+__device__ __forceinline__ Pair load_pair(const MatmulArgs& a, u32 wide, u64 array, i64 at, bool whole) {
     bool vector = whole && a.flags & C_ALIGNED;
-    if (a.flags & OUT_F32) {
+    if (a.flags & wide) {
         const f32* from = reinterpret_cast<const f32*>(array) + at;
         return vector ? load_vector<2>(from) : Pair{from[0], whole ? from[1] : 0.0f};
     }
@@ -56,9 +61,9 @@ __device__ __forceinline__ Pair load_pair(const MatmulArgs& a, u64 array, i64 at
 }
 
 template <class T>
-__device__ __forceinline__ void store_pair(const MatmulArgs& a, u64 array, i64 at, Pair v, bool whole) {
+__device__ __forceinline__ void store_pair(const MatmulArgs& a, u32 wide, u64 array, i64 at, Pair v, bool whole) {
     bool vector = whole && a.flags & C_ALIGNED;
-    if (a.flags & OUT_F32) {
+    if (a.flags & wide) {
         f32* to = reinterpret_cast<f32*>(array) + at;
         if (vector) return store_vector(to, v);
         to[0] = v.at[0];
@@ -77,28 +82,31 @@ template <class T>
 __device__ __forceinline__ void epilogue(const MatmulArgs& a, u32 batch, u32 row, u32 col, Pair v) {
     bool whole = col + 1 < a.n;
     i64 at = batch * a.c_batch + row * a.c_row + col;
-    auto add = [&](u64 array, i64 at) {
-        Pair x = load_pair<T>(a, array, at, whole);
+    auto add = [&](u32 wide, u64 array, i64 at) {
+        Pair x = load_pair<T>(a, wide, array, at, whole);
         v.at[0] += x.at[0];
         v.at[1] += x.at[1];
     };
-    if (a.bias) add(a.bias, col);
-    Pair x = v;
-    if (a.activation >= GELU_TANH_SLOPE) {
-        x = load_pair<T>(a, a.pre, at, whole);
-    } else if (a.pre) {
-        store_pair<T>(a, a.pre, at, v, whole);
-    }
-    // Not unrolled: the functions are long, and each kernel has them inline.
+    if (a.bias) add(BESIDE_F32, a.bias, col);
+    bool keeps = a.slope && a.activation != TIMES;
+    Pair x = a.activation == TIMES ? load_pair<T>(a, BESIDE_F32, a.slope, at, whole) : v, slope{};
+    // First, if it is kept, f' of both, then f of both. Not unrolled: the functions are long, and each kernel has them inline.
 #pragma unroll 1
-    for (int i = 0; i < 2; i++) {
-        f32 y = activate(a.activation, v.at[0], x.at[0]);
+    for (int turn = keeps ? 0 : 2; turn < 4; turn++) {
+        u32 f = turn < 2 ? a.activation + TO_SLOPE : a.activation;
+        f32 y = activate(f, v.at[0], x.at[0]);
+        slope.at[0] = slope.at[1];
+        if (turn < 2) {
+            slope.at[1] = y;
+            y = v.at[0];
+        }
         v = {v.at[1], y};
         x = {x.at[1], x.at[0]};
+        if (turn == 1) store_pair<T>(a, BESIDE_F32, a.slope, at, slope, whole);
     }
-    if (a.residual) add(a.residual, at);
-    if (a.flags & ACCUMULATE) add(a.c, at);
-    store_pair<T>(a, a.c, at, v, whole);
+    if (a.residual) add(BESIDE_F32, a.residual, at);
+    if (a.flags & ACCUMULATE) add(OUT_F32, a.c, at);
+    store_pair<T>(a, OUT_F32, a.c, at, v, whole);
 }
 
 // Where block `index` works: tiles run down groups of eight rows of tiles, so that blocks in flight share operands in L2.

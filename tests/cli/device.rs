@@ -1,6 +1,7 @@
 //! `--device`: the emulated GPU from outside, and devices that are not there.
 #![cfg(all(feature = "cuda", target_os = "linux"))]
 
+use std::collections::BTreeMap;
 use std::process::Output;
 
 use super::{Place, refused, state_at, stdout, succeeded};
@@ -63,6 +64,74 @@ fn a_step_in_bf16_runs_attention_on_tensor_cores() {
         assert!(launches.contains(kernel), "{kernel} was not launched");
     }
     assert!(!launches.contains("attention_bwd_kv_d64_f32"));
+}
+
+/// How often each kernel is launched by a command, and what the command printed.
+fn launches(place: &Place, words: &[&str]) -> (BTreeMap<String, usize>, String) {
+    let mut command = place.command();
+    command.args(words).args(["--device", "emulated"]);
+    let output = command.env("WARPSMITH_EMULATOR_CHECKS", "none").env("WARPSMITH_TRACE", "1").output();
+    let output = output.expect("the command starts");
+    let told = succeeded(&output);
+    let mut counts = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stderr).lines() {
+        if let Some((kernel, _)) = line.strip_prefix("  ").and_then(|line| line.split_once(" <<<")) {
+            *counts.entry(kernel.to_owned()).or_default() += 1;
+        }
+    }
+    (counts, told)
+}
+
+/// What one step more of training launches, without a recording.
+fn launches_of_a_step(extra: &[&str]) -> BTreeMap<String, usize> {
+    let place = Place::new();
+    let [two, three] = ["2", "3"].map(|steps| {
+        let sizes =
+            ["--eval_interval", "9", "--eval_iters", "1", "--sample_tokens", "0", "--batch_size", "2"];
+        let how = ["--dropout", "0", "--bias", "true", "--compile", "false", "--max_iters", steps];
+        launches(&place, &[&super::tiny(steps)[..], &sizes, &how, extra].concat()).0
+    });
+    let more = |(kernel, count): (&String, &usize)| {
+        (kernel.clone(), count - two.get(kernel).copied().unwrap_or_default())
+    };
+    three.iter().map(more).filter(|(_, count)| *count > 0).collect()
+}
+
+/// A step of a model of one block: what a product can do in its last pass is no launch of its own, the loss writes its gradient,
+/// and the update of each group of parameters is one launch.
+#[test]
+fn a_training_step_launches_no_more_than_it_must() {
+    let step = launches_of_a_step(&[]);
+    for passed in ["gelu", "mul_", "cross_entropy_fwd", "cross_entropy_bwd", "cast_"] {
+        assert!(!step.keys().any(|kernel| kernel.starts_with(passed)), "{passed} in {step:?}");
+    }
+    assert_eq!((step["cross_entropy_fused_f32"], step["adamw_step_f32"]), (1, 2), "{step:?}");
+    assert_eq!(step.values().sum::<usize>(), 62, "{step:?}");
+}
+
+/// Weights are rounded by the update that changes them. What is left to cast are activations: forwards what goes into the four
+/// layers, the head being the fifth but for the MLP's second, and the packed q, k and v; backwards for each of the five what went
+/// in and the gradient of what came out, but for the MLP's hidden row, which is kept in bf16; and that of attention's output.
+#[test]
+fn a_step_in_bf16_casts_no_weight() {
+    const CASTS: usize = 5 + 9 + 1;
+    let casts = |step: &BTreeMap<String, usize>| step["cast_f32_to_bf16"];
+    let one = launches_of_a_step(&["--dtype", "bf16"]);
+    assert_eq!((casts(&one), one["adamw_step_f32"]), (CASTS, 2), "{one:?}");
+    let two = launches_of_a_step(&["--dtype", "bf16", "--gradient_accumulation_steps", "2"]);
+    assert_eq!((casts(&two), two["adamw_step_f32"]), (2 * CASTS, 2), "{two:?}");
+}
+
+/// The token alone goes to the kernels that stream the weights.
+#[test]
+fn a_step_of_writing_multiplies_by_gemv() {
+    let place = Place::new();
+    succeeded(&place.run(&[&super::tiny("model")[..], &["--max_iters", "1", "--eval_iters", "1"]].concat()));
+    let write =
+        ["generate", "--model", "model", "--prompt", "line 1", "--max_new_tokens", "2", "--temperature", "0"];
+    let (written, _) = launches(&place, &write);
+    // c_attn, c_proj and the two layers of the MLP; the head, whose weight is the embedding's table.
+    assert!(written["gemv_nn_f32"] >= 4 && written["gemv_nt_f32"] >= 2, "{written:?}");
 }
 
 #[test]

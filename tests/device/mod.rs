@@ -243,12 +243,13 @@ fn a_recorded_token_is_the_eager_one_and_takes_no_memory() -> Checked {
     Ok(())
 }
 
-/// Rotary positions, by the op's own frequencies and from tables.
+/// Rotary positions, by the op's own frequencies and from tables; windows that are shorter than the text, in some layers.
 #[test]
 fn a_recorded_token_of_a_llama_is_the_eager_one_too() -> Checked {
     let (_alone, device) = gpu();
     let stretched = Scaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 6 };
-    for scaling in [Scaling::None, stretched] {
+    let cases = [(Scaling::None, None), (stretched, None), (Scaling::None, Some(3))];
+    for (scaling, window) in cases {
         let config = LlamaConfig {
             vocab_size: 65,
             hidden_size: 16,
@@ -257,7 +258,7 @@ fn a_recorded_token_of_a_llama_is_the_eager_one_too() -> Checked {
             head_dim: 4,
             max_position_embeddings: 12,
             rope: Rope { theta: 1e4, scaling },
-            windows: vec![None; 2],
+            windows: vec![None, window],
             initializer_range: 0.5,
             ..LlamaConfig::default()
         };

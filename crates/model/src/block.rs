@@ -54,17 +54,24 @@ impl Block {
 
     /// x (B, T, C) → (B, T, C). With `rng`, activations are dropped; with `cache`, x continues what the cache holds.
     pub fn forward(&self, x: &Tensor, rng: Option<&Rng>, cache: Option<&mut LayerCache>) -> Result<Tensor> {
-        let x = x.add(&self.attention(&self.ln_1.forward(x)?, rng, cache)?)?; // (B, T, C)
-        x.add(&self.mlp(&self.ln_2.forward(&x)?, rng)?) // (B, T, C)
+        let x = self.attention(x, rng, cache)?; // (B, T, C)
+        self.mlp(&x, rng) // (B, T, C)
     }
 
-    fn attention(&self, x: &Tensor, rng: Option<&Rng>, cache: Option<&mut LayerCache>) -> Result<Tensor> {
+    /// x + attention(norm x)
+    fn attention(
+        &self,
+        around: &Tensor,
+        rng: Option<&Rng>,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<Tensor> {
+        let x = self.ln_1.forward(around)?;
         let _scope = Scope::enter("attn");
         let (b, t, c) = (x.dims()[0], x.dims()[1], x.dims()[2]);
         let heads = [b, t, self.n_head, c / self.n_head];
         // What a cache holds is f32.
         let precision = if cache.is_some() { Precision::F32 } else { self.precision };
-        let qkv = precision.for_attention(&self.c_attn.forward(x)?)?; // (B, T, 3C)
+        let qkv = precision.for_attention(&self.c_attn.forward(&x)?)?; // (B, T, 3C)
         let qkv = qkv.split(-1, &[c, c, c])?; // 3 × (B, T, C)
         let head = |i: usize| qkv[i].reshape(&heads); // (B, T, H, D)
         let (q, mut k, mut v) = (head(0)?, head(1)?, head(2)?);
@@ -73,22 +80,35 @@ impl Block {
             (k, v) = cache.append(&k, &v)?; // (B, past + T, H, D)
             key_lengths = cache.key_lengths();
         }
-        let drawn = rng.filter(|_| self.dropout > 0.0);
-        let dropout =
-            drawn.map(|rng| Dropout { p: self.dropout as f32, seed: rng.seed(), stream: rng.stream() });
+        let dropout = self.dropping(rng).map(|rng| Dropout {
+            p: self.dropout as f32,
+            seed: rng.seed(),
+            stream: rng.stream(),
+        });
         let options = AttentionOptions { mask: Mask::Causal, dropout, key_lengths, scale: None };
         let y = attend([&q, &k, &v], &options, precision)?.reshape(&[b, t, c])?; // (B, T, C)
-        self.drop(self.attn_c_proj.forward(&y)?, rng)
+        match self.dropping(rng) {
+            None => self.attn_c_proj.forward_onto(around, &y),
+            dropping => around.add(&drop_out(self.attn_c_proj.forward(&y)?, self.dropout, dropping)?),
+        }
     }
 
-    fn mlp(&self, x: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
+    /// x + mlp(norm x)
+    fn mlp(&self, around: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
+        let x = self.ln_2.forward(around)?;
         let _scope = Scope::enter("mlp");
-        let hidden = self.c_fc.forward(x)?; // (B, T, 4C)
-        self.drop(self.mlp_c_proj.forward(&hidden)?, rng) // (B, T, C)
+        match self.dropping(rng) {
+            None => self.c_fc.then(&self.mlp_c_proj, &x, Some(around)), // (B, T, 4C) inside
+            dropping => {
+                let y = self.c_fc.then(&self.mlp_c_proj, &x, None)?;
+                around.add(&drop_out(y, self.dropout, dropping)?)
+            }
+        }
     }
 
-    fn drop(&self, x: Tensor, rng: Option<&Rng>) -> Result<Tensor> {
-        drop_out(x, self.dropout, rng)
+    /// The generator, if something is dropped: what is dropped cannot be added in the product's last pass.
+    fn dropping<'a>(&self, rng: Option<&'a Rng>) -> Option<&'a Rng> {
+        rng.filter(|_| self.dropout > 0.0)
     }
 
     /// All parameters, in the order of the forward pass.

@@ -69,6 +69,41 @@ impl Linear {
         self.weight.product(x, bias.as_ref(), self.activation, self.precision)
     }
 
+    /// residual (…, N) + x·W + b, in one pass where the product can add it.
+    pub fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(Parameter::get);
+        match &self.weight {
+            Matrix::Numbers { weight, transposed } if self.activation == Activation::Identity => {
+                x.linear_onto(residual, &weight.get(), bias.as_ref(), *transposed, self.precision)
+            }
+            _ => residual.add(&self.forward(x)?),
+        }
+    }
+
+    /// down(self(x)), and `residual` around it: one op where this layer ends in GELU and both can be trained.
+    pub fn then(&self, down: &Self, x: &Tensor, residual: Option<&Tensor>) -> Result<Tensor> {
+        if let (
+            Activation::Gelu(form),
+            Matrix::Numbers { weight: up_weight, transposed },
+            Matrix::Numbers { weight: down_weight, transposed: down_transposed },
+        ) = (self.activation, &self.weight, &down.weight)
+            && transposed == down_transposed
+            && self.bias.is_some() == down.bias.is_some()
+            && self.precision == down.precision
+            && down.activation == Activation::Identity
+        {
+            let (weights, biases) = ([up_weight.get(), down_weight.get()], [&self.bias, &down.bias]);
+            let biases = biases.map(|bias| bias.as_ref().map(Parameter::get));
+            let layers = [0, 1].map(|i| (&weights[i], biases[i].as_ref()));
+            return x.mlp(layers, residual, *transposed, form, self.precision);
+        }
+        let hidden = self.forward(x)?;
+        match residual {
+            Some(residual) => down.forward_onto(residual, &hidden),
+            None => down.forward(&hidden),
+        }
+    }
+
     /// Weight, then bias.
     pub fn parameters(&self) -> Vec<Parameter> {
         [self.weight.parameter(), self.bias.as_ref()].into_iter().flatten().cloned().collect()

@@ -157,7 +157,7 @@ impl Op for AdamW {
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let numbers = Numbers::Known(self.numbers());
-        update_on_device(self.name(), x, y, 4, |dtype, of| optimise::adamw(dtype, of, numbers, 0))
+        update_on_device(self.name(), x, y, 4, |dtypes, of| optimise::adamw(dtypes, of, numbers, 0))
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -216,7 +216,7 @@ impl Op for AdamWByNumbers {
     fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let tensor = x.remove(0).contiguous()?;
         let numbers = Numbers::At(tensor.device_address()?);
-        update_on_device(self.name(), x, y, 4, |dtype, of| optimise::adamw(dtype, of, numbers, 0))
+        update_on_device(self.name(), x, y, 4, |dtypes, of| optimise::adamw(dtypes, of, numbers, 0))
     }
 
     fn differentiability(&self) -> Differentiability {

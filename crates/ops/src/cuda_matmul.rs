@@ -1,9 +1,8 @@
 //! Products of tensors on a GPU: from layouts to the operands of the kernel.
 
 use warpsmith_autograd::Meta;
+use warpsmith_kernels::gemv;
 use warpsmith_kernels::matmul::{self as kernel, BATCH_DIMS, Matmul, Matrix, Plan};
-use warpsmith_kernels::unary::{self, Unary};
-use warpsmith_kernels::unary_backward::{self, UnaryBackward};
 use warpsmith_tensor::{DType, Error, Layout, Result, Shape, Tensor};
 
 use crate::cuda;
@@ -16,6 +15,15 @@ pub(crate) struct After<'a> {
     pub bias: Option<&'a Tensor>,
     /// The function after the bias.
     pub activation: kernel::Activation,
+    /// Where its slope goes, or what multiplies the product: as the output lies. 0: nowhere.
+    pub slope: u64,
+    /// Added in the end, as the output lies.
+    pub residual: Option<&'a Tensor>,
+    /// The dtype of bias, slope and residual; that of the output if `None`.
+    pub beside: Option<DType>,
+    /// Whether each row is a token alone, which `gemv` multiplies: in another order than the other kernels, so the choice
+    /// must not depend on how many there are.
+    pub is_token: bool,
 }
 
 /// out (batch, M, N) = a (…, M, K) · b (…, K, N), whose axes before the last two stretch to `batch`.
@@ -37,6 +45,7 @@ pub(crate) fn product(
     let call = Matmul {
         dtype: a.dtype().float_on_device(op)?,
         out: out.dtype().float_on_device(op)?,
+        beside: after.beside.unwrap_or(out.dtype()).float_on_device(op)?,
         m: cuda::size(op, m)?,
         n: cuda::size(op, n)?,
         k: cuda::size(op, k)?,
@@ -47,46 +56,51 @@ pub(crate) fn product(
         c_row: n as i64,
         c_batch: (m * n) as i64,
         bias: after.bias.map_or(Ok(0), Tensor::device_address)?,
-        pre: 0,
-        residual: 0,
+        slope: after.slope,
+        residual: after.residual.map_or(Ok(0), Tensor::device_address)?,
         activation: after.activation,
         accumulate: false,
     };
+    if let Some(launch) = gemv::gemv(&call).filter(|_| after.is_token) {
+        return device.launch(&launch);
+    }
     let (_room, workspace) = cuda::workspace(&device, Plan::of(&call).workspace_bytes())?;
     let launches = kernel::matmul(&call, workspace).map_err(|e| Error::internal(op, e.to_string()))?;
     cuda::launch_all(&device, &launches)
 }
 
-/// f(x·w + bias), and f' there if `y` has it, too; f is GELU or nothing.
-pub(crate) fn linear(
-    op: &'static str,
-    operands: [&Tensor; 2],
-    bias: Option<&Tensor>,
-    y: &[Meta],
-    form: Option<Form>,
-) -> Result<Vec<Tensor>> {
-    let (device, one) = (operands[0].device(), Shape::scalar());
-    let (activation, value, slope) = match form {
-        None => (kernel::Activation::Identity, None, None),
-        Some(Form::Exact) => (kernel::Activation::Gelu, Some(Unary::Gelu), Some(UnaryBackward::Gelu)),
-        Some(Form::Tanh) => {
-            (kernel::Activation::GeluTanh, Some(Unary::GeluTanh), Some(UnaryBackward::GeluTanh))
-        }
+/// What [`linear`] computes: f(x·w + bias) + residual, f being GELU or nothing.
+pub(crate) struct Dense<'a> {
+    /// x (M, K) and w (K, N).
+    pub operands: [&'a Tensor; 2],
+    /// (N,), gapless.
+    pub bias: Option<&'a Tensor>,
+    /// (…, N), gapless.
+    pub residual: Option<&'a Tensor>,
+    /// Which GELU.
+    pub form: Option<Form>,
+    /// The dtype of bias, residual and slope.
+    pub beside: DType,
+    /// See [`After`].
+    pub is_token: bool,
+}
+
+/// The outputs of [`Dense`] in one launch, f' being the second if `y` has it.
+pub(crate) fn linear(op: &'static str, call: Dense<'_>, y: &[Meta]) -> Result<Vec<Tensor>> {
+    let (device, one) = (call.operands[0].device(), Shape::scalar());
+    let activation = match call.form {
+        None => kernel::Activation::Identity,
+        Some(Form::Exact) => kernel::Activation::Gelu,
+        Some(Form::Tanh) => kernel::Activation::GeluTanh,
     };
-    let (Some(value), Some(slope), true) = (value, slope, y.len() == 2) else {
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
-        product(op, operands, &one, &mut out, After { bias, activation })?;
-        return Ok(vec![out]);
-    };
-    // In f32: the slope at a product that was rounded to 16 bits would be off by more than its own rounding.
-    let wide = Meta::new(y[0].shape, DType::F32);
-    let bias = bias.map(|b| b.to_dtype(DType::F32)).transpose()?;
-    let mut p = Tensor::empty(wide.shape, wide.dtype, &device)?;
-    product(op, operands, &one, &mut p, After { bias: bias.as_ref(), ..After::default() })?;
-    let ones = Tensor::full(one, 1.0, DType::F32, &device)?;
-    let slope = cuda::map(op, vec![ones, p.clone()], &wide, |map| unary_backward::backward(slope, map))?;
-    let value = cuda::map(op, vec![p], &wide, |map| unary::forward(value, map))?;
-    value.iter().chain(&slope).map(|t| t.to_dtype(y[0].dtype)).collect()
+    let mut outputs =
+        y.iter().map(|m| Tensor::empty(m.shape, m.dtype, &device)).collect::<Result<Vec<Tensor>>>()?;
+    let Some((out, slopes)) = outputs.split_first_mut() else { return Err(Error::internal(op, "no output")) };
+    let slope = slopes.first_mut().map_or(Ok(0), Tensor::device_address_mut)?;
+    let Dense { operands, bias, residual, beside, is_token, .. } = call;
+    let after = After { bias, activation, slope, residual, beside: Some(beside), is_token };
+    product(op, operands, &one, out, after)?;
+    Ok(outputs)
 }
 
 /// A tensor with the axes of the batch in front, as few as the kernel takes, and matrices that it reads in place.

@@ -116,6 +116,7 @@ registry! {
     // Products.
     matmul,
     linear,
+    mlp,
     quantised_matmul,
     dequantise,
     // Caches.

@@ -1,8 +1,8 @@
 //! What ops over many tensors share: one flat list of pieces, so that fifty small tensors cost one fork, not fifty.
 
 use warpsmith_autograd::{Array, Meta};
-use warpsmith_kernels::optimise::Parameter;
-use warpsmith_kernels::{Float, Launch};
+use warpsmith_kernels::Launch;
+use warpsmith_kernels::optimise::{Dtypes, Parameter};
 use warpsmith_tensor::cpu::for_each;
 use warpsmith_tensor::{DType, Error, Result, Tensor};
 
@@ -42,35 +42,49 @@ pub(crate) fn group_shapes(
     Ok(x.chunks(size).flat_map(|group| outputs.iter().map(|&i| group[i])).collect())
 }
 
-/// Runs an update of groups [p, g, state …] of `size` on a GPU: p and the state in f32, the gradients in one dtype.
+/// Runs an update of groups [p, g, state …] of `size` on a GPU: p and the state in f32 and the gradients in one dtype, or all
+/// in one 16-bit dtype. A bf16 copy of p that is kept for products is written with it.
 pub(crate) fn update_on_device(
     op: &'static str,
     x: Vec<Tensor>,
     y: &[Meta],
     size: usize,
-    launches: impl FnOnce(Float, &[Parameter]) -> Vec<Launch>,
+    launches: impl FnOnce(Dtypes, &[Parameter]) -> Vec<Launch>,
 ) -> Result<Vec<Tensor>> {
     let device = x[0].device();
-    let dtype = x[1].dtype();
-    let dtype = if x.iter().skip(1).step_by(size).all(|g| g.dtype() == dtype) { dtype } else { DType::F32 };
+    let gradient = x[1].dtype();
+    let is_narrow = gradient.is_half() && x.iter().all(|t| t.dtype() == gradient);
+    let gradient =
+        if x.iter().skip(1).step_by(size).all(|g| g.dtype() == gradient) { gradient } else { DType::F32 };
     let (mut updated, mut grads) = (Vec::with_capacity(y.len()), Vec::with_capacity(x.len() / size));
     for (i, tensor) in x.into_iter().enumerate() {
         if i % size == 1 {
-            grads.push(tensor.to_dtype(dtype)?.contiguous()?);
+            grads.push(tensor.to_dtype(gradient)?.contiguous()?);
         } else {
-            updated.push(tensor.to_dtype(DType::F32)?);
+            updated.push(if is_narrow { tensor } else { tensor.to_dtype(DType::F32)? });
         }
     }
     let mut parameters = Vec::with_capacity(grads.len());
     for (group, g) in updated.chunks_exact_mut(size - 1).zip(&grads) {
-        let mut written = [0; 3];
-        for (address, tensor) in written.iter_mut().zip(group) {
+        let Some((p, state)) = group.split_first_mut() else { continue };
+        let [p, copy] = p.device_addresses_mut()?;
+        let mut held = [0; 2];
+        for (address, tensor) in held.iter_mut().zip(state) {
             *address = tensor.device_address_mut()?;
         }
-        let ([p, m, v], elements) = (written, g.numel() as u64);
-        parameters.push(Parameter { p, g: g.device_address()?, m, v, elements, ..Parameter::default() });
+        let ([m, v], elements) = (held, g.numel() as u64);
+        parameters.push(Parameter {
+            p,
+            g: g.device_address()?,
+            m,
+            v,
+            copy,
+            elements,
+            ..Parameter::default()
+        });
     }
-    cuda::launch_all(&device, &launches(dtype.float_on_device(op)?, &parameters))?;
+    let dtypes = Dtypes { gradient: gradient.float_on_device(op)?, is_narrow };
+    cuda::launch_all(&device, &launches(dtypes, &parameters))?;
     updated.into_iter().zip(y).map(|(tensor, meta)| tensor.to_dtype(meta.dtype)).collect()
 }
 

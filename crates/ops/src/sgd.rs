@@ -115,8 +115,8 @@ impl Op for Sgd {
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let (numbers, group) = (Numbers::Known(self.numbers()), self.group());
-        update_on_device(self.name(), x, y, group, |dtype, of| {
-            optimise::sgd(dtype, of, numbers, 0, self.nesterov)
+        update_on_device(self.name(), x, y, group, |dtypes, of| {
+            optimise::sgd(dtypes, of, numbers, 0, self.nesterov)
         })
     }
 
@@ -235,8 +235,8 @@ impl Op for SgdByNumbers {
     fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let tensor = x.remove(0).contiguous()?;
         let numbers = Numbers::At(tensor.device_address()?);
-        update_on_device(self.name(), x, y, self.group(), |dtype, of| {
-            optimise::sgd(dtype, of, numbers, 0, self.nesterov)
+        update_on_device(self.name(), x, y, self.group(), |dtypes, of| {
+            optimise::sgd(dtypes, of, numbers, 0, self.nesterov)
         })
     }
 

@@ -57,8 +57,9 @@ impl<T: Clone> Replay<T> {
         Ok(self.recorded.insert(recorded).made.clone())
     }
 
-    /// Forgets the recording, and frees its memory.
+    /// Forgets the recording, and frees its memory. What comes next may lie in new memory, so it is done eagerly once more.
     pub fn forget(&mut self) {
         self.recorded = None;
+        self.is_warm = false;
     }
 }

@@ -111,6 +111,33 @@ impl Storage {
         }
     }
 
+    /// The GPU's memory is about to be written: a bf16 copy of it is then no longer one.
+    pub fn spoil_copy(&self) {
+        #[cfg(feature = "cuda")]
+        if let Self::Cuda(buffer) = self {
+            buffer.spoil();
+        }
+    }
+
+    /// The bf16 copy of the f32 in this GPU's memory, current, made with `make` if it is not there yet.
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables, reason = "the host is the only place then"))]
+    pub fn rounded(&self, make: bool) -> Result<Option<Self>> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(buffer) => Ok(buffer.rounded().current(make)?.map(Self::Cuda)),
+            Self::Cpu(_) => Ok(None),
+        }
+    }
+
+    /// The address of that copy, for a kernel that keeps it current while it writes the f32; 0 if there is none.
+    pub fn kept_copy(&self) -> u64 {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(buffer) => buffer.rounded().kept_current(),
+            Self::Cpu(_) => 0,
+        }
+    }
+
     /// `len` elements on `device`, copied from the host's bytes of them.
     pub fn upload(bytes: &[u8], dtype: DType, len: usize, device: &Device) -> Result<Self> {
         let mut storage = Self::empty(dtype, len, device)?;
@@ -151,6 +178,7 @@ impl Storage {
     /// Copies the host's bytes to the front of this GPU's memory.
     pub fn write_over(&self, bytes: &[u8]) -> Result<()> {
         let to = self.address("overwrite")?;
+        self.spoil_copy();
         #[cfg(feature = "cuda")]
         if let Self::Cuda(buffer) = self {
             return buffer.stream().copy_in("overwrite", to, bytes);
@@ -161,6 +189,7 @@ impl Storage {
     /// Copies `bytes` bytes at `from` to the front of this GPU's memory.
     pub fn copy_from(&self, from: u64, bytes: usize) -> Result<()> {
         let to = self.address("copy")?;
+        self.spoil_copy();
         #[cfg(feature = "cuda")]
         if let Self::Cuda(buffer) = self {
             return buffer.stream().copy_within("copy", to, from, bytes as u64);
@@ -171,6 +200,7 @@ impl Storage {
     /// Writes `count` times the low `width` bytes of `pattern` to the front of this GPU's memory.
     fn fill(&self, op: &'static str, pattern: u32, width: usize, count: usize) -> Result<()> {
         let to = self.address(op)?;
+        self.spoil_copy();
         #[cfg(feature = "cuda")]
         if let Self::Cuda(buffer) = self {
             return buffer.stream().fill(op, to, pattern, width, count as u64);

@@ -52,7 +52,42 @@ impl Tensor {
     pub fn device_address_mut(&mut self) -> Result<u64> {
         self.storage().address("device_address_mut")?;
         self.make_unique()?;
+        self.storage().spoil_copy();
         self.device_address()
+    }
+
+    /// As [`Tensor::device_address_mut`], with the address of the bf16 copy that [`Tensor::rounded`] keeps of these f32, or
+    /// 0: the kernel has to write both.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn device_addresses_mut(&mut self) -> Result<[u64; 2]> {
+        self.storage().address("device_addresses_mut")?;
+        self.make_unique()?;
+        if self.dtype() != DType::F32 || self.numel() != self.storage_len() {
+            return Ok([self.device_address_mut()?, 0]);
+        }
+        Ok([self.device_address()?, self.storage().kept_copy()])
+    }
+
+    /// These numbers in bf16, rounded to nearest even; untraced. Of f32 on a GPU a copy is used that lies beside them, if there
+    /// is one; with `keep` it is made, and stays as long as the f32 do (see [`Tensor::device_addresses_mut`]): for weights,
+    /// which are multiplied again and again. Ops that write over the f32 are seen: the copy is made again at its next use.
+    ///
+    /// # Errors
+    /// If memory runs out, or the tensor holds integers that do not convert.
+    pub fn rounded(&self, keep: bool) -> Result<Self> {
+        if self.dtype() != DType::F32 || self.is_on_cpu() {
+            return self.to_dtype(DType::BF16);
+        }
+        // A part of something larger: the rest may never be asked for.
+        let keep = keep && self.numel() == self.storage_len();
+        match self.storage().rounded(keep)? {
+            Some(copy) => {
+                Self::from_storage(copy, Shape::new(&[self.storage_len()])?, DType::BF16).view(*self.layout())
+            }
+            None => self.to_dtype(DType::BF16),
+        }
     }
 
     /// The tensor as an operand of an elementwise kernel whose output has the shape `shape`, to which it is stretched.

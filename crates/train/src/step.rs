@@ -3,7 +3,7 @@
 
 use warpsmith_autograd::{Gradients, TensorExt};
 use warpsmith_model::Gpt;
-use warpsmith_ops::cross_entropy::CrossEntropy;
+use warpsmith_ops::cross_entropy::{CrossEntropy, cross_entropy_before};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{self as tensor, DType, Device, Error, Replay, Rng, Shape, Tensor};
 use warpsmith_text::Batch;
@@ -124,8 +124,7 @@ impl Work<'_> {
             let rng = self.rng.round((step * inputs.batches.len() + i) as u64);
             let logits = self.model.forward_train(&batch.ids, &rng, self.config.recompute)?; // (B, T, V)
             let loss = CrossEntropy { label_smoothing: self.config.label_smoothing, ..CrossEntropy::SUM };
-            let sum = logits.cross_entropy_with(&batch.targets, loss)?; // ()
-            drop(logits);
+            let sum = cross_entropy_before(logits, &batch.targets, &inputs.share, loss)?; // ()
             losses.push(sum.detach());
             gradients.accumulate(sum.backward_from(inputs.share.clone())?)?;
         }

@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use super::{Attention, Gradients, Mask};
 
 const CAUSAL: u32 = 1;
+const TRAILING: u32 = 4;
 const ALIGNED: u32 = 2;
 
 /// An array (B, T, H, D): element (b, t, h, d) lies b·batch + t·time + h·head + d elements after the pointer.
@@ -72,7 +73,11 @@ impl AttentionArgs {
         let per_access = 16 / a.dtype.size() as i64;
         let arrays = [a.q, a.k, a.v, a.out, g.dout, g.dq, g.dk, g.dv];
         let aligned = arrays.iter().all(|x| x.is_aligned(per_access));
-        let causal = if a.mask == Mask::Full { 0 } else { CAUSAL };
+        let mask = match a.mask {
+            Mask::Full => 0,
+            Mask::Causal | Mask::Window(_) => CAUSAL,
+            Mask::Trailing(_) => TRAILING,
+        };
         let drop = a.dropout.map_or(0.0, |d| d.p);
         Self {
             q: a.q,
@@ -97,11 +102,14 @@ impl AttentionArgs {
             width: a.width,
             offset: a.keys as i32 - a.queries as i32,
             // More than there are keys is no limit, and must not overflow the kernel's sums.
-            window: if let Mask::Window(keys) = a.mask { keys.min(a.keys.max(1)) } else { 0 },
+            window: match a.mask {
+                Mask::Window(keys) | Mask::Trailing(keys) => keys.min(a.keys.max(1)),
+                Mask::Full | Mask::Causal => 0,
+            },
             scale: a.scale,
             drop,
             keep: 1.0 / (1.0 - drop),
-            flags: causal | if aligned { ALIGNED } else { 0 },
+            flags: mask | if aligned { ALIGNED } else { 0 },
         }
     }
 }

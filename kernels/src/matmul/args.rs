@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{BATCH_DIMS, Matmul, Matrix, Plan};
+use super::{Activation, BATCH_DIMS, Matmul, Matrix, Plan};
 use crate::Float;
 
 const ACCUMULATE: u32 = 1;
@@ -10,6 +10,7 @@ const OUT_F32: u32 = 2;
 const A_ALIGNED: u32 = 4;
 const B_ALIGNED: u32 = 8;
 const C_ALIGNED: u32 = 16;
+const BESIDE_F32: u32 = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -18,7 +19,7 @@ pub struct MatmulArgs {
     b: u64,
     c: u64,
     bias: u64,
-    pre: u64,
+    slope: u64,
     residual: u64,
     pub partial: u64,
     a_row: i64,
@@ -41,16 +42,18 @@ pub struct MatmulArgs {
 
 impl MatmulArgs {
     pub fn new(p: &Matmul, plan: &Plan) -> Self {
-        let pair = 2 * p.out.size() as u64;
-        let pointers = p.c | p.bias | p.pre | p.residual;
-        let pairs = pointers.is_multiple_of(pair) && (p.c_row | p.c_batch) % 2 == 0;
+        let slope = if p.activation.has_slope() || p.activation == Activation::Times { p.slope } else { 0 };
+        let is_paired = |pointers: u64, dtype: Float| pointers.is_multiple_of(2 * dtype.size() as u64);
+        let pairs = is_paired(p.c, p.out)
+            && is_paired(p.bias | slope | p.residual, p.beside)
+            && (p.c_row | p.c_batch) % 2 == 0;
         let flag = |set: bool, bit: u32| if set { bit } else { 0 };
         Self {
             a: p.a.pointer,
             b: p.b.pointer,
             c: p.c,
             bias: p.bias,
-            pre: p.pre,
+            slope,
             residual: p.residual,
             partial: 0,
             a_row: p.a.row,
@@ -70,6 +73,7 @@ impl MatmulArgs {
             activation: p.activation as u32,
             flags: flag(p.accumulate, ACCUMULATE)
                 | flag(p.out == Float::F32, OUT_F32)
+                | flag(p.beside == Float::F32, BESIDE_F32)
                 | flag(pairs, C_ALIGNED),
         }
     }

@@ -151,12 +151,14 @@ impl Case {
     fn visible(&self, b: usize, i: usize) -> std::ops::Range<usize> {
         let [_, tq, tk, ..] = self.call.sizes;
         let causal = (i + 1 + tk).saturating_sub(tq).min(tk);
+        let length = self.call.lengths.as_ref().map_or(tk, |lengths| lengths[b] as usize);
         let (start, end) = match self.call.mask {
             Mask::Full => (0, tk),
             Mask::Causal => (0, causal),
             Mask::Window(window) => (causal.saturating_sub(window as usize), causal),
+            Mask::Trailing(window) => (length.saturating_sub(window as usize), length),
         };
-        let end = end.min(self.call.lengths.as_ref().map_or(tk, |lengths| lengths[b] as usize));
+        let end = end.min(length);
         start.min(end)..end
     }
 
@@ -365,6 +367,9 @@ fn decoding_gives_the_last_query() {
         Call { lengths: Some(vec![270, 5, 0]), ..call([3, 1, 270, 6, 1, 80], Mask::Causal) },
         Call { gap: 1, ..call([1, 1, 40, 2, 1, 20], Mask::Full) },
         call([1, 1, 290, 3, 1, 136], Mask::Window(20)),
+        // A window in the middle of a part, over two parts, and longer than what there is.
+        Call { lengths: Some(vec![290, 259, 3, 0]), ..call([4, 1, 300, 2, 1, 16], Mask::Trailing(20)) },
+        call([1, 1, 40, 2, 2, 128], Mask::Trailing(7)),
     ];
     for dtype in Float::ALL {
         for call in &calls {

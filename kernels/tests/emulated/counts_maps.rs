@@ -8,7 +8,7 @@ use warpsmith_kernels::compare::{self, Operands, Relation};
 use warpsmith_kernels::dropout::{self, Dropout};
 use warpsmith_kernels::index::{self, IndexKind, Places};
 use warpsmith_kernels::matmul::{Matmul, Matrix};
-use warpsmith_kernels::optimise::{self, Numbers, Parameter};
+use warpsmith_kernels::optimise::{self, Dtypes, Numbers, Parameter};
 use warpsmith_kernels::reduce::{self, Extreme, SumRows};
 use warpsmith_kernels::rope::{self, Rope};
 use warpsmith_kernels::select::{self, MaskedFill, Where};
@@ -237,7 +237,7 @@ fn adamw_moves_28_bytes_an_element() {
         let (p, g, m, v) = (drawn(), drawn(), drawn(), drawn());
         let all = [Parameter { p, g, m, v, elements, ..Parameter::default() }];
         let numbers = Numbers::Known(optimise::adamw_numbers(1e-3, [0.9, 0.99], 1e-8, 0.1, 1));
-        let launches = optimise::adamw(Float::F32, &all, numbers, 0);
+        let launches = optimise::adamw(Dtypes::wide(Float::F32), &all, numbers, 0);
         let counts = gpu.run(&launches[0]);
         (counts.global_read_bytes, counts.global_write_bytes)
     };

@@ -1,7 +1,7 @@
 //! Updates of many tensors in one launch.
 
 use warpsmith_kernels::Float;
-use warpsmith_kernels::optimise::{self, Numbers, Parameter};
+use warpsmith_kernels::optimise::{self, Dtypes, Numbers, Parameter};
 
 use crate::gpu::{Exact, Gpu, check, numbers};
 
@@ -11,24 +11,33 @@ const SIZES: [usize; 4] = [8195, 0, 1, 300];
 /// Tensors on the device, and what they hold.
 struct Group {
     gpu: Gpu,
+    /// Of the gradients.
     dtype: Float,
+    /// Of all else.
+    held: Float,
     parameters: Vec<Parameter>,
     values: Vec<[Vec<f64>; 4]>, // p, g, m, v
 }
 
 impl Group {
     fn new(dtype: Float) -> Self {
+        Self::of(Dtypes::wide(dtype))
+    }
+
+    fn of(dtypes: Dtypes) -> Self {
+        let dtype = dtypes.gradient;
+        let held_in = if dtypes.is_narrow { dtype } else { Float::F32 };
         let mut gpu = Gpu::new();
         let (mut parameters, mut values) = (Vec::new(), Vec::new());
         for (k, n) in SIZES.into_iter().enumerate() {
-            let own = |seed: u64, low| numbers(Float::F32, n, 10 * k as u64 + seed, low, 2.0);
+            let own = |seed: u64, low| numbers(held_in, n, 10 * k as u64 + seed, low, 2.0);
             let held = [own(1, -2.0), numbers(dtype, n, k as u64, -3.0, 3.0), own(3, -2.0), own(4, 0.0)];
-            let [p, m, v] = [0, 2, 3].map(|i: usize| gpu.floats(Float::F32, &held[i]));
-            let (g, copy) = (gpu.floats(dtype, &held[1]), gpu.room_for(dtype, n));
+            let [p, m, v] = [0, 2, 3].map(|i: usize| gpu.floats(held_in, &held[i]));
+            let (g, copy) = (gpu.floats(dtype, &held[1]), gpu.room_for(Float::Bf16, n));
             parameters.push(Parameter { p, g, m, v, copy, elements: n as u64, first_piece: 0 });
             values.push(held);
         }
-        Self { gpu, dtype, parameters, values }
+        Self { gpu, dtype, held: held_in, parameters, values }
     }
 
     /// The addresses of the norm of all gradients and of the factor that shortens them.
@@ -47,28 +56,30 @@ impl Group {
             let exact: Vec<[Exact; 3]> = (0..n).map(|i| formula([p[i], g[i], m[i], v[i]])).collect();
             for (k, at) in [parameter.p, parameter.m, parameter.v].into_iter().enumerate() {
                 let column: Vec<Exact> = exact.iter().map(|e| e[k]).collect();
-                check(what, Float::F32, &self.gpu.read_floats(Float::F32, at, n), &column, 14.0);
+                check(what, self.held, &self.gpu.read_floats(self.held, at, n), &column, 14.0);
             }
             let column: Vec<Exact> = exact.iter().map(|e| e[0]).collect();
-            let copy = self.gpu.read_floats(self.dtype, parameter.copy, n);
-            check(what, self.dtype, &copy, &column, 14.0);
+            let copy = self.gpu.read_floats(Float::Bf16, parameter.copy, n);
+            check(what, Float::Bf16, &copy, &column, 14.0);
         }
     }
 }
 
 #[test]
 fn adamw_takes_its_step_on_every_tensor() {
-    for dtype in [Float::F32, Float::Bf16] {
-        let mut group = Group::new(dtype);
+    let narrow = |gradient| Dtypes { gradient, is_narrow: true };
+    let wide = [Float::F32, Float::Bf16].map(Dtypes::wide);
+    for dtypes in wide.into_iter().chain([Float::F16, Float::Bf16].map(narrow)) {
+        let mut group = Group::of(dtypes);
         // An ε that is seen beside √v.
         let (lr, betas, eps, decay, step) = (3e-3, [0.9, 0.99], 1e-2, 0.1, 7);
         let numbers = optimise::adamw_numbers(lr, betas, eps, decay, step);
-        let numbers = match dtype {
+        let numbers = match dtypes.gradient {
             Float::F32 => Numbers::Known(numbers),
             _ => Numbers::At(group.gpu.pod(&numbers.map(|n| n as f32))),
         };
         let factor = group.gpu.pod(&[0.5f32]);
-        group.gpu.run_all(&optimise::adamw(dtype, &group.parameters, numbers, factor));
+        group.gpu.run_all(&optimise::adamw(dtypes, &group.parameters, numbers, factor));
         let rest = |beta: f64| 1.0 - beta.powi(step as i32);
         group.check("adamw", |[p, g, m, v]| {
             let g = 0.5 * g;
@@ -88,10 +99,12 @@ fn adamw_takes_its_step_on_every_tensor() {
 
 #[test]
 fn sgd_takes_its_step_with_momentum() {
-    for is_nesterov in [false, true] {
-        let mut group = Group::new(Float::F32);
+    let narrow = |gradient| Dtypes { gradient, is_narrow: true };
+    let all = [Dtypes::wide(Float::F32), narrow(Float::F16), narrow(Float::Bf16)];
+    for (is_nesterov, dtypes) in [false, true].into_iter().flat_map(|nesterov| all.map(|d| (nesterov, d))) {
+        let mut group = Group::of(dtypes);
         let numbers = Numbers::Known([0.1, 0.9, 0.01]);
-        group.gpu.run_all(&optimise::sgd(Float::F32, &group.parameters, numbers, 0, is_nesterov));
+        group.gpu.run_all(&optimise::sgd(dtypes, &group.parameters, numbers, 0, is_nesterov));
         group.check("sgd", |[p, g, b, v]| {
             let g = g + 0.01 * p;
             let size = 0.9 * b.abs() + g.abs();
@@ -148,9 +161,15 @@ fn a_nan_gradient_is_seen_in_the_norm() {
 fn a_rate_of_nan_leaves_everything_as_it_was() {
     let mut group = Group::new(Float::F32);
     let numbers = group.gpu.pod(&[1.0, 0.1, 0.99, 0.01, 1.0, 1e-8, f32::NAN]);
-    group.gpu.run_all(&optimise::adamw(Float::F32, &group.parameters, Numbers::At(numbers), 0));
+    group.gpu.run_all(&optimise::adamw(Dtypes::wide(Float::F32), &group.parameters, Numbers::At(numbers), 0));
     let numbers = group.gpu.pod(&[f32::NAN, 0.9, 0.01]);
-    group.gpu.run_all(&optimise::sgd(Float::F32, &group.parameters, Numbers::At(numbers), 0, false));
+    group.gpu.run_all(&optimise::sgd(
+        Dtypes::wide(Float::F32),
+        &group.parameters,
+        Numbers::At(numbers),
+        0,
+        false,
+    ));
     for (parameter, [p, _, m, v]) in group.parameters.iter().zip(&group.values) {
         for (at, before) in [(parameter.p, p), (parameter.m, m), (parameter.v, v)] {
             assert_eq!(group.gpu.read_floats(Float::F32, at, before.len()), *before);

@@ -92,6 +92,10 @@ impl GroupedAttention {
         if let Some(cache) = cache {
             (k, v) = cache.append(&k, &v)?; // (B, past + T, Hkv, D)
             options.key_lengths = cache.key_lengths();
+            if let (Some(_), Some(window)) = (&options.key_lengths, self.shape.window) {
+                // The last key is not that of the cache's end, and only the device knows which it is.
+                options.mask = Mask::Trailing(window);
+            }
         }
         let y = attend([&q, &k, &v], &options, precision)?.reshape(&[b, t, heads * d])?;
         self.output.forward(&y)

@@ -127,6 +127,7 @@ impl Inputs {
                 Mask::Full => kernel::Mask::Full,
                 Mask::Causal => kernel::Mask::Causal,
                 Mask::SlidingWindow(keys) => kernel::Mask::Window(keys.min(sizes.keys.max(1)) as u32),
+                Mask::Trailing(keys) => kernel::Mask::Trailing(keys.min(sizes.keys.max(1)) as u32),
             },
             dropout: attention.dropout.filter(|d| d.p > 0.0).map(|d| kernel::Dropout {
                 p: d.p,

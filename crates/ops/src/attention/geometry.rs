@@ -66,6 +66,7 @@ impl Attention {
             Mask::Full => (0, sizes.keys),
             Mask::Causal => (0, causal),
             Mask::SlidingWindow(window) => (causal.saturating_sub(window), causal),
+            Mask::Trailing(window) => (length.saturating_sub(window), length),
         };
         let end = end.min(length);
         start.min(end)..end
@@ -78,10 +79,15 @@ impl Attention {
 
     /// Checks the attributes and the optional key lengths; `x` holds q, k, v and perhaps the lengths.
     pub(super) fn check(&self, op: &'static str, sizes: &Sizes, lengths: Option<&Meta>) -> Result<()> {
-        if self.mask == Mask::SlidingWindow(0) {
+        if matches!(self.mask, Mask::SlidingWindow(0) | Mask::Trailing(0)) {
             return Err(
                 Error::value(op, "a sliding window of 0 keys").hint("1 lets a query see its own key alone")
             );
+        }
+        if matches!(self.mask, Mask::Trailing(_)) && (sizes.queries != 1 || self.dropout.is_some()) {
+            let message =
+                format!("a trailing window is for one query and no dropout, not for {}", sizes.queries);
+            return Err(Error::value(op, message).hint("use a sliding window"));
         }
         if let Some(Dropout { p, .. }) = self.dropout
             && !(0.0..1.0).contains(&p)

@@ -22,6 +22,7 @@
 //! arXiv 2307.08691, §3.1; Ainslie et al., *GQA*, 2023, arXiv 2305.13245.
 
 mod backward;
+mod decoding;
 mod device;
 mod forward;
 mod geometry;
@@ -35,6 +36,7 @@ use warpsmith_autograd::{
 use warpsmith_tensor::{DType, Error, Result, Seed, Tensor};
 
 use crate::elementwise::require_floats;
+pub use decoding::DecodingAttention;
 use geometry::{Sizes, key_lengths};
 
 /// Which keys a query sees.
@@ -47,6 +49,9 @@ pub enum Mask {
     Causal,
     /// As [`Mask::Causal`], and of those only the last so many (its own key is one of them).
     SlidingWindow(usize),
+    /// The last so many of the keys that key_lengths lets count, for one query that is the last of them: a step of decoding
+    /// whose cache has room left. It has no gradient.
+    Trailing(usize),
 }
 
 /// Dropout of probabilities: number ((b·H + h)·Tq + i)·Tk + j of the stream decides about that of (b, h, i, j).
@@ -271,9 +276,10 @@ methods! {
     /// If shapes or dtypes do not fit, a key length is not in 0..=Tk, the window is 0 or the dropout not in [0, 1).
     fn attention(&self, key: &Tensor, value: &Tensor, options: &AttentionOptions) -> Result<Tensor> {
         let op = Attention { scale: options.scale, mask: options.mask, dropout: options.dropout };
-        match &options.key_lengths {
-            Some(lengths) => apply_single(op, &[self, key, value, lengths]),
-            None => apply_single(op, &[self, key, value]),
+        let inputs: Vec<&Tensor> = [self, key, value].into_iter().chain(&options.key_lengths).collect();
+        match options.mask {
+            Mask::Trailing(_) => apply_single(DecodingAttention(op), &inputs),
+            _ => apply_single(op, &inputs),
         }
     }
 }
@@ -323,6 +329,20 @@ pub fn specs() -> Vec<Spec> {
                         )
                     })
                     .collect()
+            },
+        },
+        Spec {
+            name: "attention_decoding",
+            summary: "attention of one query over the last keys of a cache with room left",
+            samples: || {
+                let sample = |window, [b, tk, h, hkv, d]: [usize; 5], lengths| {
+                    let input = |t, heads| Input::between(&[b, t, heads, d], -2.0, 2.0);
+                    let op = Attention { mask: Mask::Trailing(window), ..Attention::default() };
+                    let inputs =
+                        [input(1, h), input(tk, hkv), input(tk, hkv), Input::integers(&[b], lengths)];
+                    Sample::new(DecodingAttention(op), inputs)
+                };
+                vec![sample(3, [4, 9, 2, 1, 4], vec![9, 5, 2, 0]), sample(70, [1, 300, 1, 1, 8], vec![290])]
             },
         },
         Spec {

@@ -9,6 +9,7 @@
 //! Source: Szegedy et al., *Rethinking the Inception Architecture*, 2016, §7, for the smoothing.
 
 mod backward;
+mod fused;
 
 use warpsmith_autograd::{
     Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single,
@@ -24,6 +25,7 @@ use crate::normalise::per_row;
 use crate::rows;
 
 pub use backward::CrossEntropyBackward;
+pub use fused::{FusedCrossEntropy, cross_entropy_before};
 
 /// The target that says "no target here", as in PyTorch.
 pub const IGNORE_INDEX: i64 = -100;
@@ -366,6 +368,22 @@ pub fn specs() -> Vec<Spec> {
                         CrossEntropy::MEAN,
                         [Input::any(&[2, 5]), Input::integers(&[2], vec![IGNORE_INDEX; 2])],
                     ),
+                ]
+            },
+        },
+        Spec {
+            name: "cross_entropy_fused",
+            summary: "cross_entropy and its gradient in one pass, for a known gradient of the loss",
+            samples: || {
+                let sample = |op: CrossEntropy, dims: &[usize]| {
+                    let targets = Input::integers(&dims[..dims.len() - 1], some_ignored(dims));
+                    let g = Input::between(&[], 0.25, 2.0);
+                    Sample::new(FusedCrossEntropy(op), [Input::any(dims), targets, g])
+                };
+                vec![
+                    sample(CrossEntropy::SUM, &[3, 5, 70]),
+                    sample(CrossEntropy { label_smoothing: 0.1, ..CrossEntropy::MEAN }, &[9, 33]),
+                    sample(CrossEntropy::MEAN, &[0, 5]),
                 ]
             },
         },

@@ -19,6 +19,8 @@ pub struct DeviceUsage {
     pub reserved: u64,
     /// How often the driver was asked: it stands still in steady state.
     pub requests: u64,
+    /// Of what is live, bf16 copies of weights.
+    pub copies: u64,
 }
 
 /// Hands out addresses. The context must be current in the calling thread.

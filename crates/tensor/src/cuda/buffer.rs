@@ -1,5 +1,8 @@
 //! A piece of device memory with an owner.
 
+use std::sync::{Arc, OnceLock};
+
+use super::rounded::Rounded;
 use super::stream::Stream;
 use crate::Result;
 
@@ -8,6 +11,8 @@ pub struct DeviceBuffer {
     stream: Stream,
     address: u64,
     len: usize,
+    /// Of its bytes as f32, once somebody has asked.
+    rounded: OnceLock<Arc<Rounded>>,
 }
 
 /// Up to this size memory is painted in debug builds: an op that forgets to write shows on small tensors too.
@@ -18,7 +23,7 @@ impl DeviceBuffer {
     /// 16 MiB).
     pub(super) fn new(stream: &Stream, len: usize) -> Result<Self> {
         let address = stream.context.allocate("allocate", len as u64)?;
-        let buffer = Self { stream: stream.clone(), address, len };
+        let buffer = Self { stream: stream.clone(), address, len, rounded: OnceLock::new() };
         // A checking tool that watches each block sees for itself what nobody wrote.
         if cfg!(debug_assertions) && len <= PAINTED && !stream.context.arena.is_separate() {
             stream.fill("allocate", address, 0xff, 1, len as u64)?;
@@ -46,12 +51,25 @@ impl DeviceBuffer {
         &self.stream
     }
 
+    /// The bf16 copy of its bytes as f32.
+    pub(crate) fn rounded(&self) -> &Arc<Rounded> {
+        self.rounded.get_or_init(|| Arc::new(Rounded::new(&self.stream, self.address, self.len / 4)))
+    }
+
+    /// Its bytes are about to change. Nobody who asks for a copy later knows what a recording writes, so that notes it now.
+    pub(crate) fn spoil(&self) {
+        if self.rounded.get().is_some() || self.stream.context.is_recording() {
+            self.rounded().spoil();
+        }
+    }
+
     /// Copies `from` to the bytes that begin at `at`.
     ///
     /// # Errors
     /// If they are not all inside, or while a graph is being recorded.
     pub fn write(&mut self, at: usize, from: &[u8]) -> Result<()> {
         self.require("write", at, from.len())?;
+        self.spoil();
         self.stream.copy_in("write", self.address + at as u64, from)
     }
 

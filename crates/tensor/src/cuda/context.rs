@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use super::arena::Arena;
 use super::constants::Constants;
@@ -12,6 +12,7 @@ use super::gpu::{self, Gpu};
 use super::modules::Loaded;
 use super::probe;
 use super::reports::Reports;
+use super::rounded::Touched;
 use crate::{Error, Kind, Result, injection};
 
 /// One per GPU and process, while anything uses it. All work goes through its one stream.
@@ -29,6 +30,10 @@ pub(super) struct Context {
     fault: OnceLock<String>,
     /// The address of the number that the graph in recording will advance by; 0 outside recordings.
     pub advance: AtomicU64,
+    /// Bytes of bf16 copies that are kept beside f32 numbers.
+    pub copies: AtomicU64,
+    /// What the recording in progress does to such copies.
+    touched: Mutex<Touched>,
     /// The mark of the thread that records a graph; 0 if none does.
     recorder: AtomicUsize,
 }
@@ -86,6 +91,8 @@ impl Context {
             handle,
             fault: OnceLock::new(),
             advance: AtomicU64::new(0),
+            copies: AtomicU64::new(0),
+            touched: Mutex::default(),
             recorder: AtomicUsize::new(0),
         })
     }
@@ -130,8 +137,14 @@ impl Context {
         })
     }
 
+    /// What the recording in progress does to bf16 copies.
+    pub fn touched(&self) -> MutexGuard<'_, Touched> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends the mark.
     pub fn stop_recording(&self) {
+        *self.touched() = Touched::default();
         self.recorder.store(0, Ordering::Relaxed);
     }
 

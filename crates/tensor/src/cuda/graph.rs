@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DeviceBuffer;
 use super::driver::{self, GraphHandle};
+use super::rounded::Touched;
 use super::stream::Stream;
 use crate::Result;
 
@@ -15,6 +16,7 @@ pub struct Graph {
     stream: Stream,
     handle: GraphHandle,
     memory: Kept,
+    touched: Touched,
     advance: DeviceBuffer,
     launches: AtomicU64,
 }
@@ -59,12 +61,14 @@ impl Graph {
         let ending = Ending(stream);
         let made = work();
         let graph = ending.end();
+        let mut touched = std::mem::take(&mut *context.touched());
         drop(recording);
         // The error of `work` says why the recording is useless; what the driver then thinks of it says less.
         let made = made?;
+        touched.prune();
         let handle = context.run("capture", || graph)?;
         let launches = AtomicU64::new(0);
-        Ok((Self { stream: stream.clone(), handle, memory, advance, launches }, made))
+        Ok((Self { stream: stream.clone(), handle, memory, touched, advance, launches }, made))
     }
 
     /// Queues the recorded work, as the launch after the last.
@@ -85,7 +89,9 @@ impl Graph {
         context.enter_unrecorded("graph")?;
         self.stream.copy_in("graph", self.advance.address(), &number.to_le_bytes())?;
         self.launches.store(number.wrapping_add(1), Ordering::Relaxed);
+        self.touched.refresh()?;
         context.run("graph", || driver::launch_graph(self.handle, context.stream))?;
+        self.touched.spoil();
         context.reports.expect();
         Ok(())
     }

@@ -21,10 +21,12 @@ mod graph;
 mod modules;
 mod probe;
 mod reports;
+mod rounded;
 mod stream;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub use arena::DeviceUsage;
 pub use buffer::DeviceBuffer;
@@ -87,7 +89,8 @@ impl CudaDevice {
 
     /// What the device's arena holds.
     pub fn usage(&self) -> DeviceUsage {
-        self.stream.context.arena.usage()
+        let copies = self.stream.context.copies.load(Ordering::Relaxed);
+        DeviceUsage { copies, ..self.stream.context.arena.usage() }
     }
 
     /// Starts measuring the peak anew from what is live now.

@@ -7,6 +7,7 @@ mod graphs;
 mod kernels;
 mod memory;
 mod reports;
+mod rounded;
 mod transfers;
 
 use warpsmith_tensor::Device;

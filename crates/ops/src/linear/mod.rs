@@ -1,9 +1,12 @@
-//! y = f(x·W + b): a matrix product whose last pass adds the bias and applies the activation f.
+//! y = f(x·W + b) + r: a matrix product whose last pass adds the bias, applies the activation f and adds what goes around it.
 //!
-//! Derivative, with p = x·W + b and d = g·f'(p): ∂L/∂x = d·Wᵀ, ∂L/∂W = xᵀ·d, ∂L/∂b = Σ d over the rows.
-//! Shapes: `(…, K)`, W `(K, N)` or, transposed, `(N, K)`, b `(N,)` → `(…, N)`. Hidden output: f'(p), `(…, N)`, which costs
+//! Derivative, with p = x·W + b and d = g·f'(p): ∂L/∂x = d·Wᵀ, ∂L/∂W = xᵀ·d, ∂L/∂b = Σ d over the rows, ∂L/∂r = g.
+//! Shapes: `(…, K)`, W `(K, N)` or, transposed, `(N, K)`, b `(N,)`, r `(…, N)` → `(…, N)`. Hidden output: f'(p), `(…, N)`, which costs
 //! little beside f(p), and leaves one product to the backward pass.
-//! Numerics: as [`crate::matmul`]; in bf16 precision the operands of the products are rounded to bf16 and sums stay f32.
+//! Numerics: as [`crate::matmul`]; in bf16 precision the operands of the products are rounded to bf16 and sums stay f32. On a GPU a
+//! row that is a token alone, x being (B, 1, K), is multiplied by `gemv`, which adds in another order, whatever B is.
+
+mod product;
 
 use std::ops::Range;
 
@@ -11,16 +14,18 @@ use warpsmith_autograd::{
     Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single, is_grad_enabled,
 };
 use warpsmith_tensor::cpu::dispatch;
-use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
+use warpsmith_tensor::cpu::matmul::{Epilogue, MatMut};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
-use crate::cast::Methods as _;
-use crate::cuda_matmul::{self, After};
+use crate::cuda_matmul::{self, Dense};
 use crate::elementwise::{apply_over, require_floats};
 use crate::gelu::{self, Form};
 use crate::matmul::bug;
 use crate::mul::Mul;
 use crate::sum::Sum;
+
+pub use product::{Precision, Product};
+use product::{operand_roundings, product_into};
 
 /// The function after the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,39 +36,7 @@ pub enum Activation {
     Gelu(Form),
 }
 
-/// In what precision the operands of a product are multiplied; sums are f32 always.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// As they are.
-    #[default]
-    F32,
-    /// Rounded to bf16.
-    Bf16,
-}
-
-impl Precision {
-    /// An operand of attention, in the precision in which it is multiplied: on a GPU that of the products, with a gradient. A CPU
-    /// multiplies f32 in attention, so that rounding would cost time and save none.
-    ///
-    /// # Errors
-    /// If memory runs out.
-    pub fn for_attention(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Bf16 if x.dtype() == DType::F32 && !x.device().is_cpu() => x.cast(DType::BF16),
-            _ => Ok(x.clone()),
-        }
-    }
-
-    /// An operand on a GPU, in the precision in which it is multiplied.
-    fn of(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Bf16 if x.dtype() == DType::F32 => x.to_dtype(DType::BF16),
-            _ => Ok(x.detach()),
-        }
-    }
-}
-
-/// A linear layer: product, bias, activation.
+/// A linear layer: product, bias, activation, and what goes around it. Inputs: x, W, then b and r as far as they are there.
 #[derive(Clone, Copy, Debug)]
 pub struct Linear {
     /// Whether W lies as (N, K), as in `torch.nn.Linear`, rather than (K, N).
@@ -74,6 +47,8 @@ pub struct Linear {
     pub precision: Precision,
     /// Whether f'(p) is kept for the backward pass.
     pub keep: bool,
+    /// Whether the last input is r.
+    pub residual: bool,
 }
 
 impl Linear {
@@ -88,29 +63,59 @@ impl Linear {
         self.keep && self.activation != Activation::Identity
     }
 
+    /// The bias among the inputs, and r.
+    fn others<'a, T>(&self, x: &'a [T]) -> [Option<&'a T>; 2] {
+        match x {
+            [_, _, bias, residual] => [Some(bias), Some(residual)],
+            [_, _, residual] if self.residual => [None, Some(residual)],
+            [_, _, bias] => [Some(bias), None],
+            _ => [None, None],
+        }
+    }
+
     /// W as (K, N) in the oracle's arrays.
     fn weight_at(&self, w: &Array, k: usize, n: usize) -> f64 {
         let columns = w.last();
         w.data[if self.transposed { n * columns + k } else { k * columns + n }]
     }
 
-    /// The vector-Jacobian product of the two operands of x·W, given d.
-    fn operand_grads(&self, back: &Backward, d: &Tensor) -> Result<[Option<Tensor>; 2]> {
-        let flat = |t: &Tensor| rows_of(t);
-        let product = |a: &Tensor, b: &Tensor| apply_single(Product { precision: self.precision }, &[a, b]);
-        let d = flat(d)?;
-        let dx = back.want(0, || {
-            let w = back.input(1)?;
+    /// The gradients of x, W and b, the last two being inputs `at` of the op (b beyond the last: there is none), as far as
+    /// they are needed, given d. That of x is multiplied by `slope`, which has its shape.
+    pub(crate) fn gradients(
+        &self,
+        back: &Backward,
+        wants_x: bool,
+        [w, b]: [usize; 2],
+        [x, d]: [&Tensor; 2],
+        slope: Option<&Tensor>,
+    ) -> Result<[Option<Tensor>; 3]> {
+        let op = Product { precision: self.precision, is_wide: d.dtype() == DType::F32 };
+        let product = |inputs: &[&Tensor]| apply_single(op, inputs);
+        let rows = self.precision.for_several(rows_of(d)?)?; // (M, N)
+        let dx = || {
+            let w = back.input(w)?;
             let w = if self.transposed { w } else { w.view(w.layout().transpose(0, 1)?)? };
-            let dx = product(&d, &w)?; // (M, K)
-            dx.view(warpsmith_tensor::Layout::contiguous(back.meta(0).shape))
+            let slope = slope.map(rows_of).transpose()?;
+            let dx = match &slope {
+                Some(slope) => product(&[&rows, &w, slope])?, // (M, K)
+                None => product(&[&rows, &w])?,
+            };
+            dx.view(warpsmith_tensor::Layout::contiguous(*x.shape()))
+        };
+        let dx = wants_x.then(dx).transpose()?;
+        let dw = back.want(w, || {
+            // Rounded as it lies: what is turned afterwards is read in place, and its product may be split along K.
+            let x = self.precision.for_several(rows_of(x)?)?;
+            let (left, right) = if self.transposed { (&rows, &x) } else { (&x, &rows) };
+            product(&[&left.view(left.layout().transpose(0, 1)?)?, right])
         })?;
-        let dw = back.want(1, || {
-            let x = flat(&back.input(0)?)?;
-            let (left, right) = if self.transposed { (&d, &x) } else { (&x, &d) };
-            product(&left.view(left.layout().transpose(0, 1)?)?, right)
-        })?;
-        Ok([dx, dw])
+        let db = match b < back.input_count() {
+            true => {
+                back.want(b, || apply_single(Sum { axes: (0..d.rank() - 1).collect(), keep: false }, &[d]))?
+            }
+            false => None,
+        };
+        Ok([dx, dw, db])
     }
 }
 
@@ -139,25 +144,30 @@ impl Op for Linear {
         if k != inner {
             return error(format!("inner sizes differ: x has {k}, the weight {inner}"));
         }
-        if x.len() == 3 && x[2].dims() != [n] {
+        let [bias, residual] = self.others(x);
+        if bias.is_some_and(|b| b.dims() != [n]) {
             return error(format!("the bias must have the {n} elements of an output row"));
         }
         let y = Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, x[0].dtype);
+        if residual.is_some_and(|r| r.shape != y.shape) {
+            return error(format!("what is added must have the shape of the output, {}", y.shape));
+        }
         Ok(if self.keeps() { vec![y, y] } else { vec![y] })
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
         let (k, n) = (x[0].last(), y[0].last());
+        let [bias, residual] = self.others(x);
         for (row, x_row) in x[0].data.chunks(k.max(1)).enumerate().take(y[0].data.len() / n.max(1)) {
             for col in 0..n {
-                let bias = x.get(2).map_or(0.0, |b| b.data[col]);
+                let bias = bias.map_or(0.0, |b| b.data[col]);
                 let product: f64 = (0..k).map(|j| x_row[j] * self.weight_at(&x[1], j, col)).sum();
                 y[0].data[row * n + col] = product + bias;
             }
         }
         if k == 0 {
             y[0].data.chunks_mut(n.max(1)).for_each(|row| {
-                row.iter_mut().enumerate().for_each(|(col, v)| *v = x.get(2).map_or(0.0, |b| b.data[col]));
+                row.iter_mut().enumerate().for_each(|(col, v)| *v = bias.map_or(0.0, |b| b.data[col]));
             });
         }
         if let Activation::Gelu(form) = self.activation {
@@ -167,6 +177,8 @@ impl Op for Linear {
                 y[1].data = parts.iter().map(|p| p.1).collect();
             }
         }
+        let residual = residual.iter().flat_map(|r| &r.data);
+        y[0].data.iter_mut().zip(residual).for_each(|(v, r)| *v += r);
         Ok(())
     }
 
@@ -179,27 +191,31 @@ impl Op for Linear {
             true => Some(Tensor::empty(y[1].shape, y[1].dtype, &device)?),
             false => None,
         };
-        let bias = x.get(2).map(Tensor::contiguous).transpose()?;
+        let [bias, residual] = self.others(&x).map(|t| t.map(Tensor::contiguous).transpose());
+        let (bias, residual) = (bias?, residual?);
         let bias = bias.as_ref().map(|b| b.data::<f32>()).transpose()?;
-        let plain = |_: usize, cols: Range<usize>, c: &mut [f32]| {
+        let residual = residual.as_ref().map(|r| r.data::<f32>()).transpose()?;
+        let plain = |row: usize, cols: Range<usize>, c: &mut [f32]| {
             dispatch(
                 #[inline(always)]
                 || {
-                    add_bias(bias, cols, c);
+                    add(bias, cols.clone(), c);
                     activate(self.activation, c);
+                    add(residual.map(|r| &r[row * n..]), cols, c);
                 },
             );
         };
-        let keeping = |_: usize, cols: Range<usize>, c: &mut [f32], slope: &mut [f32]| {
+        let keeping = |row: usize, cols: Range<usize>, c: &mut [f32], slope: &mut [f32]| {
             dispatch(
                 #[inline(always)]
                 || {
-                    add_bias(bias, cols, c);
+                    add(bias, cols.clone(), c);
                     activate_with_slope(self.activation, c, slope);
+                    add(residual.map(|r| &r[row * n..]), cols, c);
                 },
             );
         };
-        let nothing = bias.is_none() && self.activation == Activation::Identity;
+        let nothing = bias.is_none() && residual.is_none() && self.activation == Activation::Identity;
         let epilogue = match &mut slope {
             Some(slope) => {
                 let second = MatMut::row_major(slope.data_mut::<f32>()?, m, n).map_err(bug(self.name()))?;
@@ -220,13 +236,25 @@ impl Op for Linear {
         }
         let weight =
             x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
-        let (input, weight) = (self.precision.of(&rows_of(&x[0])?)?, self.precision.of(&weight)?);
-        let bias = x.get(2).map(Tensor::contiguous).transpose()?;
+        let input = self.precision.of(&rows_of(&x[0])?, false)?;
+        let weight = self.precision.of(&weight, true)?;
+        let [bias, residual] = self.others(&x).map(|t| t.map(Tensor::contiguous).transpose());
+        let (bias, residual) = (bias?, residual?);
         let form = match self.activation {
             Activation::Identity => None,
             Activation::Gelu(form) => Some(form),
         };
-        cuda_matmul::linear(self.name(), [&input, &weight], bias.as_ref(), y, form)
+        // x may be narrower than the rest: the hidden row of an MLP.
+        let beside = bias.iter().chain(&residual).map(Tensor::dtype).next();
+        let call = Dense {
+            operands: [&input, &weight],
+            bias: bias.as_ref(),
+            residual: residual.as_ref(),
+            form,
+            beside: beside.unwrap_or(y[y.len() - 1].dtype),
+            is_token: x[0].rank() > 2 && x[0].dims()[x[0].rank() - 2] == 1,
+        };
+        cuda_matmul::linear(self.name(), call, y)
     }
 
     fn saves(&self) -> Saves {
@@ -242,36 +270,45 @@ impl Op for Linear {
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
         let grad = back.take_grad(0)?;
+        let residual = self.residual.then(|| grad.clone());
         let d = match self.activation {
             Activation::Identity => grad.contiguous()?,
             Activation::Gelu(_) => apply_over(Mul, vec![grad, back.output(1)?])?,
         };
-        let [dx, dw] = self.operand_grads(&back, &d)?;
+        let input = back.input(0)?;
+        let [has_bias, has_residual] = [back.input_count() - usize::from(self.residual) == 3, self.residual];
+        let b = if has_bias { 2 } else { usize::MAX };
+        let [dx, dw, db] = self.gradients(&back, back.needs(0), [1, b], [&input, &d], None)?;
         let mut grads = vec![dx, dw];
-        if back.input_count() == 3 {
-            let axes = (0..d.rank() - 1).collect();
-            grads.push(back.want(2, || apply_single(Sum { axes, keep: false }, &[&d]))?);
+        grads.extend(has_bias.then_some(db));
+        let last = grads.len();
+        if has_residual {
+            grads.push(back.needs(last).then_some(residual).flatten());
         }
         Ok(grads)
     }
 
     fn cost(&self) -> Cost {
         match self.keeps() {
-            true => Cost::new("(M*K + K*N + b)*s", "2*M*N*s", "2*M*N*K + 12*M*N"),
-            false => Cost::new("(M*K + K*N + b)*s", "M*N*s", "2*M*N*K"),
+            true => Cost::new("(M*K + K*N + b + r)*s", "2*M*N*s", "2*M*N*K + 12*M*N"),
+            false => Cost::new("(M*K + K*N + b + r)*s", "M*N*s", "2*M*N*K"),
         }
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
         let (m, k, n) = self.sizes(x);
-        vec![("M", m), ("K", k), ("N", n), ("b", if x.len() == 3 { n } else { 0 })]
+        let size = |t: Option<&Meta>| t.map_or(0, |t| t.shape.numel());
+        let [bias, residual] = self.others(x).map(size);
+        vec![("M", m), ("K", k), ("N", n), ("b", bias), ("r", residual)]
     }
 
-    /// Σ|xᵢ·wᵢ| + |b|; no activation here is steeper than 1.13, and no slope steeper than 0.8. A slope has errors of its
+    /// Σ|xᵢ·wᵢ| + |b|, and |r|; no activation here is steeper than 1.13, and no slope steeper than 0.8. A slope has errors of its
     /// own, as many roundings as any product has here, of two terms that together stay below 2.
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
         let sizes = |a: &Array| Array { shape: a.shape, data: a.data.iter().map(|v| v.abs()).collect() };
-        let plain = Self { activation: Activation::Identity, ..*self };
+        let plain = Self { activation: Activation::Identity, residual: false, ..*self };
+        let [_, residual] = self.others(x);
+        let x = &x[..x.len() - residual.iter().count()];
         let mut scale = vec![Array::zeros(y[0].shape)];
         // The same product of the same shapes: it cannot fail where the first did not.
         let _ = plain.reference(&x.iter().map(sizes).collect::<Vec<_>>(), &mut scale);
@@ -280,27 +317,21 @@ impl Op for Linear {
             scale.push(Array { shape: scale[0].shape, data: slope });
         }
         scale[0].data.iter_mut().for_each(|v| *v *= 1.13);
+        let residual = residual.iter().flat_map(|r| &r.data);
+        scale[0].data.iter_mut().zip(residual).for_each(|(v, r)| *v += r.abs());
         scale
     }
 
     fn roundings(&self, x: &[Meta]) -> f64 {
-        self.sizes(x).1 as f64 + 14.0 + operand_roundings(self.precision)
-    }
-}
-
-/// Rounding to bf16 changes a number by at most 2⁻⁸ of itself, a product of two by 2⁻⁷ (and 2⁻¹⁶): 2¹⁷ roundings of f32.
-fn operand_roundings(precision: Precision) -> f64 {
-    match precision {
-        Precision::F32 => 0.0,
-        Precision::Bf16 => 131_072.0 * (1.0 + 1.0 / 512.0),
+        self.sizes(x).1 as f64 + 15.0 + operand_roundings(self.precision)
     }
 }
 
 /// c + b over a piece of a row. Call inside `dispatch`.
 #[inline(always)]
-fn add_bias(bias: Option<&[f32]>, cols: Range<usize>, c: &mut [f32]) {
-    if let Some(bias) = bias {
-        for (c, b) in c.iter_mut().zip(&bias[cols]) {
+fn add(row: Option<&[f32]>, cols: Range<usize>, c: &mut [f32]) {
+    if let Some(row) = row {
+        for (c, b) in c.iter_mut().zip(&row[cols]) {
             *c += b;
         }
     }
@@ -342,91 +373,6 @@ fn activate_with_slope(activation: Activation, c: &mut [f32], slope: &mut [f32])
     }
 }
 
-/// out = epilogue(a·b), matrices of any strides.
-fn product_into(
-    precision: Precision,
-    a: &Tensor,
-    b: &Tensor,
-    out: &mut Tensor,
-    (m, n): (usize, usize),
-    epilogue: Epilogue<'_>,
-) -> Result<()> {
-    let a = matrix(a)?;
-    let b = matrix(b)?;
-    let c = MatMut::row_major(out.data_mut::<f32>()?, m, n).map_err(bug("linear"))?;
-    match precision {
-        Precision::F32 => kernel::matmul(a, b, c, epilogue),
-        Precision::Bf16 => kernel::matmul_f32_as_bf16(a, b, c, epilogue),
-    }
-    .map_err(bug("linear"))
-}
-
-fn matrix(t: &Tensor) -> Result<MatRef<'_, f32>> {
-    let (dims, strides) = (t.dims(), t.layout().strides());
-    let data = t.storage_data::<f32>()?;
-    let start = t.layout().offset().min(data.len());
-    MatRef::new(&data[start..], dims[0], dims[1], strides[0], strides[1]).map_err(bug("linear"))
-}
-
-/// A plain product of two matrices in a given precision: the backward pass of [`Linear`].
-#[derive(Clone, Copy, Debug)]
-pub struct Product {
-    /// The precision of the operands.
-    pub precision: Precision,
-}
-
-impl Op for Product {
-    fn name(&self) -> &'static str {
-        "linear_backward"
-    }
-
-    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        crate::matmul::Matmul.shape(x)
-    }
-
-    fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
-        crate::matmul::Matmul.reference(x, y)
-    }
-
-    fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
-        let (m, n) = (y[0].dims()[0], y[0].dims()[1]);
-        product_into(self.precision, &x[0], &x[1], &mut out, (m, n), Epilogue::default())?;
-        Ok(vec![out])
-    }
-
-    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
-        if out.numel() > 0 {
-            let operands = [self.precision.of(&x[0])?, self.precision.of(&x[1])?];
-            let one = Shape::scalar();
-            let after = After::default();
-            cuda_matmul::product(self.name(), [&operands[0], &operands[1]], &one, &mut out, after)?;
-        }
-        Ok(vec![out])
-    }
-
-    fn differentiability(&self) -> warpsmith_autograd::Differentiability {
-        warpsmith_autograd::Differentiability::Refused
-    }
-
-    fn cost(&self) -> Cost {
-        crate::matmul::Matmul.cost()
-    }
-
-    fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        crate::matmul::Matmul.symbols(x)
-    }
-
-    fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
-        crate::matmul::Matmul.scale(x, y)
-    }
-
-    fn roundings(&self, x: &[Meta]) -> f64 {
-        crate::matmul::Matmul.roundings(x) + operand_roundings(self.precision)
-    }
-}
-
 methods! {
     /// f(x·W + b) for x (…, K), a weight (K, N), or (N, K) if `transposed`, and a bias (N,).
     ///
@@ -440,10 +386,29 @@ methods! {
         activation: Activation,
         precision: Precision,
     ) -> Result<Tensor> {
-        let op = Linear { transposed, activation, precision, keep: is_grad_enabled() };
+        let op = Linear { transposed, activation, precision, keep: is_grad_enabled(), residual: false };
         match bias {
             Some(bias) => apply_single(op, &[self, weight, bias]),
             None => apply_single(op, &[self, weight]),
+        }
+    }
+
+    /// residual + (x·W + b), in the product's last pass: as [`Methods::linear`] without activation, for a residual (…, N).
+    ///
+    /// # Errors
+    /// If the sizes do not fit.
+    fn linear_onto(
+        &self,
+        residual: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        transposed: bool,
+        precision: Precision,
+    ) -> Result<Tensor> {
+        let op = Linear { transposed, activation: Activation::Identity, precision, keep: false, residual: true };
+        match bias {
+            Some(bias) => apply_single(op, &[self, weight, bias, residual]),
+            None => apply_single(op, &[self, weight, residual]),
         }
     }
 }
@@ -460,7 +425,9 @@ pub fn specs() -> Vec<Spec> {
                     activation,
                     precision: Precision::F32,
                     keep: true,
+                    residual: false,
                 };
+                let onto = |op: Linear| Linear { residual: true, ..op };
                 let x = || Input::any(&[3, 5, 33]);
                 let bias = || Input::any(&[17]);
                 vec![
@@ -475,19 +442,40 @@ pub fn specs() -> Vec<Spec> {
                         Linear { precision: Precision::Bf16, ..op(false, Activation::Identity) },
                         [x(), Input::any(&[33, 17]), bias()],
                     ),
+                    Sample::new(
+                        onto(op(false, Activation::Identity)),
+                        [x(), Input::any(&[33, 17]), bias(), Input::any(&[3, 5, 17])],
+                    ),
+                    Sample::new(
+                        onto(op(true, Activation::Gelu(Form::Tanh))),
+                        [x(), Input::any(&[17, 33]), Input::any(&[3, 5, 17])],
+                    ),
+                    // Tokens alone: a GPU has another kernel for them.
+                    Sample::new(
+                        op(false, Activation::Gelu(Form::Tanh)),
+                        [Input::any(&[9, 1, 33]), Input::any(&[33, 17]), bias()],
+                    ),
+                    Sample::new(
+                        onto(op(true, Activation::Identity)),
+                        [Input::any(&[1, 1, 33]), Input::any(&[17, 33]), bias(), Input::any(&[1, 1, 17])],
+                    ),
                     Sample::new(op(false, Activation::Identity), [Input::any(&[0, 4]), Input::any(&[4, 3])]),
                 ]
             },
         },
         Spec {
             name: "linear_backward",
-            summary: "a product of two matrices in a given precision",
+            summary: "a product of two matrices in a given precision, times a third element by element",
             samples: || {
-                [Precision::F32, Precision::Bf16]
-                    .map(|precision| {
-                        Sample::new(Product { precision }, [Input::any(&[17, 33]), Input::any(&[33, 9])])
-                    })
-                    .into()
+                let operands = || vec![Input::any(&[17, 33]), Input::any(&[33, 9])];
+                let factor = || [operands(), vec![Input::between(&[17, 9], -0.2, 1.2)]].concat();
+                let sample = |precision| {
+                    let op = Product { precision, is_wide: false };
+                    [operands(), factor()].map(|inputs| Sample::new(op, inputs))
+                };
+                let wide = Product { precision: Precision::Bf16, is_wide: true };
+                let both = [Precision::F32, Precision::Bf16].map(sample).concat();
+                [both, vec![Sample::new(wide, operands())]].concat()
             },
         },
     ]

@@ -1,0 +1,103 @@
+//! bf16 copies of f32 numbers: made once, and never out of date, whoever writes the numbers.
+
+use warpsmith_tensor::{DType, Device, Tensor};
+
+use crate::alone::alone;
+use crate::{cuda, device};
+
+fn numbers(values: &[f32], device: &Device) -> Tensor {
+    Tensor::from_slice(values, &[values.len()], device).unwrap()
+}
+
+/// The copy as f32.
+fn copy_of(x: &Tensor) -> Vec<f32> {
+    x.rounded(true).unwrap().to_dtype(DType::F32).unwrap().to_vec().unwrap()
+}
+
+/// What the numbers round to, by the way that keeps nothing.
+fn rounded(x: &Tensor) -> Vec<f32> {
+    x.to_dtype(DType::BF16).unwrap().to_dtype(DType::F32).unwrap().to_vec().unwrap()
+}
+
+#[test]
+fn a_copy_is_made_once_and_again_when_the_numbers_change() {
+    alone("rounded::a_copy_is_made_once_and_again_when_the_numbers_change", &[], || {
+        let device = device();
+        let mut x = numbers(&[1.001, -3.14159, 1e-30, 7.5, 0.1, 2.0], &device);
+        assert_eq!(x.rounded(false).unwrap().to_vec::<half::bf16>().unwrap().len(), 6);
+        assert_eq!(cuda(&device).usage().copies, 0, "nobody asked to keep it");
+        let place = x.rounded(true).unwrap().device_address().unwrap();
+        assert_eq!(cuda(&device).usage().copies, 12);
+        assert_eq!((copy_of(&x), x.rounded(false).unwrap().device_address().unwrap()), (rounded(&x), place));
+        // A view of it is the same view of the copy.
+        let turned = x
+            .view(
+                warpsmith_tensor::Layout::new(warpsmith_tensor::Shape::new(&[2, 2]).unwrap(), &[1, 3], 1, 6)
+                    .unwrap(),
+            )
+            .unwrap();
+        assert_eq!(copy_of(&turned), rounded(&turned));
+        assert_eq!(turned.rounded(true).unwrap().device_address().unwrap(), place + 2);
+        drop(turned);
+        // In place by a kernel, from the host, and by somebody who gets a copy of his own.
+        x.accumulate(&numbers(&[0.3; 6], &device)).unwrap();
+        assert_eq!((copy_of(&x), x.rounded(true).unwrap().device_address().unwrap()), (rounded(&x), place));
+        x.overwrite(&[9.1f32, 8.2, 7.3, 6.4, 5.5, 4.6]).unwrap();
+        assert_eq!(copy_of(&x), rounded(&x));
+        let shared = x.clone();
+        x.accumulate(&numbers(&[1.7; 6], &device)).unwrap();
+        assert_eq!((copy_of(&x), copy_of(&shared)), (rounded(&x), rounded(&shared)));
+        assert_eq!(cuda(&device).usage().copies, 24);
+        drop((x, shared));
+        assert_eq!((cuda(&device).usage().copies, cuda(&device).usage().live), (0, 0));
+    });
+}
+
+#[test]
+fn a_recorded_graph_reads_and_spoils_copies_as_eager_work_does() {
+    alone("rounded::a_recorded_graph_reads_and_spoils_copies_as_eager_work_does", &[], || {
+        let device = device();
+        let stream = cuda(&device).stream();
+        let mut x = numbers(&[1.001, 2.3, 4.7], &device);
+        let step = numbers(&[0.37, 0.51, 0.11], &device);
+        copy_of(&x);
+        // Reads the copy, then moves the numbers.
+        let mut seen = numbers(&[0.0; 3], &device);
+        let work = |x: &mut Tensor, seen: &mut Tensor| {
+            seen.accumulate(&x.rounded(true)?.to_dtype(DType::F32)?)?;
+            x.accumulate(&step)
+        };
+        work(&mut x, &mut seen).unwrap();
+        let (graph, ()) = stream.capture(|| work(&mut x, &mut seen)).unwrap();
+        let mut expected: Vec<f32> = seen.to_vec().unwrap();
+        for launch in 0..4 {
+            expected.iter_mut().zip(rounded(&x)).for_each(|(sum, new)| *sum += new);
+            graph.launch().unwrap();
+            assert_eq!(seen.to_vec::<f32>().unwrap(), expected, "launch {launch}");
+            if launch % 2 == 0 {
+                assert_eq!(copy_of(&x), rounded(&x), "after launch {launch}");
+            }
+        }
+        // Eager work between two launches.
+        x.overwrite(&[5.3f32, 6.1, 7.9]).unwrap();
+        expected.iter_mut().zip(rounded(&x)).for_each(|(sum, new)| *sum += new);
+        graph.launch().unwrap();
+        assert_eq!(seen.to_vec::<f32>().unwrap(), expected);
+    });
+}
+
+#[test]
+fn a_copy_that_came_after_the_recording_is_spoiled_by_it() {
+    alone("rounded::a_copy_that_came_after_the_recording_is_spoiled_by_it", &[], || {
+        let device = device();
+        let mut x = numbers(&[1.001, 2.3, 4.7], &device);
+        let step = numbers(&[0.37, 0.51, 0.11], &device);
+        x.accumulate(&step).unwrap();
+        let (graph, ()) = cuda(&device).stream().capture(|| x.accumulate(&step)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(copy_of(&x), rounded(&x));
+            graph.launch().unwrap();
+        }
+        assert_eq!(copy_of(&x), rounded(&x));
+    });
+}
