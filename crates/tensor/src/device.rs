@@ -17,7 +17,30 @@ pub enum Device {
     Cuda(CudaDevice),
 }
 
+/// What a GPU's memory holds for this process, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// In tensors now.
+    pub live: u64,
+    /// The most that was in tensors at once.
+    pub peak: u64,
+    /// Of what is live, bf16 copies of weights: see [`Tensor::rounded`](crate::Tensor::rounded).
+    pub copies: u64,
+}
+
 impl Device {
+    /// What its memory holds; `None` for the CPU, whose memory is [`arena::usage`](crate::arena::usage)'s.
+    pub fn memory(&self) -> Option<DeviceMemory> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => {
+                let crate::cuda::DeviceUsage { live, peak, copies, .. } = cuda.usage();
+                Some(DeviceMemory { live, peak, copies })
+            }
+            Self::Cpu => None,
+        }
+    }
+
     /// The fastest device that can train and generate: a GPU if one can be used, else the CPU.
     pub fn best() -> Result<Self> {
         Ok(Self::best_and_why().0)

@@ -31,7 +31,7 @@ mod tensor;
 mod transfer;
 
 pub use buffer::CpuBuffer;
-pub use device::Device;
+pub use device::{Device, DeviceMemory};
 pub use dtype::{DType, Element};
 pub use error::{Error, Kind, Result};
 pub use half::{bf16, f16};

@@ -38,6 +38,12 @@ pub struct Record {
     pub tokens: Option<f64>,
     /// Seconds of training so far, those before a resume included.
     pub time: Option<f64>,
+    /// MiB of a GPU's memory in tensors, those of bf16 copies of weights among them.
+    pub memory_live: Option<f64>,
+    /// The most of them at once.
+    pub memory_peak: Option<f64>,
+    /// Those copies.
+    pub memory_copies: Option<f64>,
 }
 
 /// The optional numbers of a record and their keys in `log.jsonl`, in the order in which they are written.
@@ -53,6 +59,9 @@ const KEYS: &[Key] = &[
     ("train/mfu", |record| &mut record.mfu),
     ("tokens", |record| &mut record.tokens),
     ("time", |record| &mut record.time),
+    ("memory/live_mib", |record| &mut record.memory_live),
+    ("memory/peak_mib", |record| &mut record.memory_peak),
+    ("memory/bf16_weights_mib", |record| &mut record.memory_copies),
 ];
 
 impl Record {
@@ -77,6 +86,7 @@ impl Record {
             true => "n/a MFU".into(),
             false => format!("{:.1}% MFU", 100.0 * share),
         });
+        part(self.memory_peak, |mib| format!("{mib:.1} MiB at most"));
         line
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use warpsmith_metrics::language;
+use warpsmith_tensor::DeviceMemory;
 
 use crate::atomic::{find_latest, prune, remove_checkpoints, write_atomic, write_checkpoint};
 use crate::checkpoint::{self, Progress};
@@ -263,7 +264,12 @@ impl Run {
         } else {
             self.progress.since_best += 1;
         }
+        let memory = self.trainer.model().device().memory();
+        let mib = |of: fn(&DeviceMemory) -> u64| memory.as_ref().map(|m| of(m) as f64 / f64::from(1 << 20));
         let record = Record {
+            memory_live: mib(|m| m.live),
+            memory_peak: mib(|m| m.peak),
+            memory_copies: mib(|m| m.copies),
             step: self.trainer.steps(),
             val_loss: Some(val_loss),
             val_bpb: self.bits_per_byte(val_loss),

@@ -17,12 +17,15 @@ fn full() -> Record {
         mfu: Some(0.4151),
         tokens: Some(768.0),
         time: Some(0.0123),
+        memory_live: Some(1.5),
+        memory_peak: Some(2.25),
+        memory_copies: Some(0.5),
     }
 }
 
 #[test]
 fn the_line_of_a_training_step_is_that_of_llm_c() {
-    let record = Record { val_loss: None, val_bpb: None, ..full() };
+    let record = Record { val_loss: None, val_bpb: None, memory_peak: None, ..full() };
     assert_eq!(
         record.line(2000),
         "step    1/2000 | loss 4.174387 | norm 1.2034 | lr 9.90e-06 | 12.34 ms | 62237 tok/s | 41.5% MFU"

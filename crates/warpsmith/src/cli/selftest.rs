@@ -50,6 +50,9 @@ struct Findings {
     passed: bool,
     cases: usize,
     seconds: f64,
+    /// Bytes of the GPU's memory in tensors: the most at once, and what is left at the end.
+    memory_peak_bytes: Option<u64>,
+    memory_live_bytes: Option<u64>,
     checks: Vec<Row>,
     failures: Vec<Fault>,
 }
@@ -116,6 +119,8 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         passed: true,
         cases: 0,
         seconds: 0.0,
+        memory_peak_bytes: None,
+        memory_live_bytes: None,
         checks: Vec::new(),
         failures: Vec::new(),
     };
@@ -131,6 +136,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         }
     }
     found.seconds = began.elapsed().as_secs_f64();
+    let memory = device.memory();
+    found.memory_peak_bytes = memory.map(|m| m.peak);
+    found.memory_live_bytes = memory.map(|m| m.live);
     let told = match args.get_flag("json") {
         true => say!("{}", serde_json::to_string_pretty(&found)?),
         false => found.print(),
