@@ -19,6 +19,7 @@ fn run() -> Report {
             mfu: None,
             tokens: Some(step as f64 * 768.0),
             time: Some(step as f64 * 0.0125),
+            ..Record::default()
         });
     }
     let mut parameters =
