@@ -80,6 +80,56 @@ fn a_python_without_torch_says_so_in_one_line() {
     assert!(lines.len() == 1 && told.iter().any(|told| lines[0].contains(told)), "{lines:?}");
 }
 
+/// Its process is killed in the first case: the rest runs, also its own.
+#[cfg(unix)]
+#[test]
+fn a_pytorch_that_dies_costs_its_own_rows_and_one_line() -> Checked {
+    let place = Place::new();
+    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/bench/tests/torch");
+    let words = ["bench", "softmax", "--device", "cpu", "--vs", "torch", "-o", "json"];
+    let run = |trick: &str, more: &[&str]| {
+        let mut command = place.command();
+        command.args(words).args(more).args(SHORT).env("PYTHONPATH", modules).env("FAKE_TORCH", trick);
+        command.env("PYTHONDONTWRITEBYTECODE", "1").output()
+    };
+    let sound = run("", &[])?;
+    if stderr(&sound).contains("does not start") {
+        eprintln!("left out: there is no python3");
+        return Ok(());
+    }
+    let rows = |output: &std::process::Output| -> Result<Vec<(String, String)>, serde_json::Error> {
+        let word = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        let record = json(&succeeded(output))?;
+        assert_eq!(record["machine"]["torch"], "0.0.1+fake");
+        let rows = record["rows"].as_array().cloned().unwrap_or_default();
+        Ok(rows.iter().map(|row| (word(&row["implementation"]), word(&row["status"]))).collect())
+    };
+    let case = |states: [&str; 3]| -> Vec<(String, String)> {
+        let names = ["warpsmith", "torch softmax", "torch.compile softmax"];
+        names.iter().zip(states).map(|(name, state)| ((*name).to_owned(), state.to_owned())).collect()
+    };
+    assert_eq!(rows(&sound)?, [case(["ok"; 3]), case(["ok"; 3])].concat());
+    // Eager and compiled are told apart by name, and by the peer that is asked for.
+    let only = rows(&run("", &["--impl", "torch.compile"])?)?;
+    assert!(only.len() == 2 && only.iter().all(|(name, _)| name == "torch.compile softmax"), "{only:?}");
+    let eager = place
+        .command()
+        .args(&words[..5])
+        .arg("torch-eager")
+        .args(SHORT)
+        .env("PYTHONPATH", modules)
+        .output()?;
+    assert!(succeeded(&eager).contains("| torch softmax |") && !stdout(&eager).contains("torch.compile"));
+    let dead = run("is killed", &[])?;
+    let found = rows(&dead)?;
+    assert_eq!(found[..3], case(["ok", "refused", "refused"]));
+    assert_eq!(found[3], ("warpsmith".into(), "ok".into()));
+    let told = stderr(&dead);
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains("started anew without that")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("signal: 9 (SIGKILL)"), "{told}");
+    Ok(())
+}
+
 #[test]
 fn mistakes_in_the_flags_say_what_was_expected() {
     let place = Place::new();
@@ -89,6 +139,8 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--dtype", "f8"], "f32, bf16 or f16"),
         (&["softmax", "--impl", "nobody"], "leaves nobody"),
         (&["softmax", "--check"], "--kernel"),
+        (&["softmax", "--vs", "jax"], "torch, torch-eager"),
+        (&["softmax", "--timeout", "0"], "--timeout"),
         (&["step", "--preset", "llama"], "gpt2, nanogpt, long, odd, tiny"),
         (&["step", "--shapes", "2x16x2x3x32x65"], "H a divisor of C"),
         (&["step", "--pass", "bwd"], "no backward pass"),
@@ -107,18 +159,17 @@ fn mistakes_in_the_flags_say_what_was_expected() {
 }
 
 #[test]
-fn the_rungs_of_a_ladder_are_named_and_want_a_gpu() {
+fn the_rungs_of_a_ladder_want_a_gpu_and_that_is_told_once() {
     let place = Place::new();
-    for (task, dtype, rungs) in [("softmax", "f32", 6), ("matmul", "bf16", 8), ("attention", "bf16", 5)] {
-        let told = succeeded(&bench(&place, &[task, "--device", "cpu", "--impl", "ladder"]));
-        let rows: Vec<&str> = told.lines().filter(|line| line.contains("| ladder ")).collect();
-        // Two tiny shapes of each.
-        assert_eq!(rows.len(), 2 * rungs, "{told}");
-        let expected = format!("| {task} fwd {dtype} |");
+    for task in ["softmax", "matmul", "attention"] {
+        let told = refused(&bench(&place, &[task, "--device", "cpu", "--impl", "ladder"]), 2);
         assert!(
-            rows.iter().all(|row| row.contains(&expected) && row.contains("does not run on the CPU")),
-            "{told}"
+            told.contains("--impl ladder leaves nobody on the CPU") && told.contains("--device emulated")
         );
+        let output = bench(&place, &[task, "--device", "cpu", "--impl", "ladder,warpsmith"]);
+        assert!(!succeeded(&output).contains("| ladder "), "{}", stdout(&output));
+        let notes = stderr(&output).lines().filter(|line| line.contains("without the ladder")).count();
+        assert_eq!(notes, 1, "{}", stderr(&output));
     }
 }
 

@@ -93,9 +93,15 @@ pub fn doubts(old: &Record, new: &Record) -> Vec<String> {
     if old.machine.threads != new.machine.threads {
         doubts.push(format!("threads: {} before, {} now", old.machine.threads, new.machine.threads));
     }
-    if old.machine.commit != new.machine.commit {
-        let [before, now] = [old, new].map(|record| record.machine.commit.as_deref().unwrap_or("unknown"));
-        doubts.push(format!("commit: {before} before, {now} now"));
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    for (what, before, now) in [
+        ("commit", &old.machine.commit, &new.machine.commit),
+        ("PyTorch", &old.machine.torch, &new.machine.torch),
+    ] {
+        // Rows of PyTorch that only one has are told as such.
+        if before != now && (what == "commit" || (before.is_some() && now.is_some())) {
+            doubts.push(format!("{what}: {} before, {} now", known(before), known(now)));
+        }
     }
     doubts
 }

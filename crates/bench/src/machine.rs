@@ -30,6 +30,9 @@ pub struct Machine {
     pub version: String,
     /// The commit of the folder that it ran in, if that is this repository: what it was built from, if it was built there.
     pub commit: Option<String>,
+    /// The version of PyTorch, if that takes part.
+    #[serde(default)]
+    pub torch: Option<String>,
     /// The command line.
     pub command: String,
 }
@@ -65,6 +68,7 @@ impl Machine {
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             version: env!("CARGO_PKG_VERSION").into(),
             commit: commit(),
+            torch: None,
             command: std::env::args().collect::<Vec<_>>().join(" "),
         }
     }

@@ -9,6 +9,7 @@ mod traffic;
 use std::fmt::Write;
 use std::str::FromStr;
 
+use crate::counts::Counts;
 use crate::record::Record;
 use crate::{Error, Result};
 use columns::{COLUMNS, cells, facts};
@@ -78,51 +79,21 @@ fn markdown(record: &Record) -> String {
 }
 
 fn csv(record: &Record) -> String {
-    let names = [
-        "task",
-        "pass",
-        "dtype",
-        "shape",
-        "implementation",
-        "status",
-        "reason",
-        "error",
-        "bytes",
-        "flops",
-        "tokens",
-        "of",
-        "n",
-        "calls",
-        "median_us",
-        "min_us",
-        "spread",
-        "gflop_s",
-        "gb_s",
-        "percent_of_copy",
-        "percent_of_matmul",
-        "ratio",
-        "ratio_low",
-        "ratio_high",
-        "sm_mhz",
-        "watts",
-        "instructions",
-        "global_read_bytes",
-        "global_write_bytes",
-        "global_read_sectors",
-        "global_write_sectors",
-        "shared_bank_conflicts",
-        "step",
-        "step_times_as_fast",
-    ];
+    let mut names: Vec<String> = [
+        "task,pass,dtype,shape,implementation,status,reason,error,bytes,flops,tokens,of,n,calls,median_us,min_us,spread",
+        "gflop_s,gb_s,percent_of_copy,percent_of_matmul,ratio,ratio_low,ratio_high,sm_mhz,memory_mhz,watts,celsius",
+        "step,step_times_as_fast",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    // What was counted is named as in the record, but for spaces.
+    names.extend(Counts::default().named().map(|(name, _)| name.replace(' ', "_")));
     let mut text = names.join(",") + "\n";
     for row in &record.rows {
         let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
         let time = row.time.as_ref();
         let of = |pick: fn(&crate::record::Time) -> f64| number(time.map(pick));
         let maybe = |pick: fn(&crate::record::Time) -> Option<f64>| number(time.and_then(pick));
-        let count = |pick: fn(&crate::counts::Counts) -> u64| {
-            row.counts.as_ref().map_or(String::new(), |c| pick(c).to_string())
-        };
         let fields = [
             row.task.clone(),
             row.pass.clone(),
@@ -149,17 +120,17 @@ fn csv(record: &Record) -> String {
             maybe(|t| t.ratio_bounds.map(|(low, _)| low)),
             maybe(|t| t.ratio_bounds.map(|(_, high)| high)),
             maybe(|t| t.power.and_then(|p| p.sm_mhz)),
+            maybe(|t| t.power.and_then(|p| p.memory_mhz)),
             maybe(|t| t.power.and_then(|p| p.watts)),
-            count(|c| c.instructions),
-            count(|c| c.global_read_bytes),
-            count(|c| c.global_write_bytes),
-            count(|c| c.global_read_sectors),
-            count(|c| c.global_write_sectors),
-            count(|c| c.shared_bank_conflicts),
+            maybe(|t| t.power.and_then(|p| p.celsius)),
             row.step.as_ref().map_or(String::new(), |step| step.number.to_string()),
             number(row.step.as_ref().and_then(|step| step.times_as_fast)),
         ];
-        let _ = writeln!(text, "{}", fields.map(|field| quoted(&field)).join(","));
+        let counted = row.counts.as_ref().map(Counts::named);
+        let counts = (0..Counts::default().named().len())
+            .map(|i| counted.map_or(String::new(), |numbers| numbers[i].1.to_string()));
+        let all: Vec<String> = fields.iter().map(|field| quoted(field)).chain(counts).collect();
+        let _ = writeln!(text, "{}", all.join(","));
     }
     text
 }

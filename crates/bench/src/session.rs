@@ -27,12 +27,35 @@ pub struct Options {
     pub seed: u64,
     /// Whether to take times; a device that is no hardware is only counted.
     pub timed: bool,
+    /// On what the device's limits are measured.
+    pub limits: Limits,
+}
+
+/// On what the limits of a device are measured: large enough that nothing but the limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Numbers in f32 that are copied.
+    pub copied: usize,
+    /// Rows and columns of both matrices of a product.
+    pub side: usize,
+}
+
+impl Limits {
+    /// 128 MiB and products of 1024³ on a CPU, 1 GiB and 8192³ on a GPU.
+    pub fn usual(device: &Device) -> Self {
+        if device.is_cpu() {
+            Self { copied: 32 << 20, side: 1024 }
+        } else {
+            Self { copied: 256 << 20, side: 8192 }
+        }
+    }
 }
 
 impl Options {
     /// The usual: fifteen rounds in a second.
     pub fn usual(device: &Device) -> Self {
-        Self { cache: Cache::usual(device), rounds: 15, seconds: 1.0, seed: 1337, timed: true }
+        let (cache, limits) = (Cache::usual(device), Limits::usual(device));
+        Self { cache, rounds: 15, seconds: 1.0, seed: 1337, timed: true, limits }
     }
 
     /// As it stands in a record.
@@ -231,7 +254,7 @@ impl<'a> Session<'a> {
             return Ok(Ceilings::default());
         }
         let copy_gb_s = Some(self.copy_rate()?);
-        let side = if self.device.is_cpu() { 1024 } else { 8192 };
+        let side = self.options.limits.side;
         let mut matmul_gflop_s = Vec::new();
         for &dtype in dtypes {
             let work = parse("matmul", &format!("{side}x{side}x{side}"))?;
@@ -246,7 +269,7 @@ impl<'a> Session<'a> {
 
     /// GB/s of a copy, read and written bytes together.
     fn copy_rate(&mut self) -> Result<f64> {
-        let elements: usize = if self.device.is_cpu() { 32 << 20 } else { 256 << 20 };
+        let elements = self.options.limits.copied;
         let shape = Shape::new(&[elements])?;
         let mut call = CopyCall {
             from: Tensor::full(shape, 1.5, DType::F32, &self.device)?,
@@ -335,6 +358,12 @@ impl Call for Replayed<'_> {
     }
 }
 
+/// The row of a contender that was refused elsewhere.
+pub fn refused(case: &Case, implementation: String, reason: String) -> Row {
+    let (status, reason) = (Status::Refused, Some(reason));
+    Row { status, reason, ..blank(case, implementation, 0, 0) }
+}
+
 fn blank(case: &Case, implementation: String, bytes: u64, flops: u64) -> Row {
     Row {
         task: case.work.task().into(),
@@ -387,13 +416,13 @@ fn compare(rows: &mut [Row], entries: &[Entry]) {
     }
 }
 
-/// Fills the shares of the ceilings. A product in the table that beats the ceilings' own raises them first.
+/// Fills the shares of the ceilings, of those that were measured. A product in the table that beats them raises them first.
 pub fn measure_against(ceilings: &mut Ceilings, rows: &mut [Row]) {
     for row in rows.iter().filter(|row| row.task == "matmul") {
         let Some(time) = &row.time else { continue };
-        match ceilings.matmul_gflop_s.iter_mut().find(|(name, _)| *name == row.dtype) {
-            Some((_, rate)) => *rate = rate.max(time.gflop_s),
-            None => ceilings.matmul_gflop_s.push((row.dtype.clone(), time.gflop_s)),
+        let own = ceilings.matmul_gflop_s.iter_mut().find(|(name, _)| *name == row.dtype);
+        if let Some((_, rate)) = own {
+            *rate = rate.max(time.gflop_s);
         }
     }
     for row in rows {

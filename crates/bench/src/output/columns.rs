@@ -89,10 +89,15 @@ pub fn facts(record: &Record) -> Vec<(&'static str, String)> {
     }
     facts.push(("driver", machine.driver.clone().unwrap_or_else(|| "n/a".into())));
     facts.push(("clocks", machine.power.as_ref().map_or_else(|| "n/a".into(), clocks)));
-    let load = machine.load.map_or(String::new(), |load| format!("; load average {load:.2} at the start"));
+    let load = machine.load.map_or(String::new(), |load| {
+        let busy =
+            if load > 0.5 * machine.threads as f64 { ", a busy machine: times mean little" } else { "" };
+        format!("; load average {load:.2} at the start{busy}")
+    });
     facts.push(("host threads", format!("{}{load}", machine.threads)));
     let commit = machine.commit.as_deref().unwrap_or("unknown commit");
     facts.push(("program", format!("warpsmith {} ({commit}) on {}", machine.version, machine.system)));
+    facts.extend(machine.torch.clone().map(|version| ("PyTorch", version)));
     let method = &record.method;
     facts.push((
         "method",

@@ -27,13 +27,10 @@ pub struct Emulator;
 impl Meter for Emulator {
     fn take(&self) -> Option<Counts> {
         let counts = warpsmith_emulator::counts()?;
-        Some(Counts {
-            launches: counts.launches,
-            instructions: counts.instructions,
-            global_read_bytes: counts.global_read_bytes,
-            global_write_bytes: counts.global_write_bytes,
-            ..Counts::default()
-        })
+        // Those that these tests look at.
+        let (launches, instructions) = (counts.launches, counts.instructions);
+        let (global_read_bytes, global_write_bytes) = (counts.global_read_bytes, counts.global_write_bytes);
+        Some(Counts { launches, instructions, global_read_bytes, global_write_bytes, ..Counts::default() })
     }
 
     fn explain(&self) -> Option<String> {
@@ -97,6 +94,28 @@ fn a_counted_case_has_the_counts_of_one_run_and_no_time() {
     // Rows of 70 numbers are no runs of 16 bytes: read twice, written once.
     let once = 4 * 5 * 70;
     assert_eq!((counts.launches, counts.global_read_bytes, counts.global_write_bytes), (1, 2 * once, once));
+}
+
+/// What the limits of a GPU are measured by, and that it moves and computes what it says.
+#[test]
+fn the_limits_of_a_gpu_are_measured_by_copies_and_products() {
+    let (_guard, device) = alone();
+    let mut session = Session::new(&device, quick(), &Emulator).unwrap();
+    warpsmith_emulator::counts();
+    let copy = session.ceilings(&[], &mut []).unwrap();
+    let counts = warpsmith_emulator::counts().unwrap();
+    assert!(copy.copy_gb_s.is_some_and(|rate| rate > 0.0) && copy.matmul_gflop_s.is_empty(), "{copy:?}");
+    // In each of three rounds all of it is read and written; both buffers are filled once before.
+    let bytes = 4 * quick().limits.copied as u64;
+    assert_eq!((counts.global_read_bytes, counts.global_write_bytes), (3 * bytes, 3 * bytes));
+    let dtypes = [DType::F32, DType::BF16];
+    // Who is wrong sets no limit.
+    let mut all: Vec<Box<dyn Contender>> = vec![planted("zeros", 32), Box::new(Engine)];
+    let limits = session.ceilings(&dtypes, &mut all).unwrap();
+    let names: Vec<&str> = limits.matmul_gflop_s.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["f32", "bf16"]);
+    assert!(dtypes.iter().all(|dtype| limits.matmul(dtype.name()).is_some_and(|rate| rate > 0.0)));
+    assert!(session.ceilings(&dtypes, &mut []).unwrap().matmul_gflop_s.is_empty());
 }
 
 #[test]

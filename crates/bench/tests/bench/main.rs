@@ -9,6 +9,8 @@ mod ladder;
 mod models;
 #[cfg(all(feature = "cuda", target_os = "linux"))]
 mod starters;
+#[cfg(unix)]
+mod torch;
 
 use std::sync::Arc;
 
@@ -16,13 +18,14 @@ use warpsmith_bench::clock::Cache;
 use warpsmith_bench::contender::Contender;
 use warpsmith_bench::counts::NoMeter;
 use warpsmith_bench::record::Row;
-use warpsmith_bench::session::{Options, Session};
+use warpsmith_bench::session::{Limits, Options, Session};
 use warpsmith_bench::tasks::{Case, Pass, Workload, parse};
 use warpsmith_tensor::{DType, Device};
 
 /// As little time as possible.
 fn quick() -> Options {
-    Options { cache: Cache::Warm, rounds: 3, seconds: 1e-3, seed: 1, timed: true }
+    let limits = Limits { copied: 5000, side: 24 };
+    Options { cache: Cache::Warm, rounds: 3, seconds: 1e-3, seed: 1, timed: true, limits }
 }
 
 fn case(task: &str, shape: &str, pass: Pass, dtype: DType) -> Case {

@@ -64,8 +64,13 @@ pub fn command() -> Command {
             Arg::new("vs")
                 .long("vs")
                 .value_name("PEER")
-                .value_parser(["torch", "torch-compile"])
-                .help("Also PyTorch, from the Python in WARPSMITH_PYTHON or python3."),
+                .value_parser(["torch", "torch-eager"])
+                .help("Also PyTorch, from the Python in WARPSMITH_PYTHON or python3; torch-eager: without torch.compile, which takes its time."),
+        )
+        .arg(
+            value("timeout", "S", "Seconds for one answer of PyTorch, compiling included, or one run of --check.".into())
+                .default_value("600")
+                .value_parser(value_parser!(u32).range(1..)),
         )
         .arg(
             Arg::new("kernel")
@@ -149,16 +154,17 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("--seconds takes a number above 0, got {}", options.seconds)));
     }
     let called = if meter.is_there() { "emulated".to_owned() } else { device.to_string() };
-    let machine = Machine::here(&device, &called);
+    let mut machine = Machine::here(&device, &called);
     let mut crowd = Crowd::gather(args, task_of(args), &device, options.timed)?;
+    machine.torch = crowd.torch_version();
     let cases = asked.cases()?;
-    cases.iter().try_for_each(|case| crowd.require_somebody(case))?;
+    crowd.require_somebody(&cases)?;
     let mut session = Session::new(&device, options, &meter)?;
     let ceilings = if args.get_flag("no-ceilings") || !options.timed {
         bench::record::Ceilings::default()
     } else {
         let mut products: Vec<Box<dyn Contender>> = vec![Box::new(Engine)];
-        products.extend(crowd.products()?);
+        products.extend(crowd.products());
         note!("bench: the limits of {called}");
         session.ceilings(&asked.dtypes, &mut products)?
     };
@@ -230,6 +236,11 @@ impl Asked {
             _ => Ok(cases),
         }
     }
+}
+
+/// How long another process may take: a peer for one answer, the check of a kernel for one run.
+fn patience(args: &ArgMatches) -> std::time::Duration {
+    std::time::Duration::from_secs(args.get_one::<u32>("timeout").map_or(0, |seconds| *seconds).into())
 }
 
 fn task_of(args: &ArgMatches) -> &str {

@@ -11,15 +11,18 @@ use warpsmith_bench::nvrtc::Target;
 use warpsmith_bench::record::{Row, Status};
 use warpsmith_bench::session::Session;
 use warpsmith_bench::tasks::{Case, KERNEL_TASKS};
-use warpsmith_bench::torch::Torch;
+use warpsmith_bench::torch::{Python, Torch, python};
 
 use super::check::check;
+use super::patience;
 use crate::cli::Failure;
 
 /// Everybody who takes part in a run.
 pub struct Crowd<'a> {
     args: &'a ArgMatches,
     torch: Option<Torch>,
+    /// Whether rungs of a ladder are asked for where none can run.
+    climbs_in_vain: bool,
     /// How each kernel of the user's is named, and what it was compiled to.
     kernels: Vec<(String, Source)>,
     /// What the check said of a kernel on a list of shapes.
@@ -50,26 +53,49 @@ impl<'a> Crowd<'a> {
             return Err(Failure::Usage("--check checks a kernel of yours: name it with --kernel".into()));
         }
         let torch = peer(args, device, timed);
-        Ok(Self { args, torch, kernels, checked: BTreeMap::new() })
+        let climbs_in_vain = climbs(args) && device.is_cpu();
+        Ok(Self { args, torch, climbs_in_vain, kernels, checked: BTreeMap::new() })
     }
 
     /// PyTorch's products, which may set the limit.
-    ///
-    /// # Errors
-    /// If its process has died.
-    pub fn products(&self) -> Result<Vec<Box<dyn Contender>>, Failure> {
-        Ok(self.torch.as_ref().map_or(Ok(Vec::new()), |torch| torch.contenders("matmul", false))?)
+    pub fn products(&mut self) -> Vec<Box<dyn Contender>> {
+        self.peers("matmul", false)
     }
 
-    /// An error if `--impl` leaves nobody for a case.
+    /// Which PyTorch takes part.
+    pub fn torch_version(&self) -> Option<String> {
+        self.torch.as_ref().map(|torch| torch.version.clone())
+    }
+
+    /// PyTorch's ways to compute a task, with a line for what there is to tell of it; it takes no more part if it cannot be
+    /// asked.
+    fn peers(&mut self, task: &str, compiled: bool) -> Vec<Box<dyn Contender>> {
+        let Some(torch) = &mut self.torch else { return Vec::new() };
+        let found = torch.contenders(task, compiled);
+        torch.remarks().iter().for_each(|remark| note!("bench: {remark}"));
+        found.unwrap_or_else(|error| {
+            note!("bench: without PyTorch from here on: {error}");
+            self.torch = None;
+            Vec::new()
+        })
+    }
+
+    /// An error if `--impl` leaves nobody for one of the cases.
     ///
     /// # Errors
     /// Names it.
-    pub fn require_somebody(&self, case: &Case) -> Result<(), Failure> {
-        let all: Vec<&Source> = self.kernels.iter().map(|(_, source)| source).collect();
-        if self.contenders(case, &all)?.is_empty() {
-            let names = self.args.get_one::<String>("impl").map_or("", String::as_str);
-            return Err(Failure::Usage(format!("--impl {names} leaves nobody")));
+    pub fn require_somebody(&mut self, cases: &[Case]) -> Result<(), Failure> {
+        let rungs =
+            "the rungs of a ladder are CUDA kernels: --device cuda times them, --device emulated counts";
+        for case in cases {
+            if self.contenders(case, &[])?.is_empty() {
+                let names = self.args.get_one::<String>("impl").map_or("", String::as_str);
+                let why = if self.climbs_in_vain { format!(" on the CPU; {rungs}") } else { String::new() };
+                return Err(Failure::Usage(format!("--impl {names} leaves nobody{why}")));
+            }
+        }
+        if self.climbs_in_vain {
+            note!("bench: without the ladder, {rungs}");
         }
         Ok(())
     }
@@ -85,13 +111,11 @@ impl<'a> Crowd<'a> {
                 refused.extend(self.check(at, case)?);
             }
         }
-        let is_sound = |name: &str| refused.iter().all(|row| row.implementation != name);
-        let sound: Vec<&Source> =
-            self.kernels.iter().map(|(_, source)| source).filter(|source| is_sound(&source.entry)).collect();
-        let mut all = self.contenders(case, &sound)?;
+        let mut all = self.contenders(case, &refused)?;
         let mut rows = session.case(case, &mut all)?;
         if self.args.get_flag("check") {
-            let own = |row: &&mut Row| sound.iter().any(|source| source.entry == row.implementation);
+            let own =
+                |row: &&mut Row| self.kernels.iter().any(|(_, source)| source.entry == row.implementation);
             for row in rows.iter_mut().filter(own).filter(|row| row.status != Status::Refused) {
                 row.reason = Some(
                     [row.reason.take(), Some(SOUND.into())]
@@ -111,28 +135,29 @@ impl<'a> Crowd<'a> {
         let shapes: Vec<String> = case.work.awkward().iter().map(ToString::to_string).collect();
         let key = (at, format!("{} {} {}", case.pass.name(), case.dtype.name(), shapes.join(",")));
         if !self.checked.contains_key(&key) {
-            let found = check(self.args, &self.kernels[at].0, case)?;
+            let (spec, source) = &self.kernels[at];
+            let found = check(self.args, spec, &source.entry, case)?;
             self.checked.insert(key.clone(), found);
         }
         let row = self.checked.get(&key).cloned().flatten();
         Ok(row.map(|row| Row { shape: case.work.to_string(), ..row }))
     }
 
-    fn contenders(&self, case: &Case, kernels: &[&Source]) -> Result<Vec<Box<dyn Contender>>, Failure> {
+    /// All that `--impl` names, but for kernels that were refused.
+    fn contenders(&mut self, case: &Case, refused: &[Row]) -> Result<Vec<Box<dyn Contender>>, Failure> {
         let mut all: Vec<Box<dyn Contender>> = Vec::new();
         if !self.args.get_flag("only-kernels") {
             all.push(case.work.engine());
         }
-        if climbs(self.args) {
+        if climbs(self.args) && !self.climbs_in_vain {
             all.extend(ladder::rungs(case.work.task(), case.pass));
         }
-        for source in kernels {
-            all.push(Box::new(UserKernel::new((*source).clone(), launch_line(self.args))?));
+        let is_sound = |source: &&Source| refused.iter().all(|row| row.implementation != source.entry);
+        for source in self.kernels.iter().map(|(_, source)| source).filter(is_sound) {
+            all.push(Box::new(UserKernel::new(source.clone(), launch_line(self.args))?));
         }
-        if let Some(torch) = &self.torch {
-            let compiled = self.args.get_one::<String>("vs").is_some_and(|vs| vs == "torch-compile");
-            all.extend(torch.contenders(case.work.task(), compiled)?);
-        }
+        let compiled = self.args.get_one::<String>("vs").is_some_and(|vs| vs == "torch");
+        all.extend(self.peers(case.work.task(), compiled));
         if let Some(names) = self.args.get_one::<String>("impl").filter(|names| *names != "all") {
             all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
         }
@@ -159,7 +184,8 @@ fn peer(args: &ArgMatches, device: &Device, timed: bool) -> Option<Torch> {
         note!("bench: an emulated device is only counted: PyTorch takes no part");
         return None;
     }
-    Torch::start(device).inspect_err(|error| note!("bench: without PyTorch: {error}")).ok()
+    let python = Python { program: python(), patience: patience(args) };
+    Torch::start(device, python).inspect_err(|error| note!("bench: without PyTorch: {error}")).ok()
 }
 
 /// What a user's kernel is compiled for: the device, or the emulated GPU, which checks it, if that is the CPU.

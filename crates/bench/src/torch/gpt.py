@@ -1,6 +1,5 @@
-"""The GPT of the tasks step and decode, in PyTorch and in Hugging Face's transformers: a part of torch_peer.py."""
+"""The GPT of the tasks step and decode, in PyTorch and in Hugging Face's transformers: a part of peer.py."""
 
-import contextlib
 import importlib.util
 
 NORM_EPS = 1e-5
@@ -55,11 +54,16 @@ class StepCase(Case):
 
     def ready(self):
         self.ids, self.targets = self.inputs[0].long(), self.inputs[1].long()
-        self.gpt = Gpt(self.letters, self.inputs[2:])
-        self.gpt.parameters = [torch.nn.Parameter(x) for x in self.gpt.parameters]
-        self.run_forward = self.gpt.forward
-        if self.name.endswith(" compiled"):
-            self.run_forward = torch.compile(self.gpt.forward)
+        gpt = Gpt(self.letters, self.inputs[2:])
+        if hasattr(self, "gpt"):
+            # Into the memory for which it was compiled.
+            with torch.no_grad():
+                for own, new in zip(self.gpt.parameters, gpt.parameters):
+                    own.copy_(new)
+        else:
+            self.gpt = gpt
+            self.gpt.parameters = [torch.nn.Parameter(x) for x in gpt.parameters]
+            self.run_forward = compiled(gpt.forward) if self.is_compiled else gpt.forward
         a = self.attributes
         groups = [
             {"params": [p for p in self.gpt.parameters if p.dim() >= 2], "weight_decay": a["weight_decay"]},
@@ -145,13 +149,13 @@ class GenerateCase(Case):
         self.results = [ids[0, self.prompt.shape[1] :]]
 
 
-CASES = {"torch step": StepCase, "torch step compiled": StepCase, "torch decode": DecodeCase}
+CASES = {"torch step": StepCase, COMPILED + "step": StepCase, "torch decode": DecodeCase}
 CASES["transformers generate"] = GenerateCase
 
 
 def model_names(task, compiled):
     """Who takes part in the tasks of a whole model."""
     if task == "step":
-        return ["torch step"] + (["torch step compiled"] if compiled else [])
+        return ["torch step"] + ([COMPILED + "step"] if compiled else [])
     has_transformers = importlib.util.find_spec("transformers") is not None
     return ["torch decode"] + (["transformers generate"] if has_transformers else [])

@@ -1,21 +1,43 @@
 """PyTorch's side of the kernel bench: asked line by line on standard input, it answers line by line on standard output.
 
 A line is one JSON object with the key "do". Tensors follow the line that announces them, raw and row-major. An answer
-with "error" or "unsupported" says in one line why something was not done. Nothing else is ever printed. The bench puts
-torch_gpt.py behind this file, and a call of main() behind that.
+with "error" or "unsupported" says in one line why something was not done. The bench puts attention.py and gpt.py behind
+this file, and a call of main() behind those.
 """
 
+import contextlib
 import json
+import os
 import sys
 import time
 
-OUT = sys.stdout.buffer
 IN = sys.stdin.buffer
-sys.stdout = sys.stderr
+# Libraries print to standard output too, also those in C: the answers have the pipe for themselves.
+OUT = os.fdopen(os.dup(1), "wb")
+os.dup2(2, 1)
 
 
 class Unsupported(Exception):
     pass
+
+
+@contextlib.contextmanager
+def attempt():
+    """What fails when it is first tried is not done, whatever it is called: each library has a word of its own for that."""
+    try:
+        yield
+    except Unsupported:
+        raise
+    except Exception as error:
+        raise Unsupported(sentence(error)) from error
+
+
+def sentence(error):
+    """An error in one line, by what it began with: torch.compile wraps the words of others."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    told = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {told[0] if told else ''}"
 
 
 try:
@@ -52,61 +74,29 @@ def synchronize():
         torch.cuda.synchronize()
 
 
-def backends():
-    """Attention's ways by name; each is asked whether it takes the case when it is prepared."""
-    from torch.nn.attention import SDPBackend
-
-    known = {"flash": "FLASH_ATTENTION", "math": "MATH"}
-    if State.device.type == "cuda":
-        known |= {"efficient": "EFFICIENT_ATTENTION", "cudnn": "CUDNN_ATTENTION"}
-    return {f"torch sdpa {name}": getattr(SDPBackend, at) for name, at in known.items() if hasattr(SDPBackend, at)}
-
-
 def names(task, compiled):
+    """Who takes part in a task, and a line for each of those that might and cannot."""
     if task in ("step", "decode"):
-        return model_names(task, compiled)
+        return model_names(task, compiled), []
+    if task == "attention":
+        return attention_names(compiled)
     plain = {
-        "attention": ["torch sdpa", *backends()],
-        "matmul": ["torch.matmul"],
+        "matmul": ["torch matmul"],
         "softmax": ["torch softmax"],
         "norm": ["torch norm"],
         "cross-entropy": ["torch cross_entropy"],
         "adamw": ["torch adamw fused", "torch adamw foreach"],
     }[task]
-    if task == "attention":
-        try:
-            import flash_attn  # noqa: F401
-
-            plain.append("flash_attn")
-        except ImportError:
-            pass
-    return plain + ([plain[0] + " compiled"] if compiled and task != "adamw" else [])
+    return plain + ([COMPILED + task.replace("-", "_")] if compiled and task != "adamw" else []), []
 
 
-def attention(case):
-    """q, k and v are (B, T, H, D); torch's functions take (B, H, T, D), as views."""
-    causal, scale = bool(case.letters["causal"]), case.attributes["scale"]
-    shared = case.letters["H"] != case.letters["Hkv"]
-    if case.name == "flash_attn":
-        from flash_attn import flash_attn_func
+# What the names of those begin with that torch.compile makes.
+COMPILED = "torch.compile "
 
-        return lambda q, k, v: flash_attn_func(q, k, v, softmax_scale=scale, causal=causal)
-    backend = backends().get(case.name)
 
-    def sdpa(q, k, v):
-        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v, is_causal=causal, scale=scale, enable_gqa=shared)
-        return out.transpose(1, 2)
-
-    if backend is None:
-        return sdpa
-    from torch.nn.attention import sdpa_kernel
-
-    def only(q, k, v):
-        with sdpa_kernel(backend):
-            return sdpa(q, k, v)
-
-    return only
+def compiled(forward):
+    """The function compiled for one shape, in one piece: what falls back to eager is an error, and not timed as compiled."""
+    return torch.compile(forward, fullgraph=True, dynamic=False)
 
 
 def function(case):
@@ -133,8 +123,10 @@ class Case:
         self.task, self.name, self.shape = line["task"], line["name"], line["shape"]
         self.letters, self.attributes, self.names = line["letters"], line["attributes"], line["names"]
         self.is_backward, self.dtype = line["pass"] == "bwd", line["dtype"]
+        self.is_compiled = self.name.startswith(COMPILED)
         self.inputs = inputs
         self.results = None
+        self.has_run = self.was_timed = False
         self.ready()
 
     def ready(self):
@@ -142,8 +134,8 @@ class Case:
         at = dict(zip(self.names, self.inputs))
         if self.task != "adamw" and not hasattr(self, "forward"):
             self.forward = function(self)
-            if self.name.endswith(" compiled"):
-                self.forward = torch.compile(self.forward)
+            if self.is_compiled:
+                self.forward = compiled(self.forward)
         if self.task == "adamw":
             self.update = self.optimizer()
         elif self.is_backward:
@@ -191,8 +183,17 @@ class Case:
             return [x for p, s in zip(self.parameters, self.states) for x in (p, s["exp_avg"], s["exp_avg_sq"])]
         return self.results
 
+    def run(self):
+        """Computes once; what was timed in the way in which it was timed, so that this is what is proven."""
+        if self.was_timed and State.device.type == "cuda" and self.task != "adamw":
+            self.graph()()
+        else:
+            self.call()
+        self.has_run = True
+
     def sample(self, calls, cold):
         """Seconds per call. Cold: the caches are emptied before each call, outside the watch."""
+        self.was_timed = True
         total = 0.0
         for count in [1] * calls if cold else [calls]:
             if cold:
@@ -200,6 +201,9 @@ class Case:
                     State.flush = torch.ones(FLUSH_BYTES // 4, device=State.device)
                 State.flush.add_(1)
             total += self.watch(count)
+        if State.device.type == "cpu":
+            # Its threads look for more work for some milliseconds, on the processors of whoever is next.
+            time.sleep(0.005)
         return total / calls
 
     def watch(self, calls):
@@ -249,10 +253,15 @@ def answer(line):
             torch.cuda.set_device(State.device)
         return {"torch": torch.__version__}, []
     if do == "list":
-        return {"names": names(line["task"], line["compile"])}, []
+        found, left_out = names(line["task"], line["compile"])
+        return {"names": found, "left_out": left_out}, []
     if do == "prepare":
         inputs = receive(line["inputs"])
-        State.cases[line["id"]] = CASES.get(line["name"], Case)(line, inputs)
+        # One function is compiled for eight shapes, and no more: those of earlier cases are forgotten.
+        if line["name"].startswith(COMPILED) and not any(case.is_compiled for case in State.cases.values()):
+            torch._dynamo.reset()
+        with attempt():
+            State.cases[line["id"]] = CASES.get(line["name"], Case)(line, inputs)
         return {}, []
     if do == "drop":
         State.cases.pop(line["id"], None)
@@ -269,8 +278,9 @@ def answer(line):
     elif do == "poison":
         case.results = None
     elif do == "run":
-        case.call()
-        synchronize()
+        with attempt() if not case.has_run else contextlib.nullcontext():
+            case.run()
+            synchronize()
     elif do == "outputs":
         tensors = [x.detach().contiguous().cpu().view(torch.uint8).numpy().tobytes() if x.dim() else
                    x.detach().reshape(1).cpu().view(torch.uint8).numpy().tobytes() for x in case.outputs()]
@@ -291,9 +301,7 @@ def main():
         except Unsupported as error:
             told = {"unsupported": str(error)}
         except Exception as error:
-            sentence = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            absent = any(words in sentence for words in ("No viable backend", "No available kernel"))
-            told = {"unsupported" if absent else "error": sentence}
+            told = {"error": sentence(error)}
         OUT.write((json.dumps(told) + "\n").encode())
         for blob in blobs:
             OUT.write(blob)

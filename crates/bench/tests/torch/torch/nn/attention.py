@@ -1,0 +1,2 @@
+class SDPBackend:
+    FLASH_ATTENTION, MATH = "flash", "math"
