@@ -245,6 +245,93 @@ fn the_check_refuses_what_only_the_emulator_sees() {
     assert!(told.contains("the emulator's checks found nothing"), "{told}");
 }
 
+/// PTX of the user's, written by hand: each entry takes what a softmax takes.
+#[cfg(target_os = "linux")]
+fn by_hand(body: &str) -> String {
+    let head = "// bench: softmax fwd f32; grid R; block 32\n.version 8.0\n.target sm_80\n.address_size 64\n";
+    format!("{head}.visible .entry mine(\n\t.param .align 8 .b8 a[24]\n)\n{{\n{body}\n}}\n")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kernel_that_never_ends_or_reads_what_nobody_wrote_is_refused_by_the_check() {
+    let place = Place::new();
+    let unwritten = ".shared .align 4 .b8 s[128];\n.reg .f32 %f<2>;\nld.shared.f32 %f1, [s];\nret;";
+    for (body, timeout, told) in [
+        ("again:\nbra again;", "2", "it did not end in 2 s: a loop without an end, or --timeout"),
+        (unwritten, "60", "0x0 of shared memory, not all of them written"),
+        // Its line is that of the user's file.
+        ("\nfly.away;", "60", "ptx line 10: unsupported instruction `fly.away`"),
+    ] {
+        place.write("mine.ptx", by_hand(body).as_bytes());
+        let words =
+            ["softmax", "--device", "cpu", "--check", "--kernel", "mine.ptx:mine", "--timeout", timeout];
+        let output = bench(&place, &words);
+        let line = refused(&output, 1);
+        assert!(line.contains(told), "{line}");
+        assert!(stdout(&output).contains("| warpsmith |"), "the others are measured: {line}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_kernel_that_cannot_be_launched_says_why() {
+    let place = Place::new();
+    planted(&place);
+    for (entry, launch, told) in [
+        ("softmax", "softmax fwd f32; grid R; block 32; shared 400000", "shared"),
+        ("softmax", "softmax fwd f32; grid R; block 2048", "2048"),
+        ("softmax", "softmax fwd f32; grid R; block Q", "the letters are R, C"),
+        (
+            "nobody",
+            "softmax fwd f32; grid R; block 32",
+            "planted.ptx has no entry \"nobody\"; it has softmax",
+        ),
+    ] {
+        let kernel = format!("planted.ptx:{entry}");
+        let words = ["softmax", "--device", "emulated", "--kernel", &kernel, "--launch", launch];
+        let output = bench(&place, &words);
+        assert_ne!(output.status.code(), Some(0), "{launch}: {}", stdout(&output));
+        assert!(stderr(&output).contains(told), "{launch}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("warpsmith was refused"), "{}", stderr(&output));
+    }
+}
+
+/// Where an NVRTC is: the compiler's words, with the line of the user's file; and a kernel that is right is.
+#[cfg(target_os = "linux")]
+#[test]
+fn cuda_source_is_compiled_and_its_mistakes_have_lines() {
+    let place = Place::new();
+    let starter = succeeded(&place.run(&["bench", "starter", "softmax"]));
+    let words = ["softmax", "--device", "emulated", "--kernel", "mine.cu:softmax"];
+    place.write("mine.cu", starter.as_bytes());
+    // The one that compiles our own kernels, if that was fetched here.
+    let fetched =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/target/kernels-toolchain/nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
+    let run = || {
+        let mut command = place.command();
+        if std::env::var_os("WARPSMITH_NVRTC").is_none() && std::path::Path::new(fetched).exists() {
+            command.env("WARPSMITH_NVRTC", fetched);
+        }
+        command.arg("bench").args(words).args(SHORT).output().expect("it starts")
+    };
+    let output = run();
+    if stderr(&output).contains("CUDA C++ is compiled by NVRTC, which") {
+        eprintln!("left out: {}", stderr(&output).trim());
+        return;
+    }
+    assert!(succeeded(&output).contains("| softmax |"), "{}", stdout(&output));
+    let at = starter.lines().count() + 1;
+    place.write("mine.cu", format!("{starter}int wrong = ;\n").as_bytes());
+    let output = run();
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    assert!(
+        told.contains("mine.cu does not compile") && told.contains(&format!("mine.cu({at}): error")),
+        "{told}"
+    );
+}
+
 #[test]
 fn two_records_are_set_side_by_side() -> Checked {
     let place = Place::new();

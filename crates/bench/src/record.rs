@@ -160,6 +160,12 @@ impl Row {
         Some(self.tokens? as f64 / (self.time.as_ref()?.median_us * 1e-6))
     }
 
+    /// Why it was not measured, or a remark, in one line: a compiler's log has many.
+    pub fn why(&self) -> String {
+        let lines = self.reason.as_deref().unwrap_or("").lines().map(str::trim);
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+
     /// Whether its limit is arithmetic: more operations per byte than the device's ceilings have.
     pub fn is_compute_bound(&self, ceilings: &Ceilings) -> bool {
         let intensity = self.flops as f64 / self.bytes.max(1) as f64;

@@ -240,8 +240,13 @@ impl<'a> Session<'a> {
 
     fn refuse(&self, row: &mut Row, error: &Error) {
         row.status = if error.is_unsupported() { Status::Unsupported } else { Status::Refused };
+        let told = error.to_string();
         let more = if error.is_of_driver() { self.meter.explain() } else { None };
-        row.reason = Some(more.map_or_else(|| error.to_string(), |more| format!("{error}; {more}")));
+        // The driver's log may have said it already, without the name of the call.
+        let more = more.filter(|more| {
+            !told.contains(more.split_once(": ").map_or(&more[..], |(_, rest)| rest).trim_end())
+        });
+        row.reason = Some(more.map_or(told.clone(), |more| format!("{told}; {more}")));
         (row.time, row.counts) = (None, None);
     }
 

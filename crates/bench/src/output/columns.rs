@@ -59,8 +59,7 @@ fn step(step: &Step) -> String {
 }
 
 fn note(row: &Row) -> String {
-    // A compiler's log has many lines, a row of a table one.
-    let reason = row.reason.as_deref().unwrap_or("").lines().map(str::trim).collect::<Vec<_>>().join("; ");
+    let reason = row.why();
     match row.status {
         Status::Ok => {
             let counted = row.counts.as_ref().map(|c| {

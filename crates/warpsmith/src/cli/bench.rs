@@ -183,7 +183,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let text = asked.format.write(&record)?;
     // What went wrong is told by the exit code, also to who reads no further.
     let told = put!("{text}");
-    verdict(&record, args)?;
+    verdict(&record, &crowd)?;
     measured.and(told)
 }
 
@@ -247,21 +247,22 @@ fn task_of(args: &ArgMatches) -> &str {
     args.get_one::<String>("task").map_or("", String::as_str)
 }
 
-/// A failure if a kernel of the user's was refused, so that a script notices.
-fn verdict(record: &Record, args: &ArgMatches) -> Result<(), Failure> {
-    let own = args.get_many::<String>("kernel").into_iter().flatten().count() > 0;
-    let refused = |row: &&Row| row.status == bench::record::Status::Refused;
-    match record.rows.iter().find(refused) {
-        Some(row) if own => Err(Failure::Failed(format!(
-            "{} was refused on {} {} {} {}: {}",
-            row.implementation,
-            row.task,
-            row.pass,
-            row.dtype,
-            row.shape,
-            row.reason.as_deref().unwrap_or("")
-        ))),
-        _ => Ok(()),
+/// A failure if anything was refused beside a kernel of the user's, so that a script notices. A kernel that takes the device
+/// with it has the others refused too: the user's is the one that is told.
+fn verdict(record: &Record, crowd: &Crowd<'_>) -> Result<(), Failure> {
+    if !crowd.has_kernels() {
+        return Ok(());
+    }
+    let refused = || record.rows.iter().filter(|row| row.status == bench::record::Status::Refused);
+    match refused().find(|row| crowd.is_kernel(&row.implementation)).or_else(|| refused().next()) {
+        Some(row) => {
+            let Row { task, pass, dtype, shape, implementation, .. } = row;
+            let why = row.why();
+            Err(Failure::Failed(format!(
+                "{implementation} was refused on {task} {pass} {dtype} {shape}: {why}"
+            )))
+        }
+        None => Ok(()),
     }
 }
 

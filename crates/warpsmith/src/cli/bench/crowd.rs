@@ -67,6 +67,16 @@ impl<'a> Crowd<'a> {
         self.torch.as_ref().map(|torch| torch.version.clone())
     }
 
+    /// Whether a kernel of the user's takes part.
+    pub fn has_kernels(&self) -> bool {
+        !self.kernels.is_empty()
+    }
+
+    /// Whether a contender of this name is a kernel of the user's.
+    pub fn is_kernel(&self, name: &str) -> bool {
+        self.kernels.iter().any(|(_, source)| source.entry == name)
+    }
+
     /// PyTorch's ways to compute a task, with a line for what there is to tell of it; it takes no more part if it cannot be
     /// asked.
     fn peers(&mut self, task: &str, compiled: bool) -> Vec<Box<dyn Contender>> {
