@@ -4,6 +4,7 @@ mod chart;
 mod columns;
 mod html;
 mod lengths;
+mod roofline;
 mod traffic;
 
 use std::fmt::Write;

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use warpsmith_train::report::escape;
 
-use super::chart::{Frame, HEIGHT, WIDTH};
-use super::columns::{COLUMNS, cells, duration, facts, short};
+use super::columns::{COLUMNS, cells, duration, facts};
 use super::lengths::lengths;
+use super::roofline::roofline;
 use super::traffic::traffic;
 use crate::record::{Record, Row};
 
@@ -62,12 +62,13 @@ fn table(record: &Record) -> String {
     html + "</table></div>\n"
 }
 
-/// A bar for each contender of each case that was timed; longer is slower.
+/// A bar for each contender of each case that more than one was timed on; longer is slower.
 fn bars(record: &Record) -> String {
     let timed: Vec<&Row> = record.rows.iter().filter(|row| row.time.is_some()).collect();
     let case = |row: &Row| format!("{} {} {} {}", row.task, row.pass, row.dtype, row.shape);
     let mut html = String::new();
-    for group in timed.chunk_by(|a, b| case(a) == case(b)) {
+    // Alone, a bar says nothing that the table does not.
+    for group in timed.chunk_by(|a, b| case(a) == case(b)).filter(|group| group.len() > 1) {
         let time = |row: &Row| row.time.as_ref().map_or(0.0, |t| t.median_us);
         let longest = group.iter().map(|row| time(row)).fold(0.0, f64::max);
         let _ = writeln!(html, "<figure>\n<figcaption>{}</figcaption>", escape(&case(group[0])));
@@ -92,56 +93,5 @@ pub(super) fn strip(is_first: bool, share: f64) -> String {
     let class = if is_first { "first" } else { "other" };
     format!(
         "<i class=\"{class}\" style=\"width:calc({share:.4} * (100% - var(--names) - var(--values)))\"></i>"
-    )
-}
-
-/// Operations per second over operations per byte, under the two measured roofs; both axes by their logarithm.
-fn roofline(record: &Record) -> String {
-    let Some(copy) = record.ceilings.copy_gb_s else { return String::new() };
-    let Some(top) = record.ceilings.matmul_gflop_s.iter().map(|(_, rate)| *rate).max_by(f64::total_cmp)
-    else {
-        return String::new();
-    };
-    let point = |row: &Row| {
-        let time = row.time.as_ref().filter(|_| row.flops > 0)?;
-        let at = row.flops as f64 / row.bytes.max(1) as f64;
-        let name = format!("{} {} {} {}, {}", row.task, row.pass, row.dtype, row.shape, row.implementation);
-        Some((at, time.gflop_s, name, row.time.as_ref().is_some_and(|t| t.ratio.is_none())))
-    };
-    let points: Vec<(f64, f64, String, bool)> = record.rows.iter().filter_map(point).collect();
-    if points.is_empty() {
-        return String::new();
-    }
-    let ridge = top / copy;
-    let frame = Frame::around(points.iter().map(|p| (p.0, p.1)).chain([(ridge, top)]));
-    let mut svg = frame.axes();
-    let (left, right) = (frame.x[0].min(ridge), frame.x[1].max(ridge));
-    let roof = [(left, left * copy), (ridge, top), (right, top)];
-    let line: Vec<String> = roof
-        .iter()
-        .map(|&(x, y)| {
-            let (x, y) = frame.place(x, y);
-            format!("{x:.1},{y:.1}")
-        })
-        .collect();
-    let _ = writeln!(svg, "<polyline class=\"roof\" points=\"{}\"/>", line.join(" "));
-    for (at, rate, name, first) in &points {
-        let (x, y) = frame.place(*at, *rate);
-        let class = if *first { "first" } else { "other" };
-        let title = format!("{name}: {} GFLOP/s at {} FLOP per byte", short(*rate), short(*at));
-        let _ = writeln!(
-            svg,
-            "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"><title>{}</title></circle>",
-            escape(&title)
-        );
-    }
-    format!(
-        "<h2>Roofline</h2>\n<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Roofline\">\n{svg}\
-         {titles}</svg>\n\
-         <figcaption>The line is what this run measured: {copy} GB/s of copy, {top} GFLOP/s of matrix product. \
-         <i class=\"key first\"></i> first of its case <i class=\"key other\"></i> others</figcaption></figure>\n",
-        titles = Frame::titles("FLOP per byte (each tensor once)", "GFLOP/s"),
-        copy = short(copy),
-        top = short(top),
     )
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::*;
+use crate::record::Row;
 
 /// A record with every key in use.
 fn record() -> Record {
@@ -96,4 +97,59 @@ fn the_page_loads_nothing_and_escapes_what_it_is_given() {
 #[test]
 fn an_unknown_format_names_the_known_ones() {
     assert!("xml".parse::<Format>().unwrap_err().to_string().contains("md, csv, json or html"));
+}
+
+#[test]
+fn a_size_that_grows_alone_has_a_chart_with_its_letter() {
+    let charted = |task: &str, shapes: &[&str]| {
+        let mut record = record();
+        let row = record.rows[0].clone();
+        record.rows = shapes
+            .iter()
+            .map(|shape| Row { task: task.into(), shape: (*shape).into(), ..row.clone() })
+            .collect();
+        Format::Html.write(&record).unwrap()
+    };
+    for (task, shapes, letter) in [
+        ("attention", ["2x64x4x16", "2x128x4x16", "2x256x4x16"], "T"),
+        // Heads and their keys are one number where each has its own.
+        ("attention", ["2x64x4x16", "2x64x8x16", "2x64x16x16"], "H"),
+        ("matmul", ["64x8x8", "32x8x8", "16x8x8"], "M"),
+        ("norm", ["rms:64x8", "rms:32x8", "rms:16x8"], "R"),
+    ] {
+        let page = charted(task, &shapes);
+        assert!(page.contains(&format!("over {letter} of shapes such as {}", shapes[0])), "{task}");
+    }
+    for (task, shapes) in [
+        ("attention", ["2x64x4x16", "2x128x8x16", "2x256x4x16"]),
+        ("attention", ["full:2x64x4x16", "2x128x4x16", "2x256x4x16"]),
+        ("norm", ["rms:64x8", "layer:32x8", "rms:16x8"]),
+        ("matmul", ["64x8x8", "32x8x8", "64x8x8"]),
+        ("convolution", ["64x8x8", "32x8x8", "16x8x8"]),
+    ] {
+        assert!(!charted(task, &shapes).contains("Speed over size"), "{task} {shapes:?}");
+    }
+}
+
+#[test]
+fn each_dtype_has_a_roof_of_its_own() {
+    let mut record = record();
+    record.ceilings.matmul_gflop_s.push(("bf16".into(), 9e5));
+    let page = Format::Html.write(&record).unwrap();
+    assert_eq!(page.matches("class=\"roof\"").count(), 2);
+    assert!(page.contains("50000 GFLOP/s of products in f32, 900000 GFLOP/s of products in bf16"), "{page}");
+    // The slanted part rises as the copy does: ten times the intensity, ten times the rate, wherever it begins.
+    for line in page.lines().filter_map(|line| line.split("class=\"roof\" points=\"").nth(1)) {
+        let points: Vec<f64> =
+            line.split('"').next().unwrap().split([',', ' ']).map(|n| n.parse().unwrap()).collect();
+        assert!(points[0] < points[2] && points[2] < points[4] && points[3] == points[5], "{points:?}");
+    }
+}
+
+#[test]
+fn a_contender_alone_has_no_bar() {
+    let mut record = record();
+    record.rows.truncate(1);
+    let page = Format::Html.write(&record).unwrap();
+    assert!(!page.contains("class=\"bar\"") && page.contains("All rows"));
 }
