@@ -61,6 +61,46 @@ fn a_folder_says_how_its_vectors_are_made() -> Checked {
     Ok(())
 }
 
+/// As sentence-transformers takes them: a name that is asked for, else the default, else none.
+#[test]
+fn a_prompt_stands_before_each_text() -> Checked {
+    let place = Place::new();
+    folder(&place, LlamaKind::Qwen3)?;
+    let behind = |prompt: &str| {
+        let texts = TEXTS.map(|text| format!("{prompt}{text}"));
+        embed(&place, "qwen3", &["--prompt", ""], &texts.each_ref().map(String::as_str))
+    };
+    let (none, query, document) = (behind("")?, behind("find: ")?, behind("a ")?);
+    assert!(none != query && query != document);
+    let told = |more: &[&str]| embed(&place, "qwen3", more, &TEXTS);
+    let says = |default: &str| {
+        let text = format!(
+            r#"{{"prompts": {{"query": "find: ", "document": "a "}}, "default_prompt_name": {default}, "similarity_fn_name": "cosine"}}"#
+        );
+        place.write("qwen3/config_sentence_transformers.json", text.as_bytes());
+    };
+    assert_eq!(told(&[])?, none);
+    says("null");
+    assert_eq!(told(&[])?, none);
+    assert_eq!(told(&["--prompt_name", "query"])?, query);
+    assert_eq!(told(&["--prompt", "find: "])?, query);
+    says("\"document\"");
+    assert_eq!(told(&[])?, document);
+    assert_eq!(told(&["--prompt_name", "query"])?, query);
+    assert_eq!(told(&["--prompt", ""])?, none);
+    let error = refused(&place.run(&["embed", "--model", "qwen3", "--prompt_name", "qeury", "x"]), 1);
+    assert!(error.contains("\"qeury\": the model has document, query"), "{error}");
+    says("\"none\"");
+    let error = refused(&place.run(&["embed", "--model", "qwen3", "x"]), 1);
+    assert!(error.contains("config_sentence_transformers.json: there is no prompt \"none\""), "{error}");
+    says("null");
+    std::fs::create_dir_all(place.path("qwen3/1_Pooling"))?;
+    place.write("qwen3/1_Pooling/config.json", br#"{"pooling_mode": "mean", "include_prompt": false}"#);
+    let error = refused(&place.run(&["embed", "--model", "qwen3", "x"]), 1);
+    assert!(error.contains("1_Pooling") && error.contains("include_prompt"), "{error}");
+    Ok(())
+}
+
 #[test]
 fn what_makes_other_vectors_is_refused() -> Checked {
     let place = Place::new();

@@ -58,7 +58,7 @@ pub fn complete(
     wants_more: &mut dyn FnMut(usize, u32) -> bool,
 ) -> Result<Vec<Completion>> {
     let mut done = BTreeMap::new();
-    let mut batches: BTreeMap<[Option<usize>; 2], Vec<usize>> = BTreeMap::new();
+    let mut rows = Vec::new();
     for (i, request) in requests.iter().enumerate() {
         check_prompt(model, &request.prompt)?;
         request.sampling.validate()?;
@@ -73,20 +73,30 @@ pub fn complete(
             true => {
                 drop(done.insert(i, alone(model, request, ends, tell, &mut |token| wants_more(i, token))?))
             }
-            // A GPU reads prompts in chunks of other bits: there only prompts of one length go together.
-            false => {
-                let of_length = (!model.device().is_cpu()).then_some(length);
-                let whole = length.saturating_add(request.sampling.max_new_tokens).min(model.context());
-                let of_capacity = model.sees_capacity().then_some(whole);
-                batches.entry([of_length, of_capacity]).or_default().push(i);
-            }
+            false => rows.push(i),
         }
     }
-    for rows in batches.into_values() {
-        let rows = rows.into_iter().map(|i| Row::new(i, &requests[i])).collect::<Result<_>>()?;
+    let length = |&i: &usize| [requests[i].prompt.len(), requests[i].sampling.max_new_tokens];
+    let lengths: Vec<[usize; 2]> = rows.iter().map(length).collect();
+    for batch in together(model, &lengths) {
+        let rows = batch.into_iter().map(|at| Row::new(rows[at], &requests[rows[at]]));
+        let rows = rows.collect::<Result<_>>()?;
         Batch::new(model, rows, ends, tell)?.run(wants_more, &mut done)?;
     }
     Ok(done.into_values().collect())
+}
+
+/// Which prompts are read together without a change of bits, of (tokens of the prompt, tokens to write at most) each.
+pub(crate) fn together(model: &dyn CausalModel, lengths: &[[usize; 2]]) -> Vec<Vec<usize>> {
+    let mut batches: BTreeMap<[Option<usize>; 2], Vec<usize>> = BTreeMap::new();
+    for (i, &[prompt, new]) in lengths.iter().enumerate() {
+        // A GPU reads prompts in chunks of other bits: there only prompts of one length go together.
+        let of_length = (!model.device().is_cpu()).then_some(prompt);
+        let whole = prompt.saturating_add(new).min(model.context());
+        let of_capacity = model.sees_capacity().then_some(whole);
+        batches.entry([of_length, of_capacity]).or_default().push(i);
+    }
+    batches.into_values().collect()
 }
 
 fn alone(

@@ -3,13 +3,15 @@
 //! Source: Graves, *Sequence Transduction with Recurrent Neural Networks*, 2012, arXiv 1211.3711, §2.3; Wu et al., *Google's
 //! Neural Machine Translation System*, 2016, arXiv 1609.08144, §7 (length penalty). Scores are added in f32, as there.
 
+mod search;
+
 use warpsmith_autograd::no_grad;
 use warpsmith_tensor::{DType, Error, Result, Tensor};
 
+use self::search::Search;
+use crate::batch::together;
+use crate::decode::check_prompt;
 use crate::{CausalModel, Penalties};
-
-/// Worse than any score, and still a number: what Hugging Face gives to a beam that must not be chosen.
-const NEVER: f32 = -1e9;
 
 /// When a search ends before its beams are as long as they may get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,21 +64,6 @@ pub struct Found {
     pub score: f32,
 }
 
-/// A text that is not at its end.
-#[derive(Clone)]
-struct Open {
-    tokens: Vec<u32>,
-    score: f32,
-}
-
-/// One of the likeliest continuations of the open beams.
-struct Candidate {
-    beam: usize,
-    token: u32,
-    score: f32,
-    is_end: bool,
-}
-
 impl BeamSearch {
     /// An error that names the first parameter outside its range.
     ///
@@ -115,141 +102,77 @@ impl BeamSearch {
     /// # Errors
     /// If a parameter is out of range, the prompt is empty, or prompt and text together pass the model's context.
     pub fn run(&self, model: &dyn CausalModel, prompt: &[u32], ends: &[u32]) -> Result<Vec<Found>> {
+        Ok(self.run_together(model, &[prompt], ends)?.swap_remove(0))
+    }
+
+    /// [`BeamSearch::run`] after each of several prompts, of any lengths. On the CPU each has the bits that it has alone.
+    ///
+    /// All stand at one position, as in [`crate::complete`]: a prompt is one row until it is read, and then as many as there
+    /// are beams.
+    ///
+    /// # Errors
+    /// As [`BeamSearch::run`], of any of the prompts.
+    pub fn run_together(
+        &self,
+        model: &dyn CausalModel,
+        prompts: &[&[u32]],
+        ends: &[u32],
+    ) -> Result<Vec<Vec<Found>>> {
         self.validate()?;
-        let mut cache = model.cache(self.num_beams, prompt.len().saturating_add(self.max_new_tokens))?;
-        // The prompt is read once, for all beams.
-        let mut alone = model.cache(1, cache.capacity())?;
-        let mut logits = forward(model, &mut alone, std::iter::once(prompt))?;
-        std::mem::swap(&mut cache, &mut alone);
-        drop(alone);
-        cache.reorder(&vec![0; self.num_beams])?;
-        logits = logits.repeat(self.num_beams);
-        let mut open: Vec<Open> = (0..self.num_beams)
-            .map(|i| Open { tokens: Vec::new(), score: if i == 0 { 0.0 } else { NEVER } })
-            .collect();
-        let mut search = Search { how: self, found: Vec::new(), can_improve: true };
-        for length in 1..=self.max_new_tokens {
-            let scores = self.scores(&logits, prompt, &open);
-            let is_last = length == self.max_new_tokens;
-            let candidates = self.candidates(&scores, ends, is_last);
-            search.keep(&candidates, &open, length);
-            let next = self.next(&candidates);
-            if candidates.iter().all(|c| c.is_end) || search.is_over(next[0].2, length) {
-                break;
+        prompts.iter().try_for_each(|prompt| check_prompt(model, prompt))?;
+        let mut found = vec![Vec::new(); prompts.len()];
+        let lengths: Vec<[usize; 2]> = prompts.iter().map(|p| [p.len(), self.max_new_tokens]).collect();
+        for indices in together(model, &lengths) {
+            self.batch(model, prompts, &indices, ends, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    /// Searches after the prompts of these indices.
+    fn batch(
+        &self,
+        model: &dyn CausalModel,
+        prompts: &[&[u32]],
+        indices: &[usize],
+        ends: &[u32],
+        found: &mut [Vec<Found>],
+    ) -> Result<()> {
+        let lengths = || indices.iter().map(|&i| prompts[i].len());
+        let (mut new, longest) = (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0));
+        let mut cache = model.cache_for(indices, longest.saturating_add(self.max_new_tokens))?;
+        let mut open: Vec<(usize, Search<'_>)> =
+            indices.iter().map(|&i| (i, Search::new(self, prompts[i], ends))).collect();
+        let mut read = 0;
+        while !open.is_empty() {
+            let ids: Vec<u32> = open.iter().flat_map(|(_, search)| search.ids(read, new)).collect();
+            let rows: usize = open.iter().map(|(_, search)| search.rows()).sum();
+            let ids = Tensor::from_slice(&ids, &[rows, new], model.device())?;
+            let logits: Vec<f32> =
+                no_grad(|| model.forward_cached(&ids, &mut cache))?.to_dtype(DType::F32)?.to_vec()?;
+            (read, new) = (read + new, 1);
+            let vocabulary = logits.len() / rows.max(1);
+            // Which row of the cache each row goes on from.
+            let (mut at, mut parents) = (0, Vec::new());
+            let mut still = Vec::with_capacity(open.len());
+            for (i, mut search) in open {
+                let rows = search.rows();
+                let own = &logits[at * vocabulary..(at + rows) * vocabulary];
+                match search.step(own, read) {
+                    Some(beams) => {
+                        parents.extend(beams.into_iter().map(|beam| at + beam));
+                        still.push((i, search));
+                    }
+                    None => found[i] = search.into_found(),
+                }
+                at += rows;
             }
-            cache.reorder(&next.iter().map(|&(beam, ..)| beam).collect::<Vec<_>>())?;
-            open = next.iter().map(|&(beam, token, score)| open[beam].with(token, score)).collect();
-            let newest = next.iter().map(|(_, token, _)| std::slice::from_ref(token));
-            logits = forward(model, &mut cache, newest)?;
-        }
-        search.found.truncate(self.num_return_sequences);
-        Ok(search.found)
-    }
-
-    /// For each beam the scores of its continuations by each token.
-    fn scores(&self, logits: &[f32], prompt: &[u32], open: &[Open]) -> Vec<Vec<f32>> {
-        let of_beam = |(beam, row): (&Open, &[f32])| {
-            let mut row = log_softmax(row);
-            if !self.penalties.is_none() {
-                self.penalties.apply(&mut row, &[prompt, &beam.tokens].concat(), prompt.len());
+            open = still;
+            if parents.iter().copied().ne(0..at) && !open.is_empty() {
+                cache.reorder(&parents)?;
             }
-            row.iter_mut().for_each(|score| *score += beam.score);
-            row
-        };
-        open.iter().zip(logits.chunks(logits.len() / open.len().max(1))).map(of_beam).collect()
-    }
-
-    /// The likeliest continuations, best first: so many that enough are left to go on if others end.
-    fn candidates(&self, scores: &[Vec<f32>], ends: &[u32], is_last: bool) -> Vec<Candidate> {
-        let count = (1 + ends.len()).max(2) * self.num_beams;
-        let mut all: Vec<(usize, u32, f32)> = scores
-            .iter()
-            .enumerate()
-            .flat_map(|(beam, row)| row.iter().enumerate().map(move |(token, &s)| (beam, token as u32, s)))
-            .collect();
-        let better = |a: &(usize, u32, f32), b: &(usize, u32, f32)| {
-            b.2.total_cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1)))
-        };
-        if count < all.len() {
-            all.select_nth_unstable_by(count, better);
-            all.truncate(count);
         }
-        all.sort_unstable_by(better);
-        let candidate = |(beam, token, score)| {
-            let is_end = is_last || ends.contains(&token);
-            Candidate { beam, token, score, is_end }
-        };
-        all.into_iter().map(candidate).collect()
+        Ok(())
     }
-
-    /// The best continuations that have not ended, best first: (beam, token, score).
-    fn next(&self, candidates: &[Candidate]) -> Vec<(usize, u32, f32)> {
-        let score = |c: &Candidate| if c.is_end { c.score + NEVER } else { c.score };
-        let mut next: Vec<_> = candidates.iter().map(|c| (c.beam, c.token, score(c))).collect();
-        next.sort_by(|a, b| b.2.total_cmp(&a.2));
-        next.truncate(self.num_beams);
-        next
-    }
-}
-
-impl Open {
-    fn with(&self, token: u32, score: f32) -> Self {
-        Self { tokens: [&self.tokens[..], &[token]].concat(), score }
-    }
-}
-
-/// The texts found so far, best first, and whether better ones may come.
-struct Search<'a> {
-    how: &'a BeamSearch,
-    found: Vec<Found>,
-    can_improve: bool,
-}
-
-impl Search<'_> {
-    fn is_full(&self) -> bool {
-        self.found.len() == self.how.num_beams
-    }
-
-    /// Takes in what has just ended, as far as it is among the best continuations and better than what is there.
-    fn keep(&mut self, candidates: &[Candidate], open: &[Open], length: usize) {
-        if !self.can_improve || (self.is_full() && self.how.early_stopping == EarlyStopping::AsSoonAsFull) {
-            return;
-        }
-        let best = candidates.iter().take(self.how.num_beams);
-        for ended in best.filter(|c| c.is_end && c.score > NEVER) {
-            let tokens = [&open[ended.beam].tokens[..], &[ended.token]].concat();
-            self.found.push(Found { tokens, score: ended.score / self.norm(length) });
-        }
-        self.found.sort_by(|a, b| b.score.total_cmp(&a.score));
-        self.found.truncate(self.how.num_beams);
-    }
-
-    /// Whether the search ends, the best open beam of `length` tokens having the score `best`.
-    fn is_over(&mut self, best: f32, length: usize) -> bool {
-        if self.is_full() {
-            let may_grow = self.how.early_stopping == EarlyStopping::Never && self.how.length_penalty > 0.0;
-            let reached = best / self.norm(if may_grow { self.how.max_new_tokens } else { length });
-            let worst = self.found.last().map_or(NEVER, |found| found.score);
-            self.can_improve &= reached > worst;
-        }
-        !self.can_improve || (self.is_full() && self.how.early_stopping == EarlyStopping::AsSoonAsFull)
-    }
-
-    fn norm(&self, length: usize) -> f32 {
-        (length as f64).powf(self.how.length_penalty) as f32
-    }
-}
-
-/// The logits (rows, V) behind rows of equal length, one after the other.
-fn forward<'a>(
-    model: &dyn CausalModel,
-    cache: &mut crate::KvCache,
-    rows: impl ExactSizeIterator<Item = &'a [u32]>,
-) -> Result<Vec<f32>> {
-    let count = rows.len();
-    let ids: Vec<u32> = rows.flatten().copied().collect();
-    let ids = Tensor::from_slice(&ids, &[count, ids.len() / count], model.device())?;
-    no_grad(|| model.forward_cached(&ids, cache))?.to_dtype(DType::F32)?.to_vec()
 }
 
 /// x - log Σ eˣ, its sum in f64.

@@ -37,5 +37,5 @@ pub use evaluate::{Evaluation, evaluate_pieces, evaluate_text};
 pub use folder::ModelFolder;
 pub use optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig, clip_gradients};
 pub use run::{Ending, Event, Outcome, Run};
-pub use sentence::{Embedding, SentenceEncoder};
+pub use sentence::{Embedding, Prompts, SentenceEncoder};
 pub use trainer::{StepReport, Trainer};

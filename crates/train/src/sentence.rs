@@ -1,5 +1,7 @@
 //! Sentence encoders: folders of encoders and decoders, with what sentence-transformers says of how they are used.
 
+mod prompts;
+
 use std::path::Path;
 
 use serde::Deserialize;
@@ -10,6 +12,8 @@ use warpsmith_text::Tokenizer;
 
 use crate::folder::{CONFIG, TOKENIZER_CONFIG, parse_gguf, read, read_config, read_weights};
 use crate::{Error, Result};
+
+pub use prompts::Prompts;
 
 /// Texts that run through the model together.
 const BATCH: usize = 32;
@@ -26,6 +30,10 @@ pub struct SentenceEncoder {
     pub normalise: bool,
     /// Tokens of a text that are read, special ones counted; what lies behind is cut off.
     pub max_tokens: usize,
+    /// The prompts that the folder names.
+    pub prompts: Prompts,
+    /// What stands before every text: the usual one of those, or nothing.
+    pub prompt: String,
 }
 
 /// A text's vector.
@@ -90,11 +98,15 @@ impl SentenceEncoder {
         let most = model.context();
         let asked = lengths.and_then(|lengths| lengths.max_seq_length);
         let max_tokens = asked.map_or_else(|| longest(dir, most), |asked| Ok(asked.min(most)))?;
+        let pooled = dir.join("1_Pooling/config.json");
+        let prompts = Prompts::of(dir, &pooled)?;
         Ok(Self {
             tokenizer: Tokenizer::from_file(dir)?,
-            pooling: pooling(&dir.join("1_Pooling/config.json"))?,
+            pooling: pooling(&pooled)?,
             normalise: has(".Normalize"),
             max_tokens,
+            prompt: prompts.usual().to_owned(),
+            prompts,
             model,
         })
     }
@@ -108,11 +120,13 @@ impl SentenceEncoder {
             pooling: pooling.unwrap_or(Pooling::Mean),
             normalise: true,
             max_tokens: model.context(),
+            prompts: Prompts::default(),
+            prompt: String::new(),
             model,
         })
     }
 
-    /// The vector of each text.
+    /// The vector of each text, read behind the prompt.
     ///
     /// # Errors
     /// If a text cannot be encoded or has no token, or an id is not among the model's.
@@ -122,7 +136,7 @@ impl SentenceEncoder {
         for texts in texts.chunks(self.model.most_together(BATCH)) {
             let whole: Vec<Vec<u32>> = texts
                 .iter()
-                .map(|text| self.tokenizer.encode_with_special_tokens(text))
+                .map(|text| self.tokenizer.encode_with_special_tokens(&format!("{}{text}", self.prompt)))
                 .collect::<std::result::Result<_, _>>()?;
             let ids: Vec<Vec<u32>> = whole.iter().map(|ids| self.cut(ids, &frame)).collect();
             let rows: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use warpsmith_autograd::no_grad;
 use warpsmith_model::{
-    BeamSearch, CausalModel, Completion, Decoder, EarlyStopping, Llama, LlamaConfig, Penalties, Request,
-    Sampling, Stop, TokenLogProb, causal_model, complete,
+    BeamSearch, CausalModel, Completion, Decoder, EarlyStopping, Found, Llama, LlamaConfig, Penalties,
+    Request, Sampling, Stop, TokenLogProb, causal_model, complete,
 };
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Seed, Tensor};
@@ -165,6 +165,48 @@ fn beams_enough_find_the_likeliest_of_all_texts() {
     }
 }
 
+/// The same texts and the same bits of their scores, of prompts that end at other places than searches do.
+#[test]
+fn beams_behind_ragged_prompts_are_those_of_each_prompt_alone() {
+    let models = json("causal.json");
+    let mut ended = 0;
+    for (name, case) in models["cases"].as_object().unwrap() {
+        let model =
+            causal_model(&case["config"].to_string(), weights(&case["shapes"]), &Device::Cpu).unwrap();
+        let text: Vec<u32> = ids(&case["ids"]);
+        let prompts: Vec<&[u32]> = vec![&text[..4], &text[1..2], &text[2..9], &text[..1], &text[3..7]];
+        let penalties = Penalties { repetition_penalty: 1.3, ..Penalties::default() };
+        for (num_beams, early_stopping) in
+            [(3, EarlyStopping::AsSoonAsFull), (1, EarlyStopping::Never), (4, EarlyStopping::Heuristic)]
+        {
+            let how = BeamSearch {
+                num_beams,
+                max_new_tokens: 6,
+                early_stopping,
+                num_return_sequences: num_beams,
+                penalties: penalties.clone(),
+                ..BeamSearch::default()
+            };
+            let first = how.run(&*model, prompts[0], &[]).unwrap()[0].tokens[1];
+            let ends = [first];
+            let alone: Vec<_> =
+                prompts.iter().map(|prompt| how.run(&*model, prompt, &ends).unwrap()).collect();
+            let together = how.run_together(&*model, &prompts, &ends).unwrap();
+            assert_eq!(together, alone, "{name}, {num_beams} beams");
+            let bits = |all: &[Vec<Found>]| -> Vec<u32> {
+                all.iter().flatten().map(|found| found.score.to_bits()).collect()
+            };
+            assert_eq!(bits(&together), bits(&alone), "{name}");
+            ended += alone.iter().flatten().filter(|found| found.tokens.len() < 6).count();
+        }
+        assert!(BeamSearch::default().run_together(&*model, &[&text[..2], &[]], &[]).is_err(), "{name}");
+    }
+    assert!(ended > 0, "no search ends before the others");
+    // None at all is nothing.
+    let model = Llama::new(LlamaConfig::default(), &Device::Cpu, Seed(4)).unwrap();
+    assert!(BeamSearch::default().run_together(&model, &[], &[]).unwrap().is_empty());
+}
+
 /// The same tokens and the same bits of their log-probabilities, past the context, with and without draws and penalties.
 #[test]
 fn a_batch_of_ragged_prompts_is_each_prompt_alone() {
@@ -253,7 +295,7 @@ fn searches_that_make_no_sense_are_refused() {
     assert!(run(BeamSearch { num_beams: 0, ..how.clone() }, &[1]).contains("num_beams"));
     assert!(run(BeamSearch { num_return_sequences: 5, ..how.clone() }, &[1]).contains("1..=4"));
     assert!(run(BeamSearch { length_penalty: f64::NAN, ..how.clone() }, &[1]).contains("length_penalty"));
-    assert!(run(how.clone(), &[]).contains("empty"));
+    assert!(run(how.clone(), &[]).contains("no token"));
     assert!(run(how.clone(), &[300]).contains("300"));
     assert!(run(BeamSearch { max_new_tokens: 256, ..how }, &[1]).contains("257 positions"));
 }

@@ -21,6 +21,20 @@ pub fn command() -> Command {
                 .value_parser(pooling)
                 .help("From which hidden states a vector comes [default: what the model says, or mean]."),
         )
+        .arg(
+            Arg::new("prompt_name")
+                .long("prompt_name")
+                .alias("prompt-name")
+                .value_name("NAME")
+                .help("Which of the model's prompts stands before each text, such as query [default: what the model says]."),
+        )
+        .arg(
+            Arg::new("prompt")
+                .long("prompt")
+                .value_name("TEXT")
+                .conflicts_with("prompt_name")
+                .help("What stands before each text; empty for nothing."),
+        )
         .arg(flags::json("Print one JSON object for each text, with its vector."))
         .arg(
             Arg::new("texts")
@@ -54,6 +68,12 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let mut encoder = SentenceEncoder::open(flags::model_path(args), &device::of(args)?)?;
     if let Some(pooling) = args.get_one("pooling") {
         encoder.pooling = *pooling;
+    }
+    if let Some(name) = args.get_one::<String>("prompt_name") {
+        encoder.prompt = encoder.prompts.get(name)?.to_owned();
+    }
+    if let Some(prompt) = args.get_one::<String>("prompt") {
+        encoder.prompt.clone_from(prompt);
     }
     let texts = flags::texts(args)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

@@ -6,7 +6,9 @@ mod writer;
 
 use clap::ArgMatches;
 use warpsmith::generate::write;
-use warpsmith::model::{BeamSearch, Completion, Decoder, Request, Sampling, Stop, TokenLogProb, complete};
+use warpsmith::model::{
+    BeamSearch, Completion, Decoder, Found, Request, Sampling, Stop, TokenLogProb, complete,
+};
 use warpsmith::tensor::Seed;
 use warpsmith::text::{StopStrings, StreamDecoder, Tokenizer};
 
@@ -33,7 +35,9 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         }
         Way::Search(how) => {
             note!("search: {}", how.steps());
-            asked.prompts.iter().try_for_each(|prompt| search(&writer, &asked, prompt, how, &mut out))?;
+            // A prompt is as many texts as it has beams.
+            let chunks = asked.prompts.chunks((asked.batch_size / how.num_beams.max(1)).max(1));
+            chunks.into_iter().try_for_each(|prompts| search(&writer, &asked, prompts, how, &mut out))?;
         }
     }
     out.finish()
@@ -206,37 +210,53 @@ impl Text {
     }
 }
 
-/// Finds the likeliest texts.
+/// Finds the likeliest texts behind each prompt.
 fn search(
     writer: &Writer,
     asked: &Asked,
-    prompt: &str,
+    prompts: &[String],
     how: &BeamSearch,
     out: &mut Output,
 ) -> Result<(), Failure> {
-    let (start, model) = writer.start(prompt, how.max_new_tokens, asked.long_prompt)?;
-    for found in how.run(model.causal(), &start.ids, writer.ends())? {
-        let (tokens, stop) = match found.tokens.split_last() {
-            Some((last, rest)) if writer.ends().contains(last) => (rest, Stop::EndOfSequence),
-            _ => (&found.tokens[..], Stop::Length),
-        };
-        let mut text = Text::new(writer.tokenizer(), &start.shown, StopStrings::default());
-        tokens.iter().try_for_each(|&token| text.push(token).map(drop))?;
-        text.finish(true)?;
-        let text = &text.text;
-        out.begin(start.echo)?;
-        out.piece(text)?;
-        let (finish_reason, score) = (reason(Some(stop)), Some(found.score));
-        out.end(&Told {
-            prompt,
-            text,
-            tokens,
-            finish_reason,
-            seed: None,
-            score,
-            logprobs: None,
-            prompt_logprobs: None,
-        })?;
+    let limited: Vec<(&str, usize)> = prompts.iter().map(|p| (p.as_str(), how.max_new_tokens)).collect();
+    let (starts, model) = writer.start_together(&limited, asked.long_prompt)?;
+    let ids: Vec<&[u32]> = starts.iter().map(|start| &start.ids[..]).collect();
+    let found = how.run_together(model.causal(), &ids, writer.ends())?;
+    for ((prompt, start), found) in prompts.iter().zip(&starts).zip(found) {
+        for found in found {
+            tell_found(writer, prompt, start, &found, out)?;
+        }
     }
     Ok(())
+}
+
+/// Tells of one of the likeliest texts.
+fn tell_found(
+    writer: &Writer,
+    prompt: &str,
+    start: &Start<'_>,
+    found: &Found,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let (tokens, stop) = match found.tokens.split_last() {
+        Some((last, rest)) if writer.ends().contains(last) => (rest, Stop::EndOfSequence),
+        _ => (&found.tokens[..], Stop::Length),
+    };
+    let mut text = Text::new(writer.tokenizer(), &start.shown, StopStrings::default());
+    tokens.iter().try_for_each(|&token| text.push(token).map(drop))?;
+    text.finish(true)?;
+    let text = &text.text;
+    out.begin(start.echo)?;
+    out.piece(text)?;
+    let (finish_reason, score) = (reason(Some(stop)), Some(found.score));
+    out.end(&Told {
+        prompt,
+        text,
+        tokens,
+        finish_reason,
+        seed: None,
+        score,
+        logprobs: None,
+        prompt_logprobs: None,
+    })
 }
