@@ -274,3 +274,36 @@ fn a_t5_answers_several_prompts_at_once() -> Checked {
     assert!(!text.contains("line"), "{text}");
     Ok(())
 }
+
+/// Searches of a decoder and of a T5, all at once and some at a time.
+#[test]
+fn searches_behind_several_prompts_are_each_prompt_alone() -> Checked {
+    let place = Place::new();
+    t5(&place)?;
+    folder(&place, LlamaKind::Llama)?;
+    let forbidden = forbidden();
+    for model in ["t5", "llama"] {
+        let biases = forbidden.iter().filter(|_| model == "t5");
+        let biases: Vec<&str> = biases.flat_map(|bias| ["--logit_bias", bias.as_str()]).collect();
+        let run = |more: &[&str]| -> Result<Vec<Value>, serde_json::Error> {
+            let words = ["generate", "--model", model, "--device", "cpu", "--max_new_tokens", "6", "--json"];
+            let beams = ["--num_beams", "3", "--num_return_sequences", "2"];
+            let told = succeeded(&place.run(&[&words[..], &beams, &biases, more].concat()));
+            told.lines().map(serde_json::from_str).collect()
+        };
+        let prompts = ["line", "a much longer line", "?"];
+        let flags: Vec<&str> = prompts.iter().flat_map(|prompt| ["--prompt", prompt]).collect();
+        let alone = prompts.map(|prompt| run(&["--prompt", prompt]));
+        let alone: Vec<Value> = alone.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        assert_eq!(alone.len(), 6);
+        assert_ne!(tokens(&alone[0]), tokens(&alone[2]), "{model}");
+        for batch_size in ["1", "8", "9"] {
+            assert_eq!(
+                run(&[&flags[..], &["--batch_size", batch_size]].concat())?,
+                alone,
+                "{model} {batch_size}"
+            );
+        }
+    }
+    Ok(())
+}
