@@ -19,8 +19,8 @@ pub fn roofline(record: &Record) -> String {
     let ridges = roofs.iter().map(|(_, top)| (top / copy, *top));
     let frame = Frame::around(points.iter().map(|point| (point.at, point.rate)).chain(ridges));
     let mut svg = frame.axes();
-    for (dtype, top) in roofs {
-        svg += &roof(&frame, copy, dtype, *top);
+    for (i, (dtype, top)) in roofs.iter().enumerate() {
+        svg += &roof(&frame, copy, dtype, *top, i);
     }
     for Point { at, rate, name, first } in &points {
         let (x, y) = frame.place(*at, *rate);
@@ -67,13 +67,14 @@ impl Point {
     }
 }
 
-/// From where the copy's rate enters the frame up to the product's, and on at that; named at its end.
-fn roof(frame: &Frame, copy: f64, dtype: &str, top: f64) -> String {
+/// From where the copy's rate enters the frame up to the product's, and on at that; named at its end, each beside the
+/// ones before, since roofs may lie close to each other.
+fn roof(frame: &Frame, copy: f64, dtype: &str, top: f64, before: usize) -> String {
     let left = frame.x[0].max(frame.y[0] / copy);
     let corners = [(left, left * copy), (top / copy, top), (frame.x[1], top)];
     let places = corners.map(|(x, y)| frame.place(x, y));
     let line = places.map(|(x, y)| format!("{x:.1},{y:.1}")).join(" ");
-    let (x, y) = places[2];
+    let (x, y) = (places[2].0 - 44.0 * before as f64, places[2].1);
     format!(
         "<polyline class=\"roof\" points=\"{line}\"/><text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
         y - 5.0,
