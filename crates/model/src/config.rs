@@ -85,6 +85,15 @@ impl GptConfig {
         Ok(())
     }
 
+    /// How many numbers such a model learns. As f64: a config may ask for any number.
+    pub fn parameter_count(&self) -> f64 {
+        let [v, t, l, c] = [self.vocab_size, self.block_size, self.n_layer, self.n_embd].map(|n| n as f64);
+        // Of a block: the products 3C² + C² + 4C² + 4C² and two norms; with biases two norms' more, and 3C + C + 4C + C.
+        let block = 12.0 * c * c + if self.bias { 13.0 } else { 2.0 } * c;
+        let last = if self.bias { 2.0 } else { 1.0 } * c;
+        (v + t) * c + l * block + last
+    }
+
     /// D: the width of a head.
     pub fn head_width(&self) -> usize {
         self.n_embd / self.n_head

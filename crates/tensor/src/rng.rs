@@ -125,24 +125,37 @@ impl Rng {
 
     /// `n` numbers, uniform in [0, 1).
     pub fn uniform(&self, n: usize) -> Vec<f32> {
+        let mut out = vec![0.0; n];
+        self.fill_uniform(&mut out);
+        out
+    }
+
+    /// Overwrites `out` with numbers, uniform in [0, 1).
+    pub fn fill_uniform(&self, out: &mut [f32]) {
         let stream = self.stream();
-        (0..n as u64).map(|i| unit(bits(self.seed, stream, i))).collect()
+        for (i, out) in (0..).zip(out) {
+            *out = unit(bits(self.seed, stream, i));
+        }
     }
 
     /// `n` numbers of the standard normal distribution, by Box and Muller's transform in f64.
     pub fn normal(&self, n: usize) -> Vec<f32> {
+        let mut out = vec![0.0; n];
+        self.fill_normal(&mut out);
+        out
+    }
+
+    /// Overwrites `out` with numbers of the standard normal distribution: those of [`Rng::normal`].
+    pub fn fill_normal(&self, out: &mut [f32]) {
         let stream = self.stream();
-        let mut out = Vec::with_capacity(n + 1);
-        for block in 0..n.div_ceil(2) as u64 {
+        for (block, out) in (0..).zip(out.chunks_mut(2)) {
             let [a, b, c, _] = philox(self.seed.0, stream, block);
             // 53 bits for the radius, so that the tails reach beyond 8σ; +1 keeps the logarithm's argument above 0.
             let u = ((((a as u64) << 21) | (b as u64 >> 11)) + 1) as f64 / (1u64 << 53) as f64;
             let radius = (-2.0 * u.ln()).sqrt();
             let (sin, cos) = (std::f64::consts::TAU * (c as f64 / 4_294_967_296.0)).sin_cos();
-            out.extend([(radius * cos) as f32, (radius * sin) as f32]);
+            out.iter_mut().zip([radius * cos, radius * sin]).for_each(|(out, drawn)| *out = drawn as f32);
         }
-        out.truncate(n);
-        out
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::storage::Storage;
-use crate::{DType, Device, Element, Error, Layout, Result, Rng, Shape, cpu};
+use crate::{DType, Device, Element, Error, Layout, Result, Rng, Shape, cpu, with_dtype};
 
 /// Where a tensor came from, for autograd alone to read: this crate only carries it.
 pub type Trace = Arc<dyn Any + Send + Sync>;
@@ -66,10 +66,12 @@ impl Tensor {
 
     /// A tensor of one number repeated, rounded to `dtype`.
     pub fn full(shape: Shape, value: f64, dtype: DType, device: &Device) -> Result<Self> {
-        if device.is_cpu() {
-            return Self::from_f64(&vec![value; shape.numel()], shape, dtype, device);
+        if !device.is_cpu() {
+            return Self::filled_on_device(shape, value, dtype, device);
         }
-        Self::filled_on_device(shape, value, dtype, device)
+        let mut tensor = Self::empty(shape, dtype, device)?;
+        with_dtype!(dtype, T => tensor.data_mut::<T>()?.fill(<T as Element>::from_f64(value).to_repr()));
+        Ok(tensor)
     }
 
     /// A tensor of `values`, each rounded to `dtype` (nearest even).
@@ -85,14 +87,19 @@ impl Tensor {
 
     /// Standard normal numbers in f32, from the next stream of `rng`.
     pub fn randn(dims: &[usize], rng: &Rng, device: &Device) -> Result<Self> {
-        let shape = Shape::new(dims)?;
-        Self::from_vec(rng.normal(shape.numel()), dims, device)
+        Self::drawn(dims, device, |out| rng.fill_normal(out))
     }
 
     /// Numbers uniform in [0, 1) in f32, from the next stream of `rng`.
     pub fn rand(dims: &[usize], rng: &Rng, device: &Device) -> Result<Self> {
-        let shape = Shape::new(dims)?;
-        Self::from_vec(rng.uniform(shape.numel()), dims, device)
+        Self::drawn(dims, device, |out| rng.fill_uniform(out))
+    }
+
+    /// f32 that the host draws, in memory of the arena: too many of them are an error.
+    fn drawn(dims: &[usize], device: &Device, draw: impl FnOnce(&mut [f32])) -> Result<Self> {
+        let mut tensor = Self::empty(Shape::new(dims)?, DType::F32, &Device::Cpu)?;
+        draw(tensor.data_mut::<f32>()?);
+        tensor.to_device(device)
     }
 
     pub(crate) fn from_storage(storage: Storage, shape: Shape, dtype: DType) -> Self {

@@ -110,10 +110,10 @@ impl TrainData {
 
     /// An error unless batches of this configuration can be made.
     pub fn check(&self, config: &TrainConfig) -> Result<()> {
-        match self {
-            Self::Text(text) => Ok(text.check_block_size(config.block_size)?),
-            Self::Task(..) => self.batches(Side::Train, config).map(drop),
+        if let Self::Text(text) = self {
+            text.check_block_size(config.block_size)?;
         }
+        self.batches(Side::Train, config).map(drop)
     }
 
     /// The batches of one side: batch number i is a pure function of the seed and i, and those that validate are the same

@@ -15,6 +15,7 @@ pub mod evaluate;
 pub mod finetune;
 pub mod folder;
 pub mod log;
+pub mod memory;
 pub mod optimizer;
 pub mod penalty;
 pub mod pseudo_labels;

@@ -15,7 +15,7 @@ use crate::data::{BatchSource, TensorBatch, TrainData};
 use crate::optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
 use crate::schedule::LearningRate;
 use crate::step::{Outcome, Stepper, Work};
-use crate::{Error, Result, TrainConfig};
+use crate::{Error, Result, TrainConfig, memory};
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -72,11 +72,15 @@ impl Trainer {
     /// A fresh model before its first step.
     ///
     /// # Errors
-    /// If the configuration cannot be trained or the data is too short for it.
+    /// If the configuration cannot be trained, the data is too short for it, or memory is.
     pub fn new(config: TrainConfig, data: TrainData, device: &Device) -> Result<Self> {
         config.validate()?;
         data.check(&config)?;
-        let model = Gpt::new(gpt_config(&config, data.tokenizer().vocab_size()), device, Seed(config.seed))?;
+        let shape = gpt_config(&config, data.tokenizer().vocab_size());
+        if device.is_cpu() {
+            memory::check(&config, &shape)?;
+        }
+        let model = Gpt::new(shape, device, Seed(config.seed))?;
         Self::with_model(config, data, model)
     }
 

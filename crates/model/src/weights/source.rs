@@ -181,8 +181,9 @@ fn draw(dims: &[usize], init: Init, rng: &Rng, device: &Device) -> Result<Tensor
     match init {
         Init::Constant(value) => Tensor::full(shape, value, DType::F32, device),
         Init::Normal(std) => {
-            let values = rng.normal(shape.numel()).into_iter().map(|v| v * std as f32).collect();
-            Tensor::from_vec(values, dims, device)
+            let mut values = Tensor::randn(dims, rng, &Device::Cpu)?;
+            values.data_mut::<f32>()?.iter_mut().for_each(|v| *v *= std as f32);
+            values.to_device(device)
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::{ArgMatches, Command};
 use serde::Serialize;
+use warpsmith::train::memory::Host;
 
 use super::{Failure, flags};
 
@@ -99,6 +100,7 @@ fn examine() -> Findings {
         advice.push(format!("--device auto is the CPU here: {reason}"));
     }
     let emulator = warpsmith_emulator_loader::find();
+    let memory = Host::now();
     Findings {
         version: env!("CARGO_PKG_VERSION"),
         architecture: std::env::consts::ARCH,
@@ -106,8 +108,8 @@ fn examine() -> Findings {
         cpu_features: cpu_features(),
         fused_multiply_add: fused,
         threads: rayon::current_num_threads(),
-        memory_total_mib: meminfo("MemTotal:"),
-        memory_free_mib: meminfo("MemAvailable:"),
+        memory_total_mib: memory.map(|host| host.total >> 20),
+        memory_free_mib: memory.map(|host| host.free >> 20),
         nvidia_driver,
         libcuda: libcuda(),
         cuda_version,
@@ -164,13 +166,6 @@ fn cpu_features() -> Vec<&'static str> {
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let known: [(&str, bool); 0] = [];
     known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
-}
-
-/// A line of `/proc/meminfo`, in MiB.
-fn meminfo(key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with(key))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
 /// What the kernel module of the driver says of itself.

@@ -8,9 +8,10 @@ use std::path::Path;
 use clap::{ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::model::{BertTask, Family, Held, Kept, T5, Weights, causal_model_from};
-use warpsmith::tensor::{DType, Device, Tensor};
+use warpsmith::tensor::{Device, Tensor};
 use warpsmith::text::Tokenizer;
 use warpsmith::train::folder::{ends, read_config, read_tensors};
+use warpsmith::train::memory;
 
 use super::{Failure, flags};
 
@@ -129,7 +130,7 @@ fn inspect(dir: &Path) -> Result<Inspection, Failure> {
             weights: bytes,
             cache_per_position: model.cache_per_position,
             cache_of_context: model.cache_per_position.zip(model.context).map(|(b, t)| b.saturating_mul(t)),
-            training: parameters.iter().map(|row| 4 * row.numbers * DType::F32.size()).sum(),
+            training: memory::to_learn(parameters.iter().map(|row| row.numbers).sum()),
         },
         parameters,
         tokenizer: vocabulary(dir)?,
