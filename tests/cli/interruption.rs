@@ -130,3 +130,19 @@ fn the_main_job_goes_on_or_takes_the_next_folder() {
     assert!(before == state_at(&place.path("runs/quick"), 12));
     assert!(!place.path("runs/quick-3").exists());
 }
+
+#[test]
+fn two_processes_do_not_train_in_one_folder() {
+    let place = Place::new();
+    let mut child = start(&place, &[&tiny("run")[..], &ENDLESS].concat());
+    wait_for_checkpoint(&place.path("run"), &mut child, 6);
+    let error = refused(&place.run(&["train", "--resume", "run", "--max_iters", "9"]), 1);
+    assert_eq!(
+        error,
+        "error: run is in use: another process trains there; wait for it, or choose another --out"
+    );
+    // Who only reads may.
+    succeeded(&place.run(&["generate", "--model", "run", "--max_new_tokens", "5"]));
+    stop(&place, "run", child);
+    goes_on(&place, &["--resume", "run"]);
+}

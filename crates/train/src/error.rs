@@ -140,10 +140,11 @@ impl Error {
         move |source| Error::Io { action, path: path.to_path_buf(), source }
     }
 
-    /// Whether it is that no more can be written.
-    pub(crate) fn is_full_disk(&self) -> bool {
-        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    /// Whether it is that no more can be written, to the disk or to a file.
+    pub(crate) fn ends_all_writing(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let ends = |kind| matches!(kind, StorageFull | QuotaExceeded | FileTooLarge);
+        matches!(self, Self::Io { source, .. } if ends(source.kind()))
     }
 
     /// What is wrong with a file or folder, with its path before it.
@@ -164,6 +165,7 @@ fn io_advice(source: &std::io::Error) -> &'static str {
     use std::io::ErrorKind::*;
     match source.kind() {
         StorageFull | QuotaExceeded => "; free space",
+        FileTooLarge => "; raise the limit on the size of files (ulimit -f)",
         AlreadyExists | NotADirectory => "; a folder is needed there, and a file has its name",
         PermissionDenied | ReadOnlyFilesystem => "; choose a folder that you may write to",
         NotFound => "; check the path",

@@ -14,6 +14,7 @@ pub mod error;
 pub mod evaluate;
 pub mod finetune;
 pub mod folder;
+mod lock;
 pub mod log;
 pub mod memory;
 pub mod optimizer;

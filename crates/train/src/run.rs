@@ -10,6 +10,7 @@ use warpsmith_tensor::DeviceMemory;
 use crate::atomic::{find_latest, prune, remove_checkpoints, write_atomic, write_checkpoint};
 use crate::checkpoint::{self, Progress};
 use crate::folder::{write_description, write_weights};
+use crate::lock::Lock;
 use crate::log::{LogWriter, Record};
 use crate::report::{self, Report};
 use crate::samples::Samples;
@@ -76,6 +77,7 @@ pub struct Outcome {
 pub struct Run {
     trainer: Trainer,
     dir: PathBuf,
+    _lock: Lock,
     log: LogWriter,
     records: Vec<Record>,
     samples: Samples,
@@ -91,29 +93,35 @@ impl Run {
     /// A new run: writes the folder's description and starts its log.
     ///
     /// # Errors
-    /// If the folder cannot be written, or holds a run or a model already ([`runs::check_vacant`]).
+    /// If the folder cannot be written, another process trains there, or it holds a run or a model already
+    /// ([`runs::check_vacant`]).
     pub fn start(trainer: Trainer) -> Result<Self> {
-        runs::check_vacant(Path::new(&trainer.config().out_dir))?;
+        let dir = Path::new(&trainer.config().out_dir);
+        let lock = Lock::take(dir)?;
+        runs::check_vacant(dir)?;
         let digest = trainer.data().digest();
-        Self::open(trainer, digest, None, Progress::default())
+        Self::open(trainer, lock, digest, None, Progress::default())
     }
 
     /// A new run in the place of one that the folder may hold, whose checkpoints and log are removed.
     ///
     /// # Errors
-    /// If the folder cannot be written.
+    /// If the folder cannot be written, or another process trains there.
     pub fn replace(trainer: Trainer) -> Result<Self> {
-        remove_checkpoints(Path::new(&trainer.config().out_dir))?;
+        let dir = Path::new(&trainer.config().out_dir);
+        let lock = Lock::take(dir)?;
+        remove_checkpoints(dir)?;
         let digest = trainer.data().digest();
-        Self::open(trainer, digest, None, Progress::default())
+        Self::open(trainer, lock, digest, None, Progress::default())
     }
 
     /// Goes on from the newest whole checkpoint of the run folder.
     ///
     /// # Errors
-    /// If there is none, or it belongs to another model.
+    /// If there is none, it belongs to another model, or another process trains there.
     pub fn resume(mut trainer: Trainer, watch: &mut dyn FnMut(Event<'_>)) -> Result<Self> {
         let dir = PathBuf::from(&trainer.config().out_dir);
+        let lock = Lock::take(&dir)?;
         let latest = find_latest(&dir)?;
         latest.skipped.iter().for_each(|error| watch(Event::Skipped(error)));
         let found = latest.found.ok_or_else(|| runs::nothing_to_resume(&dir))?;
@@ -121,11 +129,17 @@ impl Run {
         let progress = checkpoint::restore(&mut trainer, &found, &digest)?;
         watch(Event::Resumed(trainer.steps()));
         let steps = trainer.steps();
-        Self::open(trainer, digest, Some(steps), progress)
+        Self::open(trainer, lock, digest, Some(steps), progress)
     }
 
     /// With the digest of the data: it is read whole for it, so only once.
-    fn open(trainer: Trainer, digest: String, from: Option<usize>, progress: Progress) -> Result<Self> {
+    fn open(
+        trainer: Trainer,
+        lock: Lock,
+        digest: String,
+        from: Option<usize>,
+        progress: Progress,
+    ) -> Result<Self> {
         let dir = PathBuf::from(&trainer.config().out_dir);
         write_description(&dir, trainer.model().config(), trainer.data().tokenizer())?;
         let config = trainer.config().to_toml();
@@ -142,6 +156,7 @@ impl Run {
         Ok(Self {
             trainer,
             dir,
+            _lock: lock,
             log,
             records,
             samples,
@@ -174,10 +189,10 @@ impl Run {
     /// If a step diverges or the folder cannot be written. Earlier checkpoints are intact.
     pub fn train(&mut self, stop: &AtomicBool, watch: &mut dyn FnMut(Event<'_>)) -> Result<Outcome> {
         self.train_on(stop, watch)
-            .map_err(|error| if error.is_full_disk() { self.kept(error) } else { error })
+            .map_err(|error| if error.ends_all_writing() { self.kept(error) } else { error })
     }
 
-    /// A full disk, with what there is to go on from.
+    /// A full disk or file, with what there is to go on from.
     fn kept(&self, error: Error) -> Error {
         let dir = self.dir.display();
         Error::Run(match find_latest(&self.dir).ok().and_then(|latest| latest.found) {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::atomic::{find_latest, holds_checkpoints};
 use crate::folder::WEIGHTS;
+use crate::lock::Lock;
 use crate::log::read_log;
 use crate::{Error, Result, TrainConfig};
 
@@ -64,6 +65,11 @@ pub struct RunSummary {
 /// Whether a folder is that of a run.
 pub fn is_run(dir: &Path) -> bool {
     dir.join(CONFIG).is_file() && dir.join(LOG).is_file()
+}
+
+/// Whether a process trains in `dir` now.
+pub fn is_in_use(dir: &Path) -> bool {
+    Lock::is_taken(dir)
 }
 
 /// An error unless a new run may begin in `dir` without harm to one that is there, or to a model. What a run left that came

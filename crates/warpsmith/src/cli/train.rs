@@ -76,7 +76,8 @@ pub fn main_job() -> Result<(), Failure> {
     show!("{note}");
     let digest = data.digest();
     let is_broken_off = |dir: &Path| was_broken_off(dir, &config, &digest);
-    let dir = runs::first_of(QUICK, |dir| runs::check_vacant(dir).is_ok() || is_broken_off(dir));
+    let fits = |dir: &Path| !runs::is_in_use(dir) && (runs::check_vacant(dir).is_ok() || is_broken_off(dir));
+    let dir = runs::first_of(QUICK, fits);
     let goes_on = is_broken_off(Path::new(&dir));
     if dir != QUICK {
         show!("{QUICK} holds another run or a finished one: this run is {dir}");
