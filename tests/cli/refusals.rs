@@ -1,6 +1,6 @@
 //! What cannot be done is refused in one line that says why, with the exit code of its kind, and without a panic.
 
-use super::{PLAIN, Place, refused};
+use super::{PLAIN, Place, refused, state_at, succeeded, tiny};
 use crate::Checked;
 
 #[test]
@@ -79,6 +79,50 @@ fn words_that_make_no_run_are_usage_errors() {
     }
 }
 
+/// Refused before anything is allocated: a machine that tried would swap for minutes, or kill the process.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_memory_cannot_hold_is_refused_with_what_there_is() {
+    let place = Place::new();
+    let cases: [Case; 5] = [
+        (&["--n_embd", "200000"], 1, "use a smaller n_embd, n_layer or block_size"),
+        (&["--n_layer", "16000000"], 1, "use a smaller n_embd, n_layer or block_size"),
+        (&["--batch_size", "10000000"], 1, "use a smaller batch_size or block_size, or --recompute"),
+        (
+            &["--data", "", "--task", "sort", "--block_size", "10000000"],
+            1,
+            "use a smaller batch_size or block_size",
+        ),
+        (
+            &["--batch_size", "10000000", "--block_size", "4096"],
+            1,
+            "batch_size * block_size must be in 1..=268435456",
+        ),
+    ];
+    for (words, code, mention) in cases {
+        let error = refused(&place.train("run", words), code);
+        assert!(error.contains(mention), "{words:?}: {error}");
+        let says = mention.starts_with("batch_size *")
+            || (error.contains("this run needs ") && error.contains(" are free: "));
+        assert!(says, "{words:?}: {error}");
+        assert!(!place.path("run").exists(), "{words:?}: a run was begun");
+    }
+}
+
+/// Where the machine has the memory and the process may not have it: what the arena is refused is an error, and no abort.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_that_a_process_may_not_have_is_an_error() -> Checked {
+    let place = Place::new();
+    let words = tiny("run").join(" ");
+    // 2 GB of addresses for weights of 3 GB, each matrix of them far above what the rest of the process takes.
+    let line = format!("ulimit -v 2000000; exec '{}' {words} --n_embd 5120", env!("CARGO_BIN_EXE_warpsmith"));
+    let told = std::process::Command::new("sh").args(["-c", &line]).current_dir(place.dir.path()).output()?;
+    let error = refused(&told, 1);
+    assert!(error.contains("MiB could not be had") && error.contains("smaller"), "{error}");
+    Ok(())
+}
+
 #[test]
 fn a_file_is_no_run_folder() {
     let place = Place::new();
@@ -98,6 +142,30 @@ fn a_full_disk_says_what_is_left() -> Checked {
         error.contains("cannot write run/log.jsonl: ") && error.ends_with("no checkpoint is saved yet"),
         "{error}"
     );
+    Ok(())
+}
+
+/// A limit on the size of files stands for a disk that runs full in the middle of a run: the log reaches it first.
+#[test]
+#[cfg(unix)]
+fn a_log_that_cannot_grow_costs_no_checkpoint() -> Checked {
+    let place = Place::new();
+    place.trained("run", &["--max_iters", "6", "--dropout", "0"]);
+    let before = state_at(&place.path("run"), 6);
+    let resume = |shell: &str, more: &str| {
+        let line = format!(
+            "{shell} exec '{}' train --resume run --max_iters 400 {more}",
+            env!("CARGO_BIN_EXE_warpsmith")
+        );
+        std::process::Command::new("sh").args(["-c", &line]).current_dir(place.dir.path()).output()
+    };
+    // Blocks of 512 bytes; who ignores the signal gets the error.
+    let error = refused(&resume("trap '' XFSZ; ulimit -f 80;", "--eval_interval 1000")?, 1);
+    assert!(error.contains("cannot write run/log.jsonl: ") && error.contains("ulimit -f"), "{error}");
+    assert!(error.ends_with("then --resume run goes on after 6 steps"), "{error}");
+    assert!(before == state_at(&place.path("run"), 6));
+    let told = succeeded(&resume("", "--max_iters 8")?);
+    assert!(told.contains("resumed after 6 steps") && told.contains("finished: 8 steps"), "{told}");
     Ok(())
 }
 
@@ -142,6 +210,39 @@ fn damaged_model_folders_are_refused() -> Checked {
             assert!(error.contains(name), "{name} cut to {cut} bytes: {error}");
         }
         std::fs::write(&path, whole)?;
+    }
+    Ok(())
+}
+
+/// Anywhere in the file: in its header, where a bit may be of no meaning, and in the numbers, where none is.
+#[test]
+fn weights_with_a_flipped_bit_are_refused_or_say_the_same() -> Checked {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    let path = place.path("run/model.safetensors");
+    let whole = std::fs::read(&path)?;
+    let head = 8 + u64::from_le_bytes(whole[..8].try_into()?) as usize;
+    let ask = || place.run(&["logits", "--model", "run", "--ids", "1,2", "--out", "l.safetensors"]);
+    let answer = || std::fs::read(place.path("l.safetensors"));
+    succeeded(&ask());
+    let truth = answer()?;
+    let mut damage = warpsmith_damage::Series::new(1);
+    for i in 0..60 {
+        let bit = if i % 3 == 0 {
+            damage.below(8 * head)
+        } else {
+            8 * head + damage.below(8 * (whole.len() - head))
+        };
+        let mut file = whole.clone();
+        file[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, file)?;
+        let told = ask();
+        if told.status.success() && bit / 8 < head {
+            assert!(answer()? == truth, "bit {bit} changed the answer");
+        } else {
+            let error = refused(&told, 1);
+            assert!(error.contains("model.safetensors") || error.contains("run: "), "bit {bit}: {error}");
+        }
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! Weights as safetensors bytes, under the names that Hugging Face uses. Strict: a missing, unexpected or misshapen tensor
 //! is an error that names it.
 
+mod digest;
 mod quantised;
 mod source;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
@@ -50,7 +51,7 @@ fn from_safe(dtype: Dtype) -> Option<DType> {
     DType::ALL.into_iter().find(|d| to_safe(*d) == dtype)
 }
 
-/// Tensors as the bytes of a safetensors file, with `metadata` in its header.
+/// Tensors as the bytes of a safetensors file, with `metadata` in its header and a note by which damage is seen.
 pub fn to_safetensors(tensors: &BTreeMap<String, Tensor>, metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
     let contiguous: Vec<(&String, Tensor)> = tensors
         .iter()
@@ -64,19 +65,22 @@ pub fn to_safetensors(tensors: &BTreeMap<String, Tensor>, metadata: &[(&str, &st
             Ok((*name, view.map_err(|e| file(format!("{name}: {e}")))?))
         })
         .collect::<Result<_>>()?;
-    let metadata: HashMap<String, String> =
-        metadata.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+    let metadata = digest::noted(metadata, views.iter().map(|(name, view)| (name.as_str(), view)));
     serialize(views, Some(metadata)).map_err(|e| file(e.to_string()))
 }
 
 /// All tensors of a safetensors file.
 ///
 /// # Errors
-/// If the bytes are not a safetensors file, or a tensor has a dtype that the engine does not know.
+/// If the bytes are not a safetensors file, the numbers are not those that [`to_safetensors`] wrote, or a tensor has a dtype
+/// that the engine does not know.
 pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<BTreeMap<String, Tensor>> {
-    let parsed = SafeTensors::deserialize(bytes)
-        .map_err(|e| file(format!("not a safetensors file, or a damaged one: {e}")))?;
-    parsed.iter().map(|(name, view)| Ok((name.to_string(), read(name, &view, device)?))).collect()
+    let damaged = |e| file(format!("not a safetensors file, or a damaged one: {e}"));
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let parsed = SafeTensors::deserialize(bytes).map_err(damaged)?;
+    let views: BTreeMap<&str, TensorView<'_>> = parsed.iter().collect();
+    digest::check(header.metadata().as_ref(), views.iter().map(|(name, view)| (*name, view)))?;
+    views.iter().map(|(name, view)| Ok((name.to_string(), read(name, view, device)?))).collect()
 }
 
 fn read(name: &str, view: &TensorView<'_>, device: &Device) -> Result<Tensor> {
