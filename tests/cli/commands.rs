@@ -13,23 +13,79 @@ fn train_leaves_a_model_folder_a_log_and_a_report() -> Checked {
     let place = Place::new();
     let told = place.trained("run", &PLAIN);
     assert!(told.contains("finished: 12 steps") && told.contains("best val loss:"), "{told}");
-    for name in [
-        "config.toml",
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "generation_config.json",
-        "log.jsonl",
-        "report.html",
-    ] {
-        let size = std::fs::metadata(place.path("run").join(name)).map(|file| file.len());
-        assert!(size.as_ref().is_ok_and(|size| *size > 0), "{name}: {size:?}");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(place.path("run"))? {
+        let (entry, name) = entry.map(|e| (e.metadata().map(|m| m.len()), e.file_name()))?;
+        assert!(entry? > 0, "{name:?}");
+        found.push(name.into_string().map_err(|name| format!("{name:?}"))?);
     }
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "checkpoint-12",
+            "checkpoint-6",
+            "config.json",
+            "config.toml",
+            "generation_config.json",
+            "log.jsonl",
+            "model.safetensors",
+            "report.html",
+            "samples.jsonl",
+            "tokenizer.json"
+        ]
+    );
     let log = std::fs::read_to_string(place.path("run/log.jsonl"))?;
     let records = log.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>()?;
     let with = |key: &str| records.iter().filter(|r| r[key].is_number()).count();
     assert_eq!(with("train/loss"), 12);
     assert_eq!(with("val/loss"), 3, "before, after 6 steps, and after 12");
+    Ok(())
+}
+
+/// The flags that scripts rely on: each is there, and what it is given reaches the configuration that the run keeps.
+#[test]
+fn nanogpt_s_flags_reach_the_resolved_configuration() -> Checked {
+    let place = Place::new();
+    let flags = [
+        ("n_layer", "1"),
+        ("n_head", "3"),
+        ("n_embd", "12"),
+        ("block_size", "9"),
+        ("dropout", "0.25"),
+        ("bias", "true"),
+        ("batch_size", "3"),
+        ("gradient_accumulation_steps", "2"),
+        ("max_iters", "2"),
+        ("learning_rate", "0.0005"),
+        ("min_lr", "0.00025"),
+        ("warmup_iters", "1"),
+        ("lr_decay_iters", "7"),
+        ("beta1", "0.8"),
+        ("beta2", "0.95"),
+        ("weight_decay", "0.3"),
+        ("grad_clip", "0.75"),
+        ("eval_interval", "11"),
+        ("eval_iters", "1"),
+        ("log_interval", "4"),
+        ("seed", "99"),
+        ("device", "cpu"),
+        ("tokenizer", "byte"),
+        ("data", "text.txt"),
+    ];
+    let given = flags.iter().flat_map(|(key, value)| [format!("--{key}"), (*value).to_string()]);
+    let words: Vec<String> =
+        ["train".into(), "--out".into(), "run".into()].into_iter().chain(given).collect();
+    let told = succeeded(&place.run(&words.iter().map(String::as_str).collect::<Vec<_>>()));
+    let kept = std::fs::read_to_string(place.path("run/config.toml"))?;
+    for (key, value) in flags {
+        let is_it = |line: &str| {
+            let pair = line.split_once('=').map(|(k, v)| (k.trim(), v.trim().trim_matches('"')));
+            pair == Some((key, value))
+        };
+        assert!(kept.lines().any(is_it), "{key} = {value} in {kept}");
+        assert!(told.lines().any(is_it), "{key} = {value} in {told}");
+    }
     Ok(())
 }
 
@@ -96,6 +152,22 @@ fn eval_gives_loss_and_what_it_is_measured_over() -> Checked {
     let json: Value = serde_json::from_str(&told)?;
     let number = |key: &str| json[key].as_f64().ok_or(format!("{key} in {told}"));
     let bytes = std::fs::metadata(place.path("text.txt"))?.len() as f64;
+    assert_eq!(
+        keys(&json),
+        [
+            "bits_per_byte",
+            "bos",
+            "bytes",
+            "context",
+            "loss",
+            "perplexity",
+            "perplexity_per_byte",
+            "perplexity_per_word",
+            "stride",
+            "tokens",
+            "words"
+        ]
+    );
     assert_eq!(number("tokens")?, bytes - 1.0);
     assert_eq!(number("bytes")?, bytes - 1.0);
     assert_eq!((number("context")?, number("stride")?), (16.0, 16.0));
@@ -155,6 +227,13 @@ fn logits_are_f32_rows_of_the_vocabulary() -> Checked {
     Ok(())
 }
 
+/// The keys of an object, in the order of the alphabet: a promise to scripts, so none goes and none comes unseen.
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = object.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+    keys.sort_unstable();
+    keys
+}
+
 #[test]
 fn ops_lists_every_op_once() -> Checked {
     let place = Place::new();
@@ -165,9 +244,19 @@ fn ops_lists_every_op_once() -> Checked {
     for name in ["matmul", "attention", "cross_entropy", "layer_norm", "adamw"] {
         assert!(names.contains(&name), "{name} in {names:?}");
     }
-    assert!(rows.iter().all(|row| !row["gradient"].is_null()));
+    for row in &rows {
+        assert_eq!(keys(row), ["backward", "devices", "dtypes", "forward", "gradient", "name", "summary"]);
+        assert_eq!(keys(&row["forward"]), ["flops", "read", "written"]);
+    }
     let table = succeeded(&place.run(&["ops"]));
-    assert!(names.iter().all(|name| table.contains(name)));
+    for row in &rows {
+        let cells = ["name", "dtypes", "devices", "gradient"].map(|key| row[key].as_str().unwrap_or("?"));
+        let is_of = |line: &str| cells.iter().all(|cell| line.contains(cell));
+        assert!(table.lines().any(is_of), "{cells:?} in {table}");
+    }
+    for words in ["bytes read", "bytes written", "flops", "backward", "s: bytes per element"] {
+        assert!(table.contains(words), "{words} in {table}");
+    }
     Ok(())
 }
 
@@ -175,6 +264,28 @@ fn ops_lists_every_op_once() -> Checked {
 fn doctor_answers_on_any_machine() -> Checked {
     let place = Place::new();
     let json: Value = serde_json::from_str(&succeeded(&place.run(&["doctor", "--json"])))?;
+    assert_eq!(
+        keys(&json),
+        [
+            "advice",
+            "architecture",
+            "cpu_features",
+            "cuda_device",
+            "cuda_missing",
+            "cuda_version",
+            "emulator",
+            "emulator_missing",
+            "fused_multiply_add",
+            "gpus",
+            "libcuda",
+            "memory_free_mib",
+            "memory_total_mib",
+            "nvidia_driver",
+            "system",
+            "threads",
+            "version"
+        ]
+    );
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert!(json["threads"].as_u64().is_some_and(|threads| threads > 0), "{json}");
     assert!(json["cpu_features"].is_array() && json["advice"].is_array(), "{json}");

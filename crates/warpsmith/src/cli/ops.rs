@@ -2,9 +2,9 @@
 
 use clap::{ArgMatches, Command};
 use serde_json::json;
-use warpsmith::ops::op_table;
+use warpsmith::ops::{OpRow, op_table};
 
-use super::{Failure, flags};
+use super::{Failure, flags, table};
 
 /// The flags.
 pub fn command() -> Command {
@@ -15,9 +15,9 @@ pub fn command() -> Command {
 
 /// `warpsmith ops`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let table = op_table();
+    let ops = op_table();
     if args.get_flag("json") {
-        let rows: Vec<_> = table
+        let rows: Vec<_> = ops
             .iter()
             .map(|row| {
                 json!({
@@ -34,10 +34,16 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         say!("{}", serde_json::to_string_pretty(&rows)?)?;
         return Ok(());
     }
-    say!("{:<24} {:<9} {:<34} {:<24} backward", "op", "gradient", "bytes read", "bytes written")?;
-    for row in &table {
-        say!("{:<24} {:<9} {:<34} {:<24} {}", row.name, row.gradient, row.read, row.written, row.backward)?;
-    }
-    say!("\ns: bytes per element. N: elements of the first input. {} ops on: cpu.", table.len())?;
-    Ok(())
+    let head = ["op", "dtypes", "devices", "gradient", "bytes read", "bytes written", "flops", "backward"];
+    let cells = |row: OpRow| {
+        vec![row.name, row.dtypes, row.devices, row.gradient, row.read, row.written, row.flops, row.backward]
+    };
+    let count = ops.len();
+    put!("{}", table::markdown(head.map(String::from).into(), ops.into_iter().map(cells).collect()))?;
+    say!(
+        "\n{count} ops. dtypes: the floats that an op takes. Bytes and flops are those of a call, each tensor counted once. s: bytes \
+         per element, i: per index, N: elements of the first input; other letters as crates/ops/src/OP.rs has them. backward: the \
+         kernel that computes the gradient with its own traffic, or `composed` of the ops of this table. gradient: `constant` is \
+         zero by definition, `refused` an error."
+    )
 }
