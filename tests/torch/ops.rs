@@ -47,6 +47,21 @@ fn gelu() -> Checked {
 }
 
 #[test]
+fn silu() -> Checked {
+    check("silu", &["x"], |_, x| Ok(x[0].silu()?))
+}
+
+#[test]
+fn rms_norm() -> Checked {
+    check("rms_norm", &["x", "weight"], |_, x| Ok(x[0].rms_norm(&x[1], 1e-5)?))
+}
+
+#[test]
+fn softmax() -> Checked {
+    check("softmax", &["x"], |_, x| Ok(x[0].softmax()?))
+}
+
+#[test]
 fn layer_norm() -> Checked {
     check("layer_norm", &["x", "weight", "bias"], |_, x| Ok(x[0].layer_norm(&x[1], Some(&x[2]), 1e-5)?))
 }
@@ -61,17 +76,37 @@ fn cross_entropy_with_ignored_targets() -> Checked {
     check("cross_entropy", &["x"], |all, x| Ok(x[0].cross_entropy(get(all, "cross_entropy.targets")?)?))
 }
 
-#[test]
-fn causal_attention_with_shared_key_heads() -> Checked {
-    check("attention_causal_gqa", &["q", "k", "v"], |_, x| {
-        // PyTorch's (B, H, T, D) to our (B, T, H, D) and back.
+/// PyTorch's (B, H, T, D) to our (B, T, H, D) and back.
+fn attention(case: &str, mask: Mask) -> Checked {
+    check(case, &["q", "k", "v"], |_, x| {
         let [q, k, v] = [0, 1, 2].map(|i| x[i].permute(&[0, 2, 1, 3]));
-        let options = AttentionOptions { mask: Mask::Causal, ..AttentionOptions::default() };
+        let options = AttentionOptions { mask, ..AttentionOptions::default() };
         Ok(q?.attention(&k?, &v?, &options)?.permute(&[0, 2, 1, 3])?)
     })
 }
 
 #[test]
+fn causal_attention_with_shared_key_heads() -> Checked {
+    attention("attention_causal_gqa", Mask::Causal)
+}
+
+#[test]
+fn attention_to_other_positions() -> Checked {
+    attention("attention_cross", Mask::Full)
+}
+
+#[test]
 fn embedding_sums_the_gradients_of_repeated_rows() -> Checked {
     check("embedding", &["weight"], |all, x| Ok(x[0].embedding(get(all, "embedding.ids")?)?))
+}
+
+/// What PyTorch computed and nobody compares proves nothing.
+#[test]
+fn every_case_of_the_file_is_compared() -> Checked {
+    let source = include_str!("ops.rs");
+    for key in tensors("ops.safetensors")?.keys() {
+        let case = key.split('.').next().unwrap_or(key);
+        assert!(source.contains(&format!("(\"{case}\", ")), "{case} is compared by no test");
+    }
+    Ok(())
 }

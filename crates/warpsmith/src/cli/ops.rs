@@ -41,9 +41,11 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let count = ops.len();
     put!("{}", table::markdown(head.map(String::from).into(), ops.into_iter().map(cells).collect()))?;
     say!(
-        "\n{count} ops. dtypes: the floats that an op takes. Bytes and flops are those of a call, each tensor counted once. s: bytes \
-         per element, i: per index, N: elements of the first input; other letters as crates/ops/src/OP.rs has them. backward: the \
-         kernel that computes the gradient with its own traffic, or `composed` of the ops of this table. gradient: `constant` is \
-         zero by definition, `refused` an error."
+        "\n{count} ops.\n\
+         dtypes    the floats that an op takes\n\
+         gradient  constant: none by definition; refused: asking for it is an error\n\
+         backward  the kernel that computes the gradient, and its traffic; composed: of ops of this table\n\
+         bytes and flops are those of one call, each tensor counted once: s bytes per element, i per index, N elements of the first \
+         input; other letters as crates/ops/src/OP.rs explains them"
     )
 }
