@@ -94,7 +94,7 @@ fn what_memory_cannot_hold_is_refused_with_what_there_is() {
             "use a smaller batch_size or block_size",
         ),
         (
-            &["--batch_size", "10000000", "--block_size", "4096"],
+            &["--data", "", "--batch_size", "10000000", "--block_size", "4096"],
             1,
             "batch_size * block_size must be in 1..=268435456",
         ),
