@@ -19,8 +19,17 @@ pub(super) fn noted<'t>(
     metadata: &[(&str, &str)],
     tensors: impl Iterator<Item = (&'t str, &'t TensorView<'t>)>,
 ) -> HashMap<String, String> {
-    let note = (KEY.to_string(), digest(tensors));
-    metadata.iter().map(|(key, value)| (key.to_string(), value.to_string())).chain([note]).collect()
+    let note = digest(tensors);
+    let all = || metadata.iter().copied().chain([(KEY, note.as_str())]);
+    // The header is written in the order of the map, which is another for each map, and the same tensors shall make the same
+    // bytes: of the few keys there are, sooner or later one has them in order.
+    loop {
+        let map: HashMap<String, String> =
+            all().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        if map.keys().is_sorted() {
+            return map;
+        }
+    }
 }
 
 /// An error if the metadata has a note and the tensors are others.

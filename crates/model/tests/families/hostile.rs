@@ -49,6 +49,12 @@ fn loads(bytes: &[u8], truth: &BTreeMap<String, Vec<u32>>) -> bool {
 }
 
 #[test]
+fn the_same_weights_make_the_same_bytes() {
+    let first = file();
+    assert!((0..20).all(|_| file() == first));
+}
+
+#[test]
 fn weights_cut_off_are_an_error() {
     let whole = file();
     cut_off(&whole, |bytes| drop(parse(bytes).unwrap_err()));
