@@ -62,7 +62,7 @@ fn json_keys_and_their_order_are_fixed() {
         full().to_json(),
         "{\"step\":1,\"train/loss\":4.174387,\"val/loss\":1.88,\"val/bpb\":2.7123,\"lr\":9.9e-6,\
          \"train/grad_norm\":1.2034,\"train/ms\":12.34,\"train/tok_per_sec\":62237.4,\"train/mfu\":0.4151,\"tokens\":768.0,\
-         \"time\":0.0123}"
+         \"time\":0.0123,\"memory/live_mib\":1.5,\"memory/peak_mib\":2.25,\"memory/bf16_weights_mib\":0.5}"
     );
     assert_eq!(Record::default().to_json(), "{\"step\":0}");
 }
