@@ -10,8 +10,9 @@ mod write;
 use std::collections::BTreeMap;
 
 use warpsmith_gguf::{Gguf, TensorInfo, Value};
+use warpsmith_tensor::arena::LINE;
 use warpsmith_tensor::cpu::matmul::Blocks;
-use warpsmith_tensor::{Device, Error, Kind, Result, Tensor};
+use warpsmith_tensor::{DType, Device, Error, Kind, Layout, Result, Shape, Tensor};
 
 use crate::body::Body;
 use crate::causal::CausalModel;
@@ -186,17 +187,20 @@ struct Turned<'t> {
 
 impl Stored {
     fn of(file: &Gguf<'_>, names: &Names, turned: &Turned<'_>, held: Held, device: &Device) -> Result<Self> {
-        let mut stored = Self::default();
+        let (mut stored, mut stay) = (Self::default(), Vec::new());
         for info in file.tensors() {
             let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
             match held {
-                Held::AsStored if can_stay(info) => {
-                    stored.blocks.insert(name, blocks(info, turned, device)?);
-                }
+                Held::AsStored if can_stay(info) => stay.push((name, info)),
                 _ => {
                     stored.numbers.insert(name, numbers(info, turned, held)?.to_device(device)?);
                 }
             }
+        }
+        // On a GPU each on its own, so that the host holds one at a time.
+        let together = if device.is_cpu() { stay.len().max(1) } else { 1 };
+        for matrices in stay.chunks(together) {
+            stored.blocks.extend(blocks(matrices, turned, device)?);
         }
         Ok(stored)
     }
@@ -215,14 +219,38 @@ fn can_stay(info: &TensorInfo<'_>) -> bool {
     shape.len() == 2 && info.kind() != warpsmith_gguf::Kind::F32 && Blocks::fits(info.kind(), shape[1])
 }
 
-fn blocks(info: &TensorInfo<'_>, turned: &Turned<'_>, device: &Device) -> Result<Quantised> {
-    let shape = info.shape();
-    let row = Blocks::row_bytes(info.kind(), shape[1]);
-    let bytes = match pairs(info, turned) {
-        Some(d) => halves(info.data(), d, row),
-        None => info.data().into(),
+/// Matrices as rows of blocks, by name, one behind the other in one piece of memory: the system has huge pages for a large
+/// one, and a decoder reads all of it for each token.
+fn blocks(
+    matrices: &[(String, &TensorInfo<'_>)],
+    turned: &Turned<'_>,
+    device: &Device,
+) -> Result<Vec<(String, Quantised)>> {
+    let mut length = 0;
+    let places: Vec<usize> = matrices
+        .iter()
+        .map(|(_, info)| {
+            let place = length;
+            length += info.data().len().next_multiple_of(LINE);
+            place
+        })
+        .collect();
+    let mut all = Tensor::empty(Shape::new(&[length])?, DType::U8, &Device::Cpu)?;
+    let bytes = all.data_mut::<u8>()?;
+    for ((_, info), place) in matrices.iter().zip(&places) {
+        let row = Blocks::row_bytes(info.kind(), info.shape()[1]);
+        let to = &mut bytes[*place..][..info.data().len()];
+        match pairs(info, turned) {
+            Some(d) => to.copy_from_slice(&halves(info.data(), d, row)),
+            None => to.copy_from_slice(info.data()),
+        }
+    }
+    let quantised = |((name, info), place): (&(String, &TensorInfo<'_>), usize)| {
+        let row = Blocks::row_bytes(info.kind(), info.shape()[1]);
+        let rows = Layout::new(Shape::new(&[info.shape()[0], row])?, &[row, 1], place, length)?;
+        Ok((name.clone(), Quantised::new(info.kind(), all.view(rows)?.to_device(device)?)?))
     };
-    Quantised::new(info.kind(), Tensor::from_vec(bytes, &[shape[0], row], device)?)
+    matrices.iter().zip(places).map(quantised).collect()
 }
 
 fn numbers(info: &TensorInfo<'_>, turned: &Turned<'_>, held: Held) -> Result<Tensor> {

@@ -126,9 +126,11 @@ impl WithSimd for Task<'_, '_> {
                 forward.k.copy_columns(b, head, first, count, k)?;
                 Keys::Columns(k)
             };
+            // What all rows see counts as it is, finite or not.
+            let all_see = (0..n).all(|r| seen.in_block(r, first) == (0, count));
             let in_place = (few && d == padded)
                 .then(|| forward.v.in_place(b, head, first, count))
-                .filter(|(rows, stride)| (0..count).all(|j| finite(&rows[j * stride..][..d])));
+                .filter(|(rows, stride)| all_see || (0..count).all(|j| finite(&rows[j * stride..][..d])));
             let (v, v_row, finite) = match in_place {
                 Some((rows, stride)) => (rows, stride, true),
                 None => {
@@ -171,7 +173,7 @@ struct KeyBlock<'a> {
     /// (count, D), `v_row` from one row to the next.
     v: &'a [f32],
     v_row: usize,
-    /// Whether `v` is.
+    /// Whether `v` is, or may be anything since all rows see all of it: no weight of 0 hides an infinity there.
     finite: bool,
     /// D rounded up to whole registers.
     padded: usize,
