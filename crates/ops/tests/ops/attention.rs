@@ -143,6 +143,29 @@ fn nan_in_a_value_reaches_the_queries_that_see_it_and_no_other() {
     }
 }
 
+/// As in decoding, where values are read where they lie.
+#[test]
+fn what_a_single_query_does_not_see_does_not_matter_and_what_it_sees_does() {
+    for (mask, keys, seen) in [(Mask::SlidingWindow(70), 150, 80..150), (Mask::Full, 150, 0..77)] {
+        let lengths = Tensor::from_slice(&[seen.end as i64], &[1], &Device::Cpu).unwrap();
+        let options = AttentionOptions { mask, key_lengths: Some(lengths), ..CAUSAL };
+        let [q, k, v] = inputs(11, [1, 1, keys, 2, 1, 64]);
+        let out = |v: &Tensor| q.attention(&k, v, &options).unwrap();
+        for at in [0, 64, 76, 77, 79, 80, 127, 128, 149] {
+            for garbage in [f32::NAN, f32::INFINITY] {
+                let spoiled = out(&spoiled(&v, at, garbage));
+                match seen.contains(&at) {
+                    false => assert_eq!(bits(&spoiled), bits(&out(&v)), "{mask:?} {at}"),
+                    true => assert!(
+                        spoiled.to_vec::<f32>().unwrap().iter().any(|v| !v.is_finite()),
+                        "{mask:?} {at}"
+                    ),
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_query_that_sees_nothing_gives_zero_and_has_no_gradient() {
     // The first two of five queries stand before the first of three keys.
