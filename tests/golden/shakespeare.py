@@ -84,6 +84,23 @@ def band(curves):
     }
 
 
+def save(name, what, text, config, steps, seeds, curves):
+    """Writes the curves of several seeds, dictionaries of lists with the same keys, and the band of each key."""
+    result = {
+        "what": what,
+        "text_sha256": hashlib.sha256(text).hexdigest(),
+        "torch": torch.__version__,
+        "config": config,
+        "steps": steps,
+        "seeds": seeds,
+        **{key: band([curve[key] for curve in curves]) for key in curves[0] if key != "seed"},
+        "runs": curves,
+    }
+    out = Path(__file__).with_name(name)
+    out.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"wrote {out.name}: {out.stat().st_size} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("text", type=Path)
@@ -96,24 +113,15 @@ def main():
     train, val, V = characters(text.decode())
     assert V == CHAR.vocab_size, f"expected tiny Shakespeare with 65 characters, found {V}"
     curves = [run(1337 + i, train, val, CHAR) for i in range(options.seeds)]
-    result = {
-        "what": "nanoGPT's CPU run on tiny Shakespeare by characters; losses in nats per character",
-        "text_sha256": hashlib.sha256(text).hexdigest(),
-        "torch": torch.__version__,
-        "config": {
-            "n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "bias": False, "dropout": 0.0,
-            "batch_size": BATCH, "max_iters": STEPS, "lr_decay_iters": STEPS, "warmup_iters": 100,
-            "learning_rate": 1e-3, "min_lr": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1,
-            "grad_clip": 1.0, "eval_interval": EVERY, "eval_iters": EVAL_BATCHES,
-        },
-        "steps": list(range(0, STEPS + 1, EVERY)),
-        "seeds": [curve["seed"] for curve in curves],
-        **{key: band([curve[key] for curve in curves]) for key in ("train", "val", "val_whole")},
-        "runs": curves,
+    config = {
+        "n_layer": 4, "n_head": 4, "n_embd": 128, "block_size": 64, "bias": False, "dropout": 0.0,
+        "batch_size": BATCH, "max_iters": STEPS, "lr_decay_iters": STEPS, "warmup_iters": 100,
+        "learning_rate": 1e-3, "min_lr": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.1,
+        "grad_clip": 1.0, "eval_interval": EVERY, "eval_iters": EVAL_BATCHES,
     }
-    out = Path(__file__).with_name("shakespeare_char_cpu.json")
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {out.name}: {out.stat().st_size} bytes")
+    what = "nanoGPT's CPU run on tiny Shakespeare by characters; losses in nats per character"
+    steps, seeds = list(range(0, STEPS + 1, EVERY)), [curve["seed"] for curve in curves]
+    save("shakespeare_char_cpu.json", what, text, config, steps, seeds, curves)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,12 @@ of the schedule does.
 """
 
 import argparse
-import hashlib
-import json
 from pathlib import Path
 
 import torch
 
 from gpt import Gpt, Shape, adamw, learning_rate, train_step
-from shakespeare import band, characters, whole_loss
+from shakespeare import characters, save, whole_loss
 
 BATCH, STEPS, EVERY = 16, 150, 25
 RATE, FLOOR, WARMUP, DECAY = 3e-3, 3e-4, 20, 6.0
@@ -63,24 +61,14 @@ def main():
     shape = Shape(n_layer=2, n_head=4, n_embd=64, block_size=32, vocab_size=V, bias=False)
     seeds = [1337 + i for i in range(options.seeds)]
     curves = [run(seed, train, shape) for seed in seeds]
-    result = {
-        "what": "150 steps on the first nine tenths of LICENSE-APACHE by characters: nats per character over all of them, norms of weights",
-        "text_sha256": hashlib.sha256(text).hexdigest(),
-        "torch": torch.__version__,
-        "config": {
-            "n_layer": 2, "n_head": 4, "n_embd": 64, "block_size": 32, "bias": False, "dropout": 0.0,
-            "batch_size": BATCH, "max_iters": STEPS, "lr_decay_iters": STEPS, "warmup_iters": WARMUP,
-            "learning_rate": RATE, "min_lr": FLOOR, "beta1": 0.9, "beta2": 0.99, "weight_decay": DECAY,
-            "grad_clip": 1.0,
-        },
-        "steps": list(range(0, STEPS + 1, EVERY)),
-        "seeds": seeds,
-        **{key: band([curve[key] for curve in curves]) for key in curves[0]},
-        "runs": curves,
+    config = {
+        "n_layer": 2, "n_head": 4, "n_embd": 64, "block_size": 32, "bias": False, "dropout": 0.0,
+        "batch_size": BATCH, "max_iters": STEPS, "lr_decay_iters": STEPS, "warmup_iters": WARMUP,
+        "learning_rate": RATE, "min_lr": FLOOR, "beta1": 0.9, "beta2": 0.99, "weight_decay": DECAY,
+        "grad_clip": 1.0,
     }
-    out = Path(__file__).with_name("short_curve.json")
-    out.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {out.name}: {out.stat().st_size} bytes")
+    what = "150 steps on the first nine tenths of LICENSE-APACHE by characters: nats per character over all of them, norms of weights"
+    save("short_curve.json", what, text, config, list(range(0, STEPS + 1, EVERY)), seeds, curves)
 
 
 if __name__ == "__main__":

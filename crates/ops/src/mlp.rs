@@ -159,18 +159,17 @@ impl Op for Mlp {
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
         let ([up, down], g) = (self.layers(), back.take_grad(0)?);
-        let has_biases = back.input_count() >= 5;
-        let numbers = |i: usize| if has_biases { 3 + i } else { usize::MAX };
+        let [b_up, b_down] = [3, 4].map(|b| (back.input_count() >= 5).then_some(b));
         let (h, slope) = (back.take_output(1)?, back.take_output(2)?);
-        let reaches_up = [0, 1, numbers(0)].into_iter().any(|i| i < back.input_count() && back.needs(i));
-        let [d, dw2, db2] = down.gradients(&back, reaches_up, [2, numbers(1)], [&h, &g], Some(&slope))?;
+        let reaches_up = [0, 1].into_iter().chain(b_up).any(|i| back.needs(i));
+        let [d, dw2, db2] = down.gradients(&back, reaches_up, (2, b_down), [&h, &g], Some(&slope))?;
         drop((h, slope));
         let [dx, dw1, db1] = match d {
-            Some(d) => up.gradients(&back, back.needs(0), [1, numbers(0)], [&back.input(0)?, &d], None)?,
+            Some(d) => up.gradients(&back, back.needs(0), (1, b_up), [&back.input(0)?, &d], None)?,
             None => [None, None, None],
         };
         let mut grads = vec![dx, dw1, dw2];
-        if has_biases {
+        if b_up.is_some() {
             grads.extend([db1, db2]);
         }
         if self.residual {

@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use warpsmith_bench::Result;
 use warpsmith_bench::clock::Cache;
-use warpsmith_bench::contender::{Call, Contender, prove};
+use warpsmith_bench::contender::{Contender, prove};
 use warpsmith_bench::counts::NoMeter;
 use warpsmith_bench::engine::Engine;
 use warpsmith_bench::oracle::{Verdict, judge};
@@ -14,6 +13,7 @@ use warpsmith_bench::session::{Options, Session, measure_against};
 use warpsmith_bench::tasks::{Case, KERNEL_TASKS, TASKS, preset};
 use warpsmith_tensor::{DType, Device, Tensor};
 
+use crate::watched::Watched;
 use crate::{case, passes, quick, rows};
 
 #[test]
@@ -117,44 +117,14 @@ fn a_cold_sample_is_of_one_call() {
     assert_eq!((time.n, time.calls), (3, 1));
 }
 
-/// The engine with a watch of its own, which writes down who is asked.
-struct Named(&'static str, Rc<RefCell<String>>);
-struct NamedCall(Box<dyn Call>, &'static str, Rc<RefCell<String>>);
-
-impl Contender for Named {
-    fn name(&self) -> String {
-        self.0.into()
-    }
-
-    fn prepare(&mut self, case: &Case, inputs: &[Tensor]) -> Result<Box<dyn Call>> {
-        Ok(Box::new(NamedCall(Engine.prepare(case, inputs)?, self.0, self.1.clone())))
-    }
-}
-
-impl Call for NamedCall {
-    fn load(&mut self, inputs: &[Tensor]) -> Result<()> {
-        self.0.load(inputs)
-    }
-    fn poison(&mut self) -> Result<()> {
-        self.0.poison()
-    }
-    fn run(&mut self) -> Result<()> {
-        self.0.run()
-    }
-    fn outputs(&mut self) -> Result<Vec<Tensor>> {
-        self.0.outputs()
-    }
-    fn time(&mut self, _calls: usize, _cold: bool) -> Option<Result<f64>> {
-        self.2.borrow_mut().push_str(self.1);
-        Some(Ok(1e-6))
-    }
-}
-
 #[test]
 fn nobody_is_always_the_first_of_a_round() {
     let log = Rc::new(RefCell::new(String::new()));
     let case = case("softmax", "5x70", warpsmith_bench::tasks::Pass::Forward, DType::F32);
-    let named = |name| -> Box<dyn Contender> { Box::new(Named(name, log.clone())) };
+    let named = |name: &'static str| {
+        let log = log.clone();
+        Watched::boxed(name, move || log.borrow_mut().push_str(name))
+    };
     let rows = rows(&case, &Device::Cpu, vec![named("a"), named("b"), named("c")]);
     assert!(rows.iter().all(|row| row.time.as_ref().is_some_and(|time| time.n == 3)), "{rows:?}");
     // Two each to warm up, then three rounds.

@@ -11,6 +11,7 @@ mod models;
 mod starters;
 #[cfg(unix)]
 mod torch;
+mod watched;
 
 use std::sync::Arc;
 

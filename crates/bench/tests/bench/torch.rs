@@ -7,13 +7,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use warpsmith_bench::Result;
-use warpsmith_bench::contender::{Call, Contender};
+use warpsmith_bench::contender::Contender;
 use warpsmith_bench::engine::Engine;
 use warpsmith_bench::record::{Row, Status};
 use warpsmith_bench::tasks::{Case, KERNEL_TASKS, Pass, TASKS, preset};
 use warpsmith_bench::torch::{Python, Torch, python};
-use warpsmith_tensor::{DType, Device, Tensor};
+use warpsmith_tensor::{DType, Device};
 
+use crate::watched::Watched;
 use crate::{case, passes, rows};
 
 /// A shell script in a folder of its own that stands for Python.
@@ -158,41 +159,16 @@ fn a_process_that_ended_is_started_anew_without_the_one_at_which_it_did() {
 
 #[test]
 fn rounds_alternate_between_the_processes() {
-    struct Ours(std::path::PathBuf);
-    struct OursCall(Box<dyn Call>, std::path::PathBuf);
-    impl Contender for Ours {
-        fn name(&self) -> String {
-            "ours".into()
-        }
-        fn prepare(&mut self, case: &Case, inputs: &[Tensor]) -> Result<Box<dyn Call>> {
-            Ok(Box::new(OursCall(Engine.prepare(case, inputs)?, self.0.clone())))
-        }
-    }
-    impl Call for OursCall {
-        fn load(&mut self, inputs: &[Tensor]) -> Result<()> {
-            self.0.load(inputs)
-        }
-        fn poison(&mut self) -> Result<()> {
-            self.0.poison()
-        }
-        fn run(&mut self) -> Result<()> {
-            self.0.run()
-        }
-        fn outputs(&mut self) -> Result<Vec<Tensor>> {
-            self.0.outputs()
-        }
-        fn time(&mut self, _calls: usize, _cold: bool) -> Option<Result<f64>> {
-            let log = std::fs::read_to_string(&self.1).unwrap_or_default();
-            std::fs::write(&self.1, log + "o").unwrap();
-            Some(Ok(1e-6))
-        }
-    }
     if !has_python() {
         return;
     }
     let program = Program::fake("");
     let log = program.folder.path().join("log");
-    let mut all: Vec<Box<dyn Contender>> = vec![Box::new(Ours(log.clone()))];
+    let write = {
+        let log = log.clone();
+        move || std::fs::write(&log, std::fs::read_to_string(&log).unwrap_or_default() + "o").unwrap()
+    };
+    let mut all = vec![Watched::boxed("ours", write)];
     all.extend(program.start(60).unwrap().contenders("softmax", false).unwrap());
     let rows = rows(&softmax(), &Device::Cpu, all);
     assert!(rows.iter().all(|row| row.time.as_ref().is_some_and(|time| time.n == 3)), "{rows:?}");

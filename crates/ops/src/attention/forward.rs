@@ -127,10 +127,10 @@ impl WithSimd for Task<'_, '_> {
                 Keys::Columns(k)
             };
             // What all rows see counts as it is, finite or not.
-            let all_see = (0..n).all(|r| seen.in_block(r, first) == (0, count));
+            let all_see = || (0..n).all(|r| seen.in_block(r, first) == (0, count));
             let in_place = (few && d == padded)
                 .then(|| forward.v.in_place(b, head, first, count))
-                .filter(|(rows, stride)| all_see || (0..count).all(|j| finite(&rows[j * stride..][..d])));
+                .filter(|(rows, stride)| all_see() || (0..count).all(|j| finite(&rows[j * stride..][..d])));
             let (v, v_row, finite) = match in_place {
                 Some((rows, stride)) => (rows, stride, true),
                 None => {

@@ -79,13 +79,13 @@ impl Linear {
         w.data[if self.transposed { n * columns + k } else { k * columns + n }]
     }
 
-    /// The gradients of x, W and b, the last two being inputs `at` of the op (b beyond the last: there is none), as far as
-    /// they are needed, given d. That of x is multiplied by `slope`, which has its shape.
+    /// The gradients of x, W and b, the last two being these inputs of the op, as far as they are needed, given d. That of x is
+    /// multiplied by `slope`, which has its shape.
     pub(crate) fn gradients(
         &self,
         back: &Backward,
         wants_x: bool,
-        [w, b]: [usize; 2],
+        (w, b): (usize, Option<usize>),
         [x, d]: [&Tensor; 2],
         slope: Option<&Tensor>,
     ) -> Result<[Option<Tensor>; 3]> {
@@ -109,12 +109,8 @@ impl Linear {
             let (left, right) = if self.transposed { (&rows, &x) } else { (&x, &rows) };
             product(&[&left.view(left.layout().transpose(0, 1)?)?, right])
         })?;
-        let db = match b < back.input_count() {
-            true => {
-                back.want(b, || apply_single(Sum { axes: (0..d.rank() - 1).collect(), keep: false }, &[d]))?
-            }
-            false => None,
-        };
+        let sum = || apply_single(Sum { axes: (0..d.rank() - 1).collect(), keep: false }, &[d]);
+        let db = b.map_or(Ok(None), |b| back.want(b, sum))?;
         Ok([dx, dw, db])
     }
 }
@@ -276,14 +272,12 @@ impl Op for Linear {
             Activation::Gelu(_) => apply_over(Mul, vec![grad, back.output(1)?])?,
         };
         let input = back.input(0)?;
-        let [has_bias, has_residual] = [back.input_count() - usize::from(self.residual) == 3, self.residual];
-        let b = if has_bias { 2 } else { usize::MAX };
-        let [dx, dw, db] = self.gradients(&back, back.needs(0), [1, b], [&input, &d], None)?;
+        let b = (back.input_count() - usize::from(self.residual) == 3).then_some(2);
+        let [dx, dw, db] = self.gradients(&back, back.needs(0), (1, b), [&input, &d], None)?;
         let mut grads = vec![dx, dw];
-        grads.extend(has_bias.then_some(db));
-        let last = grads.len();
-        if has_residual {
-            grads.push(back.needs(last).then_some(residual).flatten());
+        grads.extend(b.is_some().then_some(db));
+        if let Some(residual) = residual {
+            grads.push(back.needs(grads.len()).then_some(residual));
         }
         Ok(grads)
     }
