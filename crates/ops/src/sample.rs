@@ -13,6 +13,7 @@
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Spec};
 use warpsmith_kernels::sample::{self as kernel, LARGEST_WEIGHT, MAX_TOKENS};
 pub use warpsmith_kernels::sample::{ALL_EXCLUDED, FINE, HAS_NAN};
+use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::rng::bits;
 use warpsmith_tensor::{DType, Error, Result, Seed, Tensor};
 
@@ -40,11 +41,32 @@ pub struct Sample {
 /// A token of a row: where it stands in the order, the largest first, and what it weighs.
 type Candidate = (u64, u64);
 
-/// The bits of a logit made to ascend with it, above the inverted id.
+/// The bits of a logit made to ascend with it.
+#[inline(always)]
+fn ascending(logit: f32) -> i32 {
+    let bits = logit.to_bits() as i32;
+    bits ^ (bits >> 31 & i32::MAX)
+}
+
+/// A logit's bits, without a sign, above the inverted id.
 fn place(logit: f32, id: usize) -> u64 {
-    let bits = logit.to_bits();
-    let ascending = bits ^ if bits >> 31 == 1 { u32::MAX } else { 1 << 31 };
-    u64::from(ascending) << 32 | u64::from(!(id as u32))
+    u64::from(ascending(logit) as u32 ^ 1 << 31) << 32 | u64::from(!(id as u32))
+}
+
+/// The first of the largest logits, or None if one is no number.
+fn likeliest(logits: &[f32]) -> Option<usize> {
+    let (most, numbers) = dispatch(
+        #[inline(always)]
+        || {
+            let (mut most, mut numbers) = (i32::MIN, true);
+            for &logit in logits {
+                most = most.max(ascending(logit));
+                numbers &= !logit.is_nan();
+            }
+            (most, numbers)
+        },
+    );
+    numbers.then(|| logits.iter().position(|&logit| ascending(logit) == most).unwrap_or(0))
 }
 
 /// The token that stands at a place.
@@ -96,24 +118,23 @@ impl Sample {
     }
 
     fn choose(&self, logits: &[f32], row: u64) -> (u32, u32) {
-        if let Some(at) = logits.iter().position(|l| l.is_nan()) {
-            return (at as u32, HAS_NAN);
-        }
-        let places = logits.iter().enumerate().map(|(id, &logit)| place(logit, id));
-        let best = token((places.clone().max().unwrap_or(0), 0));
-        let top = logits[best as usize];
+        let Some(best) = likeliest(logits) else {
+            return (logits.iter().position(|l| l.is_nan()).unwrap_or(0) as u32, HAS_NAN);
+        };
+        let top = logits[best];
         if top == f32::NEG_INFINITY {
-            return (best, ALL_EXCLUDED);
+            return (best as u32, ALL_EXCLUDED);
         }
         if self.temperature == 0.0 {
-            return (best, FINE);
+            return (best as u32, FINE);
         }
         // Equal logits have the full weight, also where ∞ - ∞ is no number.
         let weigh = |l: f32| match l == top {
             true => LARGEST_WEIGHT,
             false => weight((f64::from(l) - f64::from(top)) / self.temperature),
         };
-        let mut all: Vec<Candidate> = places.zip(logits).map(|(place, &l)| (place, weigh(l))).collect();
+        let mut all: Vec<Candidate> =
+            logits.iter().enumerate().map(|(id, &l)| (place(l, id), weigh(l))).collect();
         if 0 < self.top_k && self.top_k < all.len() {
             all.select_nth_unstable_by(self.top_k - 1, likelier);
             all.truncate(self.top_k);

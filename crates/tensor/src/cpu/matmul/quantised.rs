@@ -36,14 +36,15 @@ use whole::Rounded;
 
 /// Weights that are read as one: so many sums an element has.
 const UNIT: usize = 32;
-/// Multiply-adds of a task: about 5 µs of one core, or 50 where memory is what limits.
-const TASK_WORK: usize = 1 << 17;
+/// Multiply-adds of a task: about 10 µs of one core, or 100 where memory is what limits. Smaller ones begin too often where
+/// nothing was fetched ahead.
+const TASK_WORK: usize = 1 << 18;
 /// Numbers of W that are kept as f32 while all rows of A pass by: half of the first-level cache.
 const KEPT: usize = 6 * 1024;
 /// Rows of W in a tile, and so the least that a task with several rows of A has.
 const TILE: usize = 3;
-/// Rows of W that are read side by side for one row of A: one alone is a single stream, which the memory serves at half of
-/// its speed.
+/// Rows of W that are read side by side for one row of A, whose registers are then read once for all: one alone is a single
+/// stream, too, which the memory serves at half of its speed.
 const STREAMS: usize = 4;
 
 /// Rows of quantised weights, (N, K).

@@ -2,19 +2,20 @@
 //! them up by fours: once for each byte of A. 128 weights are unpacked in registers, and multiplied there with some rows of A.
 
 use std::arch::x86_64::*;
+use std::array::from_fn;
 
 use super::avx512::halves;
 use super::rounded::{Group, Stored, TOGETHER, steps};
 use super::whole::Rounded;
 use super::whole_units::{Packed, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q6K, Q8_0};
-use super::{Blocks, UNIT};
+use super::{Blocks, STREAMS, UNIT};
 use crate::cpu::matmul::view::Out;
 use warpsmith_gguf::Kind;
 
 /// Rows of A that pass by unpacked weights.
 const MR: usize = 6;
 /// Bytes of weights that are fetched ahead for one row of A: the processor itself stops at the end of a page.
-const AHEAD: usize = 2048;
+const AHEAD: usize = 4096;
 
 /// Whether this processor has the instructions.
 pub(super) fn available() -> bool {
@@ -97,44 +98,57 @@ pub(super) unsafe fn product(a: &Rounded, w: Blocks<'_>, out: Out<f32>) {
 /// # Safety
 /// As [`product`].
 unsafe fn product_of<P: Packed>(a: &Rounded, w: Blocks<'_>, out: Out<f32>) {
-    let rows: Vec<&[Group]> = a.rows().collect();
-    let (some, left) = rows.as_chunks::<MR>();
+    let m = a.rows().len();
+    let (some, together) = (m / MR * MR, w.n / STREAMS * STREAMS);
     // SAFETY: rows of C for the rows of A.
     unsafe {
-        for (i, x) in some.iter().enumerate() {
-            few_rows::<P, MR>(x, w, out.at(MR * i, 0));
+        for i in (0..some).step_by(MR) {
+            few_rows::<P, MR, 1>(&from_fn(|j| a.row(i + j)), w, out.at(i, 0));
         }
-        for (i, &x) in left.iter().enumerate() {
-            few_rows::<P, 1>(&[x], w, out.at(rows.len() - left.len() + i, 0));
+        for i in some..m {
+            few_rows::<P, 1, STREAMS>(&[a.row(i)], w.rows(0..together), out.at(i, 0));
+            few_rows::<P, 1, 1>(&[a.row(i)], w.rows(together..w.n), out.at(i, together));
         }
     }
 }
 
-/// M rows of A times all rows of W.
+/// M rows of A times all rows of W, N at a time.
 ///
 /// # Safety
-/// As [`product`], with M rows.
+/// As [`product`], with M rows of A and a multiple of N of W.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn few_rows<P: Packed, const M: usize>(x: &[&[Group]; M], w: Blocks<'_>, out: Out<f32>) {
+unsafe fn few_rows<P: Packed, const M: usize, const N: usize>(
+    x: &[&[Group]; M],
+    w: Blocks<'_>,
+    out: Out<f32>,
+) {
     let (blocks, width) = (w.k / UNIT, Blocks::row_bytes(w.kind, w.k));
-    for (n, row) in w.bytes.chunks_exact(width).enumerate() {
-        let mut sums = [[_mm512_setzero_ps(); 2]; M];
-        if M == 1 {
-            for line in (0..width).step_by(64) {
-                // What lies beyond the weights is not read.
-                _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(AHEAD + line).cast());
-            }
-        }
+    let ahead = N * 4 * w.kind.block_bytes() * UNIT / w.kind.block_len();
+    for (n, rows) in w.bytes.chunks_exact(N * width).enumerate() {
+        let mut sums = [[[_mm512_setzero_ps(); 2]; M]; N];
         // SAFETY: a row has so many blocks, those of A too; `out` has a row for each of A and a column for each of W.
         unsafe {
             for g in 0..blocks / 4 {
-                add_group::<P, M>(x, row.as_ptr(), g, 4, &mut sums);
+                if M == 1 {
+                    for line in (g * ahead..(g + 1) * ahead).step_by(64) {
+                        // What lies beyond the weights is not read.
+                        _mm_prefetch::<_MM_HINT_T0>(rows.as_ptr().wrapping_add(AHEAD + line).cast());
+                    }
+                }
+                for j in 0..N {
+                    add_group::<P, M>(x, rows.as_ptr().add(j * width), g, 4, &mut sums[j]);
+                }
             }
             if !blocks.is_multiple_of(4) {
-                add_group::<P, M>(x, row.as_ptr(), blocks / 4, blocks % 4, &mut sums);
+                for j in 0..N {
+                    let row = rows.as_ptr().add(j * width);
+                    add_group::<P, M>(x, row, blocks / 4, blocks % 4, &mut sums[j]);
+                }
             }
             for i in 0..M {
-                *out.at(i, n).ptr = halves(sums[i]);
+                for (j, sums) in sums.iter().enumerate() {
+                    *out.at(i, N * n + j).ptr = halves(sums[i]);
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use warpsmith_gguf::{Kind, Unit};
 
 use super::rounded::{Group, SUMS, Stored, TOGETHER, round};
-use super::{Blocks, TASK_WORK, UNIT, for_rows_of};
+use super::{Blocks, STREAMS, TASK_WORK, UNIT, for_rows_of};
 use crate::cpu::matmul::fused;
 use crate::cpu::matmul::view::{MatRef, Out};
 use crate::cpu::pool::for_rows;
@@ -53,8 +53,13 @@ impl Rounded {
     }
 
     /// The groups of each row.
-    pub(super) fn rows(&self) -> impl Iterator<Item = &[Group]> {
+    pub(super) fn rows(&self) -> impl ExactSizeIterator<Item = &[Group]> {
         self.groups.chunks_exact(self.per_row)
+    }
+
+    /// The groups of row `i`.
+    pub(super) fn row(&self, i: usize) -> &[Group] {
+        &self.groups[i * self.per_row..][..self.per_row]
     }
 
     /// C = A Wᵀ, in all columns of `out`; what comes of rows that are [`Rounded::left`] means nothing.
@@ -62,9 +67,9 @@ impl Rounded {
     /// # Safety
     /// C must lie at `out`, and nobody else may see it; the rows of W must be as long as those of A.
     pub(super) unsafe fn product(&self, w: Blocks<'_>, out: Out<f32>) {
-        let m = self.groups.len() / self.per_row;
+        let m = self.rows().len();
         let least = if m < FEW { 1 } else { W_ROWS };
-        for_rows_of(&w, (TASK_WORK / (m * w.k)).max(least), &|range| {
+        for_rows_of(&w, (TASK_WORK / (m * w.k)).max(least).next_multiple_of(STREAMS), &|range| {
             let first = range.start;
             // SAFETY: these columns of C are this task's alone; the instruction set was found.
             unsafe {
