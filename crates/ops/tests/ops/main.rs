@@ -15,5 +15,6 @@ mod masked_fill;
 mod mean;
 mod reshape;
 mod rope;
+mod sample;
 mod table;
 mod unary;
