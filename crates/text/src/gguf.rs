@@ -20,8 +20,8 @@ const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
 
 impl Tokenizer {
-    /// The tokenizer of a GGUF file: SentencePiece of the BPE kind (`llama`), byte-level BPE (`gpt2`) with one of the ways to
-    /// cut words that are known here, or WordPiece (`bert`).
+    /// The tokenizer of a GGUF file: SentencePiece of the BPE kind, by scores (`llama`) or by merges (`gemma4`), byte-level BPE
+    /// (`gpt2`) with one of the ways to cut words that are known here, or WordPiece (`bert`).
     ///
     /// # Errors
     /// [`Error::InvalidTokenizer`] if a key is missing or of another type, or the kind or the way is not known.
@@ -29,10 +29,11 @@ impl Tokenizer {
         let vocabulary = Vocabulary { file };
         let json = match vocabulary.text("model")? {
             "llama" => return vocabulary.pieces()?.tokenizer(),
+            "gemma4" => return vocabulary.pieces_with_joints()?.tokenizer(),
             "gpt2" => vocabulary.bpe()?.into_json(),
             "bert" => vocabulary.word_piece()?.into_json(),
             other => {
-                return Err(invalid(format!("the kind `{other}` is not known; llama, gpt2 and bert are")));
+                return Err(invalid(format!("the kind `{other}` is not known; llama, gemma4, gpt2 and bert are")));
             }
         };
         Self::from_json(json.map_err(invalid)?.to_string().as_bytes())
@@ -115,11 +116,23 @@ impl<'a> Vocabulary<'_, 'a> {
             unknown: self.id("unknown_token_id").unwrap_or(0),
             bos: self.id("bos_token_id").unwrap_or(1),
             eos: self.id("eos_token_id").unwrap_or(2),
+            joints: None,
         })
     }
 
+    /// Gemma's: its scores say nothing, the merges are listed. llama.cpp begins every text with the start token, whatever the
+    /// file says.
+    fn pieces_with_joints(&self) -> Result<Pieces> {
+        Ok(Pieces { joints: Some(self.merges()?), adds_bos: true, ..self.pieces()? })
+    }
+
+    /// The merges, the first to be taken first.
+    fn merges(&self) -> Result<Vec<(String, String)>> {
+        self.texts("merges")?.into_iter().map(halves).collect::<std::result::Result<_, _>>().map_err(invalid)
+    }
+
     fn bpe(&self) -> Result<BytePairs> {
-        let (tokens, merges) = (self.tokens()?, self.texts("merges")?);
+        let tokens = self.tokens()?;
         let way = self.text("pre").unwrap_or("default");
         let words = Words::of(way).ok_or_else(|| {
             invalid(format!("its way `{way}` to cut words is not known; {} are", words::NAMES))
@@ -131,7 +144,7 @@ impl<'a> Vocabulary<'_, 'a> {
         let begin = edge("add_bos_token", words.begins, "bos_token_id");
         let frame = frame(begin, edge("add_eos_token", false, "eos_token_id"));
         Ok(BytePairs {
-            merges: merges.into_iter().map(halves).collect::<std::result::Result<_, _>>().map_err(invalid)?,
+            merges: self.merges()?,
             words,
             added: self.special(&tokens),
             frame,
@@ -247,6 +260,44 @@ mod tests {
         let tokenizer = read(writer).unwrap();
         assert_eq!(tokenizer.encode("abc").unwrap(), [262, 259, 264]);
         assert_eq!(tokenizer.encode_with_special_tokens("ab").unwrap(), [1, 262, 263]);
+    }
+
+    /// Gemma's kind, with these merges if there are any.
+    fn gemma(merges: &[&str]) -> Writer {
+        let bytes: Vec<String> = (0..256).map(|byte| format!("<0x{byte:02X}>")).collect();
+        let tokens = ["<pad>", "<eos>", "<bos>", "<unk>"].into_iter().chain(bytes.iter().map(String::as_str));
+        let tokens = tokens.chain(["a", "b", "c", "▁", "ab", "bc", "▁a", "c▁a", "\n", "\n\n"]);
+        let tokens: Vec<&str> = tokens.collect();
+        let mut writer = Writer::new();
+        writer.text("tokenizer.ggml.model", "gemma4");
+        writer.reals("tokenizer.ggml.scores", &vec![-1000.0; tokens.len()]);
+        writer.texts("tokenizer.ggml.tokens", tokens.into_iter());
+        if !merges.is_empty() {
+            writer.texts("tokenizer.ggml.merges", merges.iter().copied());
+        }
+        for (name, id) in [("bos", 2), ("eos", 1), ("unknown", 3)] {
+            writer.unsigned(&format!("tokenizer.ggml.{name}_token_id"), id);
+        }
+        writer.truth("tokenizer.ggml.add_space_prefix", false);
+        writer.truth("tokenizer.ggml.add_bos_token", false);
+        writer
+    }
+
+    #[test]
+    fn listed_merges_go_before_scores_and_over_spaces() {
+        let tokenizer = read(gemma(&["b c", "▁ a", "c ▁a", "a b", "\n \n"])).unwrap();
+        let spelled = |text: &str| {
+            let ids = tokenizer.encode(text).unwrap();
+            assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+            ids.into_iter().map(|id| tokenizer.id_to_token(id).unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(spelled("abc"), ["a", "bc"]);
+        assert_eq!(spelled("c ab"), ["c▁a", "b"]);
+        assert_eq!(spelled("\n\n\n é"), ["\n\n", "\n", "▁", "<0xC3>", "<0xA9>"]);
+        assert!(!tokenizer.encode("<eos>").unwrap().contains(&1), "what a user types is text");
+        assert_eq!(tokenizer.encode_with_special_tokens("a").unwrap(), [2, 260], "whatever the file says");
+        assert!(read(gemma(&[])).unwrap_err().to_string().contains("merges"));
+        assert!(read(gemma(&["a x"])).is_err(), "a merge of what is no piece");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! SentencePiece vocabularies of the BPE kind: pieces with scores, as llama2.c and GGUF files list them.
 //!
 //! A text is cut into characters (those that the vocabulary lacks, into bytes), and the neighbours whose joint piece has the
-//! highest score are joined first. Ordered by score, the joints are the merges of a `tokenizer.json`.
+//! highest score are joined first. Ordered by score, the joints are the merges of a `tokenizer.json`. Gemma's vocabularies list
+//! the joints themselves, in an order that their scores do not tell.
 //!
 //! Source: Kudo & Richardson, *SentencePiece*, 2018, arXiv 1808.06226; the `tokenizer.bin` of llama2.c.
 
@@ -35,6 +36,8 @@ pub struct Pieces {
     pub adds_space: bool,
     /// Entries of `added_tokens` beside `unknown`, `bos` and `eos`.
     pub(crate) special: Vec<Value>,
+    /// Which two pieces become one, the first pair first, where a file lists them; `None`: the scores say it.
+    pub(crate) joints: Option<Vec<(String, String)>>,
 }
 
 impl Pieces {
@@ -50,6 +53,7 @@ impl Pieces {
             adds_eos: false,
             adds_space: true,
             special: Vec::new(),
+            joints: None,
         }
     }
 
@@ -136,8 +140,16 @@ impl Pieces {
         Tokenizer::from_json(json.to_string().as_bytes())
     }
 
-    /// Each way to make a piece of two others, those of high scores first.
+    /// Each way to make a piece of two others that there is, the first to be taken first.
     fn merges(&self) -> Vec<Value> {
+        match &self.joints {
+            Some(listed) => listed.iter().map(|(left, right)| json!([left, right])).collect(),
+            None => self.merges_by_score(),
+        }
+    }
+
+    /// Those of high scores first.
+    fn merges_by_score(&self) -> Vec<Value> {
         let ids: HashMap<&str, usize> =
             self.scored.iter().enumerate().map(|(id, (text, _))| (text.as_str(), id)).collect();
         let ids = &ids;
