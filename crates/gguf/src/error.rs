@@ -25,6 +25,16 @@ pub enum Error {
         /// How many there are.
         there: usize,
     },
+    /// Bytes that could not be read.
+    #[error("{needed} bytes at byte {at} could not be read: {why}")]
+    Read {
+        /// Where.
+        at: u64,
+        /// How many.
+        needed: usize,
+        /// What the system says.
+        why: String,
+    },
     /// Something that is against the format.
     #[error("byte {at}: {what}")]
     Malformed {

@@ -1,6 +1,9 @@
 //! The head of a file: metadata and where its tensors lie.
 
+use std::ops::Range;
+
 use crate::reader::Reader;
+use crate::source::{Bytes, Source};
 use crate::{Error, Kind, Result, Value};
 
 /// What stands before each tensor's data in the head: a name's length, a number of extents, a kind and an offset.
@@ -12,7 +15,41 @@ const MOST_EXTENTS: u32 = 4;
 /// Bytes of a tensor's name: ggml keeps it in 64 with a zero behind it.
 const LONGEST_NAME: usize = 63;
 
-/// A file, read in place.
+/// So much of a file is read at first to find its head; most heads are larger, by their tokens.
+const FIRST: u64 = 1 << 20;
+
+/// The bytes of a file up to the end of its head, and maybe some more: what stays in memory while its tensors are read one by
+/// one.
+#[derive(Clone, Debug)]
+pub struct Head(Vec<u8>);
+
+impl Head {
+    /// Reads as much of a file as it takes.
+    ///
+    /// # Errors
+    /// As [`Gguf::parse`], or if the file cannot be read.
+    pub fn read(source: &dyn Source) -> Result<Self> {
+        let (mut wanted, size) = (FIRST, source.size());
+        loop {
+            let mut head = vec![0; wanted.min(size) as usize];
+            Bytes::There(source).read(0, &mut head)?;
+            match Gguf::with(&head, Bytes::There(source)) {
+                Err(Error::Short { .. }) if wanted < size => wanted = wanted.saturating_mul(2),
+                result => return result.map(drop).map(|()| Self(head)),
+            }
+        }
+    }
+
+    /// The file, whose tensors stay in `source`, which the head is of.
+    ///
+    /// # Errors
+    /// As [`Head::read`]: none, if nobody writes to the file.
+    pub fn parse<'a>(&'a self, source: &'a dyn Source) -> Result<Gguf<'a>> {
+        Gguf::with(&self.0, Bytes::There(source))
+    }
+}
+
+/// A file whose head was read in place.
 #[derive(Clone, Debug)]
 pub struct Gguf<'a> {
     /// By key. Flat, since a tree of small entries would need more memory than the file may ask for.
@@ -22,24 +59,30 @@ pub struct Gguf<'a> {
 }
 
 /// A tensor of a file.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct TensorInfo<'a> {
     name: &'a str,
     kind: Kind,
     rank: u8,
     extents: [u64; MOST_EXTENTS as usize],
+    /// Of the first byte in the data; once it is placed, in the file.
     offset: u64,
-    data: &'a [u8],
+    file: Bytes<'a>,
 }
 
 impl<'a> Gguf<'a> {
-    /// Reads the head of a file that lies in memory.
+    /// Reads the head of a file that lies in memory. One that does not is read by [`Head::read`].
     ///
     /// # Errors
     /// If it is no GGUF file of version 2 or 3, is cut off, or holds anything that is against the format: a key or name that
     /// comes twice, a tensor of a kind that is not known or that does not lie where it must.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let mut reader = Reader::new(bytes);
+        Self::with(bytes, Bytes::Here(bytes))
+    }
+
+    /// Reads `head`, which is the start of `file`.
+    fn with(head: &'a [u8], file: Bytes<'a>) -> Result<Self> {
+        let mut reader = Reader::new(head);
         let magic = reader.take(4, "the magic number")?;
         if magic != b"GGUF" {
             return Err(Error::Magic([magic[0], magic[1], magic[2], magic[3]]));
@@ -51,15 +94,14 @@ impl<'a> Gguf<'a> {
         let tensors = reader.count(LEAST_TENSOR, "the number of tensors")?;
         let entries = reader.count(LEAST_ENTRY, "the number of metadata entries")?;
         let metadata = read_metadata(&mut reader, entries)?;
-        let mut tensors = read_infos(&mut reader, tensors)?;
+        let mut tensors = read_infos(&mut reader, tensors, file)?;
         let alignment = alignment(&metadata)?;
-        let start = (reader.at() as u64).next_multiple_of(alignment);
-        let data = usize::try_from(start).ok().and_then(|start| bytes.get(start..)).unwrap_or_default();
-        let padding = bytes.len() - data.len();
-        if !is_padding(&bytes[reader.at()..padding]) {
+        let end = reader.at() as u64;
+        let start = end.next_multiple_of(alignment).min(file.size());
+        if !file.is_zero(end..start)? {
             return Err(reader.wrong(reader.at(), "what stands between the head and the data is not zero"));
         }
-        place(&mut tensors, data, alignment)?;
+        place(&mut tensors, file, start, alignment)?;
         tensors.sort_unstable_by_key(|info| info.name);
         match tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
             Some(pair) => Err(reader.wrong(reader.at(), format!("the tensor {} comes twice", pair[0].name))),
@@ -115,7 +157,11 @@ fn read_metadata<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Vec<(&'a s
 }
 
 /// The tensors, in the order of the file, without their data. There is room for `count` of them in the file.
-fn read_infos<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Vec<TensorInfo<'a>>> {
+fn read_infos<'a>(
+    reader: &mut Reader<'a>,
+    count: usize,
+    file: Bytes<'a>,
+) -> Result<Vec<TensorInfo<'a>>> {
     let mut tensors = Vec::with_capacity(count);
     for _ in 0..count {
         let at = reader.at();
@@ -137,7 +183,7 @@ fn read_infos<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Vec<TensorInf
         let kind =
             Kind::from_number(number).ok_or_else(|| Error::Kind { name: name.into(), kind: number })?;
         let offset = reader.u64("a tensor's offset")?;
-        tensors.push(TensorInfo { name, kind, rank: rank as u8, extents, offset, data: &[] });
+        tensors.push(TensorInfo { name, kind, rank: rank as u8, extents, offset, file });
     }
     Ok(tensors)
 }
@@ -152,43 +198,38 @@ fn alignment(metadata: &[(&str, Value<'_>)]) -> Result<u64> {
     }
 }
 
-/// Gives each tensor its part of the data. As in ggml, each begins at the first multiple of the alignment behind the one
+/// Gives each tensor its part of the data, which begins at byte `start` of the file. As in ggml, each begins at the first multiple of the alignment behind the one
 /// before, and nothing but zeros stands between them and behind the last. The format has no checksum, so that this is what
 /// shows a wrong size or kind: one that takes at least an alignment more, or leaves out a number that is not zero.
-fn place<'a>(tensors: &mut [TensorInfo<'a>], data: &'a [u8], alignment: u64) -> Result<()> {
-    let mut next = 0u64;
+fn place(tensors: &mut [TensorInfo<'_>], file: Bytes<'_>, start: u64, alignment: u64) -> Result<()> {
+    let (mut next, length) = (0u64, file.size() - start);
     for info in tensors {
         let wrong = |what: String| {
             Err(Error::Blocks { kind: info.kind.name(), what: format!("{}: {what}", info.name) })
         };
-        let Some(size) = info.size() else {
+        let Some(size) = info.needed() else {
             return wrong(format!("{:?} numbers make no whole blocks", info.extents()));
         };
         if info.offset != next {
             return wrong(format!("lies at {} of the data, the tensor before ends at {next}", info.offset));
         }
-        let end = info.offset.checked_add(size).filter(|end| *end <= data.len() as u64);
-        let Some(end) = end else {
-            return wrong(format!("needs {size} bytes at {next} of the data, which has {}", data.len()));
+        let Some(end) = info.offset.checked_add(size).filter(|end| *end <= length) else {
+            return wrong(format!("needs {size} bytes at {next} of the data, which has {length}"));
         };
-        info.data = &data[info.offset as usize..end as usize];
-        // No overflow: the end lies inside the file, whose length fits an isize.
+        // No overflow: the end lies inside the file, whose length fits an i64.
         next = end.next_multiple_of(alignment);
-        if !is_padding(&data[end as usize..data.len().min(next as usize)]) {
+        if !file.is_zero(start + end..start + next.min(length))? {
             return wrong(format!("it ends at {end} of the data, and what stands behind it is not zero"));
         }
+        info.offset += start;
     }
-    match data.len() as u64 > next {
+    match length > next {
         true => Err(Error::Malformed {
             at: 0,
-            what: format!("{} bytes stand behind the last tensor", data.len() as u64 - next),
+            what: format!("{} bytes stand behind the last tensor", length - next),
         }),
         false => Ok(()),
     }
-}
-
-fn is_padding(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == 0)
 }
 
 impl<'a> TensorInfo<'a> {
@@ -213,23 +254,66 @@ impl<'a> TensorInfo<'a> {
         self.extents().iter().rev().map(|&n| n as usize).collect()
     }
 
-    /// The bytes, in the file.
-    pub fn data(&self) -> &'a [u8] {
-        self.data
+    /// Where its bytes are in the file.
+    pub fn place(&self) -> Range<u64> {
+        self.offset..self.offset + self.needed().unwrap_or(0)
+    }
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        // As the kind and the extents were held against the file.
+        self.needed().unwrap_or(0) as usize
+    }
+
+    /// Reads its bytes, [`TensorInfo::size`] of them.
+    ///
+    /// # Errors
+    /// If there is not as much room, or the file cannot be read.
+    pub fn read(&self, to: &mut [u8]) -> Result<()> {
+        match to.len() == self.size() {
+            true => self.file.read(self.offset, to),
+            false => Err(self.no_room(to.len(), "bytes")),
+        }
     }
 
     /// The numbers, row after row.
     ///
     /// # Errors
-    /// None that a parsed file can cause.
+    /// If the file cannot be read.
     pub fn numbers(&self) -> Result<Vec<f32>> {
-        let mut out = vec![0.0; self.data.len() / self.kind.block_bytes() * self.kind.block_len()];
-        self.kind.dequantise(self.data, &mut out)?;
+        let mut out = vec![0.0; self.count()];
+        self.read_numbers(&mut out)?;
         Ok(out)
     }
 
+    /// Reads the numbers, row after row, with no more of the file in memory than a piece.
+    ///
+    /// # Errors
+    /// If there is not as much room as there are numbers, or the file cannot be read.
+    pub fn read_numbers(&self, to: &mut [f32]) -> Result<()> {
+        if to.len() != self.count() {
+            return Err(self.no_room(to.len(), "numbers"));
+        }
+        let (mut rest, block) = (to, self.kind.block_bytes());
+        self.file.pieces(self.place(), block, |bytes| {
+            let count = bytes.len() / block * self.kind.block_len();
+            let (now, later) = std::mem::take(&mut rest).split_at_mut(count);
+            rest = later;
+            self.kind.dequantise(bytes, now)
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.size() / self.kind.block_bytes() * self.kind.block_len()
+    }
+
+    fn no_room(&self, room: usize, what: &str) -> Error {
+        let what = format!("{}: room for {room} {what}, it has {} bytes", self.name, self.size());
+        Error::Blocks { kind: self.kind.name(), what }
+    }
+
     /// How many bytes the numbers need; `None` if a row makes no whole blocks or the numbers are beyond counting.
-    fn size(&self) -> Option<u64> {
+    fn needed(&self) -> Option<u64> {
         let block = self.kind.block_len() as u64;
         if !self.extents[0].is_multiple_of(block) {
             return None;

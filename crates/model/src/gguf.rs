@@ -231,7 +231,7 @@ fn blocks(
         .iter()
         .map(|(_, info)| {
             let place = length;
-            length += info.data().len().next_multiple_of(LINE);
+            length += info.size().next_multiple_of(LINE);
             place
         })
         .collect();
@@ -239,10 +239,11 @@ fn blocks(
     let bytes = all.data_mut::<u8>()?;
     for ((_, info), place) in matrices.iter().zip(&places) {
         let row = Blocks::row_bytes(info.kind(), info.shape()[1]);
-        let to = &mut bytes[*place..][..info.data().len()];
-        match pairs(info, turned) {
-            Some(d) => to.copy_from_slice(&halves(info.data(), d, row)),
-            None => to.copy_from_slice(info.data()),
+        let to = &mut bytes[*place..][..info.size()];
+        info.read(to).map_err(|e| wrong(e.to_string()))?;
+        if let Some(d) = pairs(info, turned) {
+            let turned = halves(to, d, row);
+            to.copy_from_slice(&turned);
         }
     }
     let quantised = |((name, info), place): (&(String, &TensorInfo<'_>), usize)| {
@@ -254,12 +255,14 @@ fn blocks(
 }
 
 fn numbers(info: &TensorInfo<'_>, turned: &Turned<'_>, held: Held) -> Result<Tensor> {
-    let (numbers, shape) = (info.numbers().map_err(|e| wrong(e.to_string()))?, info.shape());
-    let numbers = match pairs(info, turned) {
-        Some(d) => halves(&numbers, d, shape.get(1).copied().unwrap_or(1)),
-        None => numbers,
-    };
-    let tensor = Tensor::from_vec(numbers, &shape, &Device::Cpu)?;
+    let shape = info.shape();
+    let mut tensor = Tensor::empty(Shape::new(&shape)?, DType::F32, &Device::Cpu)?;
+    let to = tensor.data_mut::<f32>()?;
+    info.read_numbers(to).map_err(|e| wrong(e.to_string()))?;
+    if let Some(d) = pairs(info, turned) {
+        let turned = halves(to, d, shape.get(1).copied().unwrap_or(1));
+        to.copy_from_slice(&turned);
+    }
     if !(turned.transposed)(info.name()) || shape.len() != 2 {
         return Ok(tensor);
     }
@@ -274,7 +277,7 @@ fn numbers(info: &TensorInfo<'_>, turned: &Turned<'_>, held: Held) -> Result<Ten
 /// The width of the heads whose rows are to be turned. A shape that is wrong is told of when the model is built.
 fn pairs(info: &TensorInfo<'_>, turned: &Turned<'_>) -> Option<usize> {
     let shape = info.shape();
-    let is_whole = |d: &usize| !info.data().is_empty() && shape[0].is_multiple_of(*d);
+    let is_whole = |d: &usize| info.size() > 0 && shape[0].is_multiple_of(*d);
     (turned.pairs)(info.name()).filter(|d| *d > 0 && is_whole(d))
 }
 

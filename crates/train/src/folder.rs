@@ -16,6 +16,7 @@ use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::{ChatTemplate, Tokenizer};
 
 use crate::atomic::write_atomic;
+use crate::gguf::GgufFile;
 use crate::{Error, Result};
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -225,17 +226,13 @@ pub(crate) fn read_weights(dir: &Path, held: Held, device: &Device) -> Result<We
 /// If the folder or a file is missing, a file is damaged, or config and weights do not belong together.
 pub fn read_model(dir: &Path, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
     if dir.is_file() {
-        return model_of(dir, &parse_gguf(dir, &read(dir)?)?, held, device);
+        return model_of(dir, &GgufFile::open(dir)?.parse()?, held, device);
     }
     let config = read_config(dir)?;
     // A config of no use says so before the weights are read.
     let family = Family::of(&config).and_then(Family::check_causal);
     family.map_err(Error::at(&dir.join(CONFIG)))?;
     causal_model_from(&config, &read_weights(dir, held, device)?).map_err(Error::at(dir))
-}
-
-pub(crate) fn parse_gguf<'a>(path: &Path, bytes: &'a [u8]) -> Result<Gguf<'a>> {
-    Gguf::parse(bytes).map_err(Error::at(path))
 }
 
 fn model_of(path: &Path, file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
@@ -271,8 +268,7 @@ pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
     if !is_gguf {
         return Ok(Tokenizer::from_file(path)?);
     }
-    let bytes = read(path)?;
-    Tokenizer::from_gguf(&parse_gguf(path, &bytes)?).map_err(Error::at(path))
+    Tokenizer::from_gguf(&GgufFile::open(path)?.parse()?).map_err(Error::at(path))
 }
 
 impl ModelFolder {
@@ -293,8 +289,8 @@ impl ModelFolder {
     }
 
     fn open_gguf(path: &Path, held: Held, device: &Device) -> Result<Self> {
-        let bytes = read(path)?;
-        let file = parse_gguf(path, &bytes)?;
+        let file = GgufFile::open(path)?;
+        let file = file.parse()?;
         let model = model_of(path, &file, held, device)?;
         let tokenizer = Tokenizer::from_gguf(&file);
         let tokenizer = tokenizer.map_err(Error::at(path))?;

@@ -10,7 +10,8 @@ use warpsmith_model::{EncoderBatch, Family, Held, Pooling, TextReader, gguf_read
 use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
-use crate::folder::{CONFIG, TOKENIZER_CONFIG, parse_gguf, read, read_config, read_weights};
+use crate::folder::{CONFIG, TOKENIZER_CONFIG, read, read_config, read_weights};
+use crate::gguf::GgufFile;
 use crate::{Error, Result};
 
 pub use prompts::Prompts;
@@ -112,8 +113,8 @@ impl SentenceEncoder {
     }
 
     fn open_gguf(path: &Path, device: &Device) -> Result<Self> {
-        let bytes = read(path)?;
-        let file = parse_gguf(path, &bytes)?;
+        let file = GgufFile::open(path)?;
+        let file = file.parse()?;
         let (model, pooling) = gguf_reader(&file, Held::AsStored, device).map_err(Error::at(path))?;
         Ok(Self {
             tokenizer: Tokenizer::from_gguf(&file).map_err(Error::at(path))?,

@@ -1,9 +1,10 @@
 //! Files cut off and changed at random: an error or a file as good as before, and never more memory than is fair.
 
+use std::io;
 use std::path::Path;
 
 use warpsmith_damage::{Counting, Series, cut_off, fair, flipped};
-use warpsmith_gguf::{Error, Gguf, Kind, TensorInfo, Writer};
+use warpsmith_gguf::{Error, Gguf, Head, Kind, Source, TensorInfo, Writer};
 
 use super::gguf::{read, read_all};
 use super::golden;
@@ -11,9 +12,36 @@ use super::golden;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Parses and holds the memory that it took against the size of the file.
+/// A file that is read piece by piece.
+struct Elsewhere<'a> {
+    bytes: &'a [u8],
+    /// How long it says it is.
+    size: usize,
+}
+
+impl Source for Elsewhere<'_> {
+    fn size(&self) -> u64 {
+        self.size as u64
+    }
+
+    fn read(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
+        let from = self.bytes.get(at as usize..).and_then(|rest| rest.get(..to.len()));
+        to.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+fn elsewhere(bytes: &[u8]) -> Elsewhere<'_> {
+    Elsewhere { bytes, size: bytes.len() }
+}
+
+/// Parses in both ways, of which neither may take more memory than is fair, and which have to agree.
 fn parse(bytes: &[u8]) -> Result<Gguf<'_>, Error> {
-    fair(bytes.len(), || Gguf::parse(bytes))
+    let there = elsewhere(bytes);
+    let read = fair(bytes.len(), || Head::read(&there).and_then(|head| head.parse(&there).map(drop)));
+    let here = fair(bytes.len(), || Gguf::parse(bytes));
+    assert_eq!(here.as_ref().map(drop), read.as_ref().copied());
+    here
 }
 
 /// All numbers of a file, whatever the tensors are called.
@@ -30,8 +58,7 @@ fn every_truncation_is_an_error() {
     let file = parse(&bytes).unwrap();
     read_all(&file);
     // The last tensor ends where the file does, but for its padding.
-    let end = file.tensors().iter().map(|t| t.data().as_ptr_range().end).max().unwrap();
-    let end = end as usize - bytes.as_ptr() as usize;
+    let end = file.tensors().iter().map(|t| t.place().end).max().unwrap() as usize;
     assert!(bytes.len() - end < 32);
     cut_off(&bytes[..end], |file| drop(parse(file).unwrap_err()));
     let longer = [&bytes[..], &[0; 32]].concat();
@@ -56,8 +83,7 @@ fn every_flipped_bit_of_the_head_is_an_error_or_the_same_numbers() {
     let whole = golden("blocks.gguf");
     let file = Gguf::parse(&whole).unwrap();
     let truth = numbers(&file);
-    let start = file.tensors().iter().map(|t| t.data().as_ptr()).min().unwrap();
-    let head = start as usize - whole.as_ptr() as usize;
+    let head = file.tensors().iter().map(|t| t.place().start).min().unwrap() as usize;
     let mut survived = 0;
     flipped(&whole, 0..head, |bytes, bit| {
         if let Ok(changed) = parse(bytes) {
@@ -130,6 +156,40 @@ fn a_crowd_of_small_things_takes_no_more_memory_than_is_fair() {
     let bytes = crowd(60_000);
     let file = parse(&bytes).unwrap();
     assert_eq!((file.metadata().len(), file.tensors().len()), (60_000, 60_000));
+}
+
+/// The head is longer than what is read of it at first, the tensor than a piece, of which its blocks are no part.
+#[test]
+fn a_file_is_read_tensor_by_tensor() {
+    let crowd = crowd(60_000);
+    assert!(crowd.len() > 2 << 20);
+    let there = elsewhere(&crowd);
+    let head = Head::read(&there).unwrap();
+    assert_eq!(head.parse(&there).unwrap().tensors().len(), 60_000);
+
+    let numbers: Vec<f32> = (0..200 * 3200).map(|i| (i % 251) as f32 - 125.0).collect();
+    let mut writer = Writer::new();
+    writer.tensor("a", &[200, 3200], Kind::Q8_0, &numbers).unwrap();
+    writer.tensor("b", &[3], Kind::F32, &[1.0, 2.0, 3.0]).unwrap();
+    let bytes = writer.finish();
+    let there = elsewhere(&bytes);
+    let head = Head::read(&there).unwrap();
+    let (read, here) = (head.parse(&there).unwrap(), Gguf::parse(&bytes).unwrap());
+    for (read, here) in read.tensors().iter().zip(here.tensors()) {
+        let mut numbers = vec![0.0; here.shape().iter().product()];
+        // No room for the tensor: 680 kB that are read, 2.5 MB that come of them.
+        fair(0, || read.read_numbers(&mut numbers)).unwrap();
+        assert_eq!(numbers, here.numbers().unwrap());
+        let mut bytes_read = vec![0; read.size()];
+        read.read(&mut bytes_read).unwrap();
+        assert_eq!(bytes_read, bytes[here.place().start as usize..here.place().end as usize]);
+        assert!(read.read(&mut bytes_read[1..]).is_err() && read.read_numbers(&mut numbers[1..]).is_err());
+    }
+    // Somebody cuts the file off after its head was read.
+    let shorter = Elsewhere { bytes: &bytes[..bytes.len() - 1], size: bytes.len() };
+    let file = head.parse(&shorter).unwrap();
+    assert_eq!(file.tensor("a").unwrap().numbers(), here.tensor("a").unwrap().numbers());
+    assert!(matches!(file.tensor("b").unwrap().numbers(), Err(Error::Read { needed: 12, .. })));
 }
 
 #[test]

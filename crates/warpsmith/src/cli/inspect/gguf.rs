@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
-use warpsmith::train::folder::read;
-use warpsmith_gguf::{Gguf, Value};
+use warpsmith::train::GgufFile;
+use warpsmith_gguf::Value;
 
 use crate::cli::Failure;
 
@@ -33,13 +33,13 @@ struct Row {
 
 /// Tells of the file at `path`.
 pub fn run(path: &Path, json: bool) -> Result<(), Failure> {
-    let bytes = read(path)?;
-    let file = Gguf::parse(&bytes).map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+    let file = GgufFile::open(path)?;
+    let file = file.parse()?;
     let row = |info: &warpsmith_gguf::TensorInfo<'_>| Row {
         name: info.name().into(),
         shape: info.shape(),
         kind: info.kind().name(),
-        bytes: info.data().len(),
+        bytes: info.size(),
     };
     let tensors: Vec<Row> = file.tensors().iter().map(row).collect();
     let found = Inspection {
