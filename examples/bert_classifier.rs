@@ -23,7 +23,7 @@ use std::process::Command;
 
 use warpsmith::LabelledTexts;
 use warpsmith::data::read::ReadOptions;
-use warpsmith::model::{BertTask, Task, to_safetensors};
+use warpsmith::model::{BertTask, Held, Task, to_safetensors};
 use warpsmith::prelude::*;
 use warpsmith::train::finetune::{
     ClassScores, FinetuneConfig, Labelled, Progress, finetune_classifier, judge,
@@ -63,7 +63,7 @@ fn answer(folder: &ClassifierFolder, found: &Classified) -> String {
 
 /// What the other process does: opens the folder and answers.
 fn be_asked(dir: &str, texts: &[String]) -> Outcome<()> {
-    let folder = ClassifierFolder::open(Path::new(dir), &Device::best()?)?;
+    let folder = ClassifierFolder::open(Path::new(dir), Held::AsStored, &Device::best()?)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     folder.classify(&texts)?.iter().for_each(|found| println!("{}", answer(&folder, found)));
     Ok(())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use warpsmith::LabelledTexts;
 use warpsmith::data::read::ReadOptions;
-use warpsmith::model::{BertConfig, BertTask, HiddenActivation, LlamaKind, Task, to_safetensors};
+use warpsmith::model::{BertConfig, BertTask, Held, HiddenActivation, LlamaKind, Task, to_safetensors};
 use warpsmith::prelude::*;
 use warpsmith::train::ClassifierFolder;
 
@@ -95,7 +95,7 @@ fn an_encoder_and_a_decoder_learn_labels_that_a_fresh_process_knows() -> Checked
         let alone = succeeded(&place.run(&[&words[..], &["61 is so so"]].concat()));
         assert_eq!(serde_json::from_str::<Value>(&alone)?, told[1], "{model}");
         let logits: Vec<f32> = serde_json::from_value(told[1]["logits"].clone())?;
-        let tuned = ClassifierFolder::open(&place.path(&out), &Device::Cpu)?;
+        let tuned = ClassifierFolder::open(&place.path(&out), Held::AsF32, &Device::Cpu)?;
         assert_eq!(tuned.model.labels(), ["down", "level", "up"]);
         assert_eq!(tuned.classify(&["61 is so so"])?[0].logits, logits);
 
@@ -107,7 +107,7 @@ fn an_encoder_and_a_decoder_learn_labels_that_a_fresh_process_knows() -> Checked
         let again = place.run(&[&TUNE[..], &words].concat());
         assert!(super::stderr(&again).contains("3 labels (down, level, up): the model's own head"));
         assert!(super::stdout(&again).lines().any(|line| line.starts_with("level ")), "a row for each class");
-        assert_eq!(ClassifierFolder::open(&place.path("again"), &Device::Cpu)?.max_tokens, 9);
+        assert_eq!(ClassifierFolder::open(&place.path("again"), Held::AsF32, &Device::Cpu)?.max_tokens, 9);
     }
     Ok(())
 }

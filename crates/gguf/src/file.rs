@@ -157,11 +157,7 @@ fn read_metadata<'a>(reader: &mut Reader<'a>, count: usize) -> Result<Vec<(&'a s
 }
 
 /// The tensors, in the order of the file, without their data. There is room for `count` of them in the file.
-fn read_infos<'a>(
-    reader: &mut Reader<'a>,
-    count: usize,
-    file: Bytes<'a>,
-) -> Result<Vec<TensorInfo<'a>>> {
+fn read_infos<'a>(reader: &mut Reader<'a>, count: usize, file: Bytes<'a>) -> Result<Vec<TensorInfo<'a>>> {
     let mut tensors = Vec::with_capacity(count);
     for _ in 0..count {
         let at = reader.at();

@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use crate::{Error, Result};
 
-/// A file that does not lie in memory.
+/// A file, whether it lies in memory or not.
 pub trait Source {
     /// How many bytes it has.
     fn size(&self) -> u64;
@@ -15,6 +15,19 @@ pub trait Source {
     /// # Errors
     /// If they cannot be read, or the file ends before.
     fn read(&self, at: u64, to: &mut [u8]) -> io::Result<()>;
+}
+
+impl Source for &[u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
+        let rest = usize::try_from(at).ok().and_then(|at| self.get(at..));
+        let there = rest.and_then(|rest| rest.get(..to.len())).ok_or(io::ErrorKind::UnexpectedEof)?;
+        to.copy_from_slice(there);
+        Ok(())
+    }
 }
 
 /// The bytes of a file.
@@ -41,18 +54,13 @@ impl Bytes<'_> {
         }
     }
 
-    /// Fills `to` with the bytes from `at` on, which are there.
+    /// Fills `to` with the bytes from `at` on.
     pub(crate) fn read(self, at: u64, to: &mut [u8]) -> Result<()> {
         match self {
-            Self::Here(bytes) => {
-                let at = at as usize;
-                to.copy_from_slice(&bytes[at..at + to.len()]);
-                Ok(())
-            }
-            Self::There(source) => {
-                source.read(at, to).map_err(|e| Error::Read { at, needed: to.len(), why: e.to_string() })
-            }
+            Self::Here(bytes) => bytes.read(at, to),
+            Self::There(source) => source.read(at, to),
         }
+        .map_err(|e| Error::Read { at, needed: to.len(), why: e.to_string() })
     }
 
     /// Gives `take` these bytes, in pieces of [`PIECE`] rounded up to whole multiples of `unit`.

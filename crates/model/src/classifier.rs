@@ -14,7 +14,7 @@ use warpsmith_tensor::{Device, Error, Result, Rng, Seed, Tensor};
 use crate::bert::{BertConfig, BertTask, EncoderBatch, Task};
 use crate::config::parse;
 use crate::family::Family;
-use crate::weights::Weights;
+use crate::weights::{Held, Weights};
 
 pub(crate) use decoder::is_classifier;
 use decoder::{DecoderClassifier, SCORE};
@@ -50,11 +50,17 @@ impl Json {
 }
 
 impl TextClassifier {
-    /// The classifier that a `config.json` and the tensors of its weight files describe.
+    /// The classifier that a `config.json` and the tensors of its weight files describe. With [`Held::AsStored`] matrices of 16
+    /// bits stay so, and it can be asked but not trained or written.
     ///
     /// # Errors
     /// If it is no classifier of a family that is known here; if a tensor is missing, unexpected or misshapen.
-    pub fn from_state(config: &str, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
+    pub fn from_state(
+        config: &str,
+        tensors: BTreeMap<String, Tensor>,
+        held: Held,
+        device: &Device,
+    ) -> Result<Self> {
         let json: Json = parse(config)?;
         if !json.is_classifier() {
             return Err(Error::value("config.json", "the architecture is no classifier of texts").hint(
@@ -62,9 +68,11 @@ impl TextClassifier {
             ));
         }
         let kind = match Family::of(config)? {
-            Family::Bert => Kind::Encoder(BertTask::from_state(config, tensors, device)?),
+            Family::Bert => {
+                Kind::Encoder(BertTask::from_weights(config, &Weights::held(tensors, held, device))?)
+            }
             Family::Gpt | Family::Llama => {
-                Kind::Decoder(DecoderClassifier::from_state(config, tensors, device)?)
+                Kind::Decoder(DecoderClassifier::from_state(config, tensors, held, device)?)
             }
             Family::T5 => return Err(not_t5()),
         };

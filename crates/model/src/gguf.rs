@@ -188,7 +188,7 @@ struct Turned<'t> {
 impl Stored {
     fn of(file: &Gguf<'_>, names: &Names, turned: &Turned<'_>, held: Held, device: &Device) -> Result<Self> {
         let (mut stored, mut stay) = (Self::default(), Vec::new());
-        for info in file.tensors() {
+        for info in file.tensors().iter().filter(|info| info.name() != llama::DIVISORS) {
             let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
             match held {
                 Held::AsStored if can_stay(info) => stay.push((name, info)),
@@ -207,10 +207,8 @@ impl Stored {
 }
 
 fn unknown(info: &TensorInfo<'_>) -> Error {
-    wrong(format!("the tensor {} is not known", info.name())).hint(match info.name() {
-        "rope_freqs.weight" => "rotary positions stretched by a table are not supported",
-        _ => "models of the classes GPT-2, Llama, Qwen2 and Qwen3 without experts are",
-    })
+    wrong(format!("the tensor {} is not known", info.name()))
+        .hint("models of the classes GPT-2, Llama, Qwen2 and Qwen3 without experts are")
 }
 
 /// Whether a tensor is a matrix that is multiplied in the form that it has. One of f32 gains nothing by it.

@@ -52,4 +52,6 @@ pub use pooling::Pooling;
 pub use reader::TextReader;
 pub use sampling::{Sampler, Sampling};
 pub use t5::{Answers, T5, T5Config};
-pub use weights::{Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, to_safetensors};
+pub use weights::{
+    Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, read_safetensors, to_safetensors,
+};

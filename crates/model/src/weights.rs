@@ -2,16 +2,18 @@
 //! is an error that names it.
 
 mod digest;
+mod file;
 mod quantised;
 mod source;
 
 use std::collections::BTreeMap;
 
+use safetensors::serialize;
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 use warpsmith_autograd::Parameter;
-use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Shape, Tensor, with_dtype};
+use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Tensor, with_dtype};
 
+pub use file::{from_safetensors, read_safetensors};
 pub use quantised::Quantised;
 use source::Given;
 pub use source::{Init, Kept, Weights};
@@ -47,10 +49,6 @@ fn to_safe(dtype: DType) -> Dtype {
     }
 }
 
-fn from_safe(dtype: Dtype) -> Option<DType> {
-    DType::ALL.into_iter().find(|d| to_safe(*d) == dtype)
-}
-
 /// Tensors as the bytes of a safetensors file, with `metadata` in its header and a note by which damage is seen.
 pub fn to_safetensors(tensors: &BTreeMap<String, Tensor>, metadata: &[(&str, &str)]) -> Result<Vec<u8>> {
     let contiguous: Vec<(&String, Tensor)> = tensors
@@ -60,39 +58,18 @@ pub fn to_safetensors(tensors: &BTreeMap<String, Tensor>, metadata: &[(&str, &st
     let views: Vec<(&String, TensorView<'_>)> = contiguous
         .iter()
         .map(|(name, t)| {
-            let bytes: &[u8] = with_dtype!(t.dtype(), T => bytemuck::cast_slice(t.data::<T>()?));
+            let bytes = bytes_of(t)?;
             let view = TensorView::new(to_safe(t.dtype()), t.dims().to_vec(), bytes);
             Ok((*name, view.map_err(|e| file(format!("{name}: {e}")))?))
         })
         .collect::<Result<_>>()?;
-    let metadata = digest::noted(metadata, views.iter().map(|(name, view)| (name.as_str(), view)));
+    let metadata = digest::noted(metadata, &views);
     serialize(views, Some(metadata)).map_err(|e| file(e.to_string()))
 }
 
-/// All tensors of a safetensors file.
-///
-/// # Errors
-/// If the bytes are not a safetensors file, the numbers are not those that [`to_safetensors`] wrote, or a tensor has a dtype
-/// that the engine does not know.
-pub fn from_safetensors(bytes: &[u8], device: &Device) -> Result<BTreeMap<String, Tensor>> {
-    let damaged = |e| file(format!("not a safetensors file, or a damaged one: {e}"));
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let parsed = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    let views: BTreeMap<&str, TensorView<'_>> = parsed.iter().collect();
-    digest::check(header.metadata().as_ref(), views.iter().map(|(name, view)| (*name, view)))?;
-    views.iter().map(|(name, view)| Ok((name.to_string(), read(name, view, device)?))).collect()
-}
-
-fn read(name: &str, view: &TensorView<'_>, device: &Device) -> Result<Tensor> {
-    let dtype = from_safe(view.dtype())
-        .ok_or_else(|| file(format!("{name}: dtype {:?} is not supported", view.dtype())))?;
-    let shape = Shape::new(view.shape())?;
-    if view.data().len() != shape.numel() * dtype.size() {
-        return Err(file(format!("{name}: {} bytes for {shape} {dtype}", view.data().len())));
-    }
-    let mut tensor = Tensor::empty(shape, dtype, &Device::Cpu)?;
-    with_dtype!(dtype, T => fill::<T>(&mut tensor, view.data())?);
-    tensor.to_device(device)
+/// The bytes of a contiguous tensor of the host.
+fn bytes_of(tensor: &Tensor) -> Result<&[u8]> {
+    Ok(with_dtype!(tensor.dtype(), T => bytemuck::cast_slice(tensor.data::<T>()?)))
 }
 
 /// Copies bytes of any alignment.

@@ -33,7 +33,9 @@ impl Tokenizer {
             "gpt2" => vocabulary.bpe()?.into_json(),
             "bert" => vocabulary.word_piece()?.into_json(),
             other => {
-                return Err(invalid(format!("the kind `{other}` is not known; llama, gemma4, gpt2 and bert are")));
+                return Err(invalid(format!(
+                    "the kind `{other}` is not known; llama, gemma4, gpt2 and bert are"
+                )));
             }
         };
         Self::from_json(json.map_err(invalid)?.to_string().as_bytes())

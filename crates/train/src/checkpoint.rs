@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use warpsmith_model::{from_safetensors, to_safetensors};
+use warpsmith_model::to_safetensors;
 use warpsmith_tensor::{Rng, Seed};
 
 use crate::atomic::{CheckpointFiles, Found};
-use crate::folder::{load_weights, read, weight_bytes};
+use crate::folder::{load_weights, read, tensors_of, weight_bytes};
 use crate::trainer::Trainer;
 use crate::{Error, Result, TrainConfig};
 
@@ -98,7 +98,7 @@ pub(crate) fn restore(trainer: &mut Trainer, found: &Found, digest: &str) -> Res
         return Err(other_data(&own, now));
     }
     load_weights(trainer.model(), &found.path.join(WEIGHTS))?;
-    let moments = from_safetensors(&read(&found.path.join(OPTIMIZER))?, trainer.model().device())?;
+    let moments = tensors_of(&found.path.join(OPTIMIZER), trainer.model().device())?;
     let rng = Rng::restore(Seed(state.rng_seed), state.rng_next_stream);
     trainer.restore(state.step, state.tokens, rng).load_state(&moments, state.optimizer_steps)?;
     Ok(state.progress)

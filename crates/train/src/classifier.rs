@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::json;
 use warpsmith_autograd::no_grad;
-use warpsmith_model::TextClassifier;
+use warpsmith_model::{Held, TextClassifier};
 use warpsmith_tensor::{DType, Device, Seed};
 use warpsmith_text::Tokenizer;
 
@@ -54,16 +54,16 @@ struct Padding {
 }
 
 impl ClassifierFolder {
-    /// Reads the folder of a classifier.
+    /// Reads the folder of a classifier, its matrices in the form that `held` says.
     ///
     /// # Errors
     /// If the folder or a file is missing or damaged, the model is no classifier, or the files do not belong together.
-    pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+    pub fn open(dir: &Path, held: Held, device: &Device) -> Result<Self> {
         let config = read_config(dir)?;
         let labels = TextClassifier::labels_of(&config).map_err(Error::at(dir))?;
         // What is no classifier says so before the weights are read.
-        let tensors = if labels.is_some() { read_tensors(dir, device)? } else { Default::default() };
-        let model = TextClassifier::from_state(&config, tensors, device).map_err(Error::at(dir))?;
+        let tensors = if labels.is_some() { read_tensors(dir, &Device::Cpu)? } else { Default::default() };
+        let model = TextClassifier::from_state(&config, tensors, held, device).map_err(Error::at(dir))?;
         Self::with(dir, model, Tokenizer::from_file(dir)?)
     }
 
@@ -76,7 +76,7 @@ impl ClassifierFolder {
         let config = read_config(dir)?;
         let known = TextClassifier::labels_of(&config).map_err(Error::at(dir))?.unwrap_or_default();
         if labels.iter().all(|label| known.contains(label)) {
-            return Ok((Self::open(dir, device)?, false));
+            return Ok((Self::open(dir, Held::AsF32, device)?, false));
         }
         let (tokenizer, tensors) = (Tokenizer::from_file(dir)?, read_tensors(dir, device)?);
         let pad = padding(dir, &tokenizer)?;

@@ -9,14 +9,14 @@ use std::path::Path;
 use serde_json::json;
 use warpsmith_gguf::{Gguf, Value};
 use warpsmith_model::{
-    CausalModel, Family, Gpt, GptConfig, Held, Weights, causal_model_from, from_safetensors, gguf_model,
+    CausalModel, Family, Gpt, GptConfig, Held, Weights, causal_model_from, gguf_model, read_safetensors,
     to_safetensors,
 };
 use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::{ChatTemplate, Tokenizer};
 
 use crate::atomic::write_atomic;
-use crate::gguf::GgufFile;
+use crate::on_disk::{GgufFile, OnDisk};
 use crate::{Error, Result};
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -196,8 +196,8 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-fn tensors_of(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
-    from_safetensors(&read(path)?, device).map_err(Error::at(path))
+pub(crate) fn tensors_of(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
+    read_safetensors(&OnDisk::open(path)?, device).map_err(Error::at(path))
 }
 
 /// The text of a folder's `config.json`.

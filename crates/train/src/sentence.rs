@@ -11,7 +11,7 @@ use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
 use crate::folder::{CONFIG, TOKENIZER_CONFIG, read, read_config, read_weights};
-use crate::gguf::GgufFile;
+use crate::on_disk::GgufFile;
 use crate::{Error, Result};
 
 pub use prompts::Prompts;

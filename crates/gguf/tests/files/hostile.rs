@@ -25,9 +25,7 @@ impl Source for Elsewhere<'_> {
     }
 
     fn read(&self, at: u64, to: &mut [u8]) -> io::Result<()> {
-        let from = self.bytes.get(at as usize..).and_then(|rest| rest.get(..to.len()));
-        to.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
+        self.bytes.read(at, to)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::{check_sizes, parse};
 use crate::layers::Linear;
 use crate::llama::LlamaKind;
 use crate::pooling::Pooling;
-use crate::weights::Weights;
+use crate::weights::{Held, Weights};
 
 /// The head's name in transformers, and how the names of its classes end.
 pub(super) const SCORE: &str = "score";
@@ -45,10 +45,11 @@ impl DecoderClassifier {
     pub(super) fn from_state(
         config: &str,
         tensors: BTreeMap<String, Tensor>,
+        held: Held,
         device: &Device,
     ) -> Result<Self> {
         let json: Json = parse(config)?;
-        let (body, score) = body_and_head(config, tensors, device)?;
+        let (body, score) = body_and_head(config, tensors, held, device)?;
         let weights = Weights::given(score, device);
         Self::build(body, crate::labels::read(json.id2label)?, json.pad_token_id, &weights)
     }
@@ -60,7 +61,8 @@ impl DecoderClassifier {
         pad: Option<u32>,
         drawn: &Weights,
     ) -> Result<Self> {
-        Self::build(body_and_head(config, tensors, drawn.device())?.0, labels, pad, drawn)
+        let (body, _) = body_and_head(config, tensors, Held::AsF32, drawn.device())?;
+        Self::build(body, labels, pad, drawn)
     }
 
     fn build(body: Body, labels: Vec<String>, pad: Option<u32>, weights: &Weights) -> Result<Self> {
@@ -125,9 +127,10 @@ impl DecoderClassifier {
 fn body_and_head(
     config: &str,
     mut tensors: BTreeMap<String, Tensor>,
+    held: Held,
     device: &Device,
 ) -> Result<(Body, BTreeMap<String, Tensor>)> {
     let score = format!("{SCORE}.weight");
     let head = tensors.remove(&score).map(|t| (score, t)).into_iter().collect();
-    Ok((Body::from_weights(config, &Weights::given(tensors, device))?, head))
+    Ok((Body::from_weights(config, &Weights::held(tensors, held, device))?, head))
 }

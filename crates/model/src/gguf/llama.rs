@@ -37,6 +37,9 @@ pub(super) const NAMES: Names = Names {
 
 const OF_PAIRS: [&str; 4] = ["attn_q.weight", "attn_k.weight", "attn_q.bias", "attn_k.bias"];
 
+/// By what the frequencies of the rotary pairs are divided: what llama.cpp's converter makes of Llama 3's scaling.
+pub(super) const DIVISORS: &str = "rope_freqs.weight";
+
 /// Whether the rows of a tensor are turned by rotary positions.
 pub(super) fn is_of_pairs(name: &str) -> bool {
     OF_PAIRS.iter().any(|end| name.ends_with(end))
@@ -51,7 +54,11 @@ pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) ->
     Llama::build(config, &Weights::stored(stored.numbers, stored.blocks, device))
 }
 
-fn scaling(metadata: &Metadata<'_, '_>) -> Result<Scaling> {
+fn scaling(metadata: &Metadata<'_, '_>, theta: f64, head_dim: usize) -> Result<Scaling> {
+    if let Some(divisors) = metadata.file.tensor(DIVISORS) {
+        let divisors = divisors.numbers().map_err(|e| wrong(e.to_string()))?;
+        return divided(&divisors, theta, head_dim);
+    }
     if !metadata.has("rope.scaling.type") {
         return Ok(Scaling::None);
     }
@@ -59,6 +66,20 @@ fn scaling(metadata: &Metadata<'_, '_>) -> Result<Scaling> {
         "none" => Ok(Scaling::None),
         "linear" => Ok(Scaling::Linear { factor: metadata.real_or("rope.scaling.factor", 1.0)? }),
         other => Err(wrong(format!("rope scaling `{other}` is not supported")).hint("none, linear")),
+    }
+}
+
+/// The scaling of these divisors. The file does not say what they were computed of, but only the factor ever differed.
+fn divided(divisors: &[f32], theta: f64, head_dim: usize) -> Result<Scaling> {
+    // The longest wave, which is the last, is divided whole.
+    let scaling = Scaling::of_llama3(divisors.last().copied().unwrap_or(1.0).into());
+    let truth = Rope { theta, scaling: scaling.clone() }.divisors(head_dim);
+    // The converter computes in f32.
+    let is_close = |(ours, theirs): (&f64, &f32)| (ours - f64::from(*theirs)).abs() <= 1e-4 * ours;
+    match truth.len() == divisors.len() && truth.iter().zip(divisors).all(is_close) {
+        true => Ok(scaling),
+        false => Err(wrong(format!("{DIVISORS} stretches rotary positions in a way that is not known"))
+            .hint("that of Llama 3.1, 3.2 and 3.3 is")),
     }
 }
 
@@ -72,6 +93,7 @@ fn config(metadata: &Metadata<'_, '_>) -> Result<LlamaConfig> {
     if metadata.size_or("rope.dimension_count", head_dim)? != head_dim {
         return Err(wrong("heads turn in part").hint("rope.dimension_count has to be the width of a head"));
     }
+    let theta = metadata.real_or("rope.freq_base", 1e4)?;
     let has_window = metadata.has("attention.sliding_window");
     let window = has_window.then(|| metadata.size("attention.sliding_window")).transpose()?;
     let config = LlamaConfig {
@@ -85,7 +107,7 @@ fn config(metadata: &Metadata<'_, '_>) -> Result<LlamaConfig> {
         head_dim,
         max_position_embeddings: metadata.size("context_length")?,
         rms_norm_eps: metadata.real_or("attention.layer_norm_rms_epsilon", 1e-5)?,
-        rope: Rope { theta: metadata.real_or("rope.freq_base", 1e4)?, scaling: scaling(metadata)? },
+        rope: Rope { theta, scaling: scaling(metadata, theta, head_dim)? },
         tie_word_embeddings: metadata.file.tensor("output.weight").is_none(),
         attention_bias: metadata.file.tensor("blk.0.attn_q.bias").is_some(),
         windows: vec![window.filter(|window| *window > 0); blocks],

@@ -16,7 +16,7 @@ use crate::{CausalModel, Family, GptConfig, LlamaConfig, LlamaKind};
 ///
 /// # Errors
 /// If the model is neither of the GPT-2 nor of the Llama class, or has something that the format has no place for: exact
-/// GELU, rotary positions stretched in another way than by one factor, biases of the gated network, windows of several
+/// GELU, rotary positions stretched in another way than by one factor or Llama 3's, biases of the gated network, windows of several
 /// widths.
 pub fn write_gguf(model: &dyn CausalModel, kind: Stored) -> Result<Writer> {
     let (config, mut writer) = (model.config_json(), Writer::new());
@@ -101,11 +101,18 @@ fn describe_llama(writer: &mut Writer, config: &LlamaConfig) -> Result<()> {
     )?;
     writer.real(&format!("{name}.attention.layer_norm_rms_epsilon"), config.rms_norm_eps as f32);
     writer.real(&format!("{name}.rope.freq_base"), config.rope.theta as f32);
-    match config.rope.scaling {
+    match &config.rope.scaling {
         Scaling::None => {}
         Scaling::Linear { factor } => {
             writer.text(&format!("{name}.rope.scaling.type"), "linear");
-            writer.real(&format!("{name}.rope.scaling.factor"), factor as f32);
+            writer.real(&format!("{name}.rope.scaling.factor"), *factor as f32);
+        }
+        // As divisors alone it comes back only if it is the known one.
+        Scaling::Llama3 { factor, .. } if config.rope.scaling == Scaling::of_llama3(*factor) => {
+            let divisors: Vec<f32> =
+                config.rope.divisors(config.head_dim).into_iter().map(|d| d as f32).collect();
+            let written = writer.tensor(llama::DIVISORS, &[divisors.len()], Stored::F32, &divisors);
+            written.map_err(|e| wrong(e.to_string()))?;
         }
         _ => return Err(wrong("rotary positions that are stretched so are not written").hint("none, linear")),
     }

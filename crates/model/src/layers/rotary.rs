@@ -61,6 +61,13 @@ pub enum Scaling {
     },
 }
 
+impl Scaling {
+    /// Llama 3.1's, and that of those that came after it, whose factors differ.
+    pub(crate) fn of_llama3(factor: f64) -> Self {
+        Self::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 8192 }
+    }
+}
+
 impl Rope {
     /// The frequency of each pair of a head of width D, and the factor on cosines and sines, for sequences of at most
     /// `length` positions in a model of `context` positions.
@@ -103,6 +110,14 @@ impl Rope {
                 (frequencies, attention_factor.unwrap_or(own))
             }
         }
+    }
+
+    /// By what the plain frequency of each pair of a head of width D is divided, if that is the same for sequences of any
+    /// length and nothing else is done.
+    pub(crate) fn divisors(&self, width: usize) -> Vec<f64> {
+        let plain = Self { scaling: Scaling::None, ..self.clone() };
+        let [plain, stretched] = [&plain, self].map(|rope| rope.frequencies(width, 1, 1).0);
+        plain.iter().zip(stretched).map(|(plain, stretched)| plain / stretched).collect()
     }
 
     /// Cosines and sines (length, 1, D/2) of all positions of sequences of at most `length`, in heads of width D; see

@@ -8,18 +8,60 @@
 use std::collections::HashMap;
 
 use crc32fast::Hasher;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Dtype, TensorView};
 use warpsmith_tensor::Result;
 
 /// The key of the note.
 const KEY: &str = "warpsmith.crc32";
 
+/// The note of tensors that are told one by one, in the order of their names.
+pub(super) struct Digest {
+    crc: Hasher,
+    /// What the file says.
+    expected: String,
+}
+
+impl Digest {
+    /// If the metadata of a file have a note.
+    pub fn wanted(metadata: Option<&HashMap<String, String>>) -> Option<Self> {
+        let expected = metadata?.get(KEY)?.clone();
+        Some(Self { crc: Hasher::new(), expected })
+    }
+
+    /// Takes the next tensor.
+    pub fn add(&mut self, name: &str, dtype: Dtype, shape: &[usize], bytes: &[u8]) {
+        add(&mut self.crc, name, dtype, shape, bytes);
+    }
+
+    /// An error if these were not the tensors that were written.
+    pub fn check(self) -> Result<()> {
+        match text(self.crc) == self.expected {
+            true => Ok(()),
+            false => Err(super::file(
+                "damaged: the numbers are not those that were written (their CRC-32 differs)",
+            )
+            .hint("copy the file again, or take an earlier checkpoint")),
+        }
+    }
+}
+
+fn add(crc: &mut Hasher, name: &str, dtype: Dtype, shape: &[usize], bytes: &[u8]) {
+    crc.update(format!("{name}:{dtype:?}{shape:?}").as_bytes());
+    crc.update(bytes);
+}
+
+fn text(crc: Hasher) -> String {
+    format!("{:08x}", crc.finalize())
+}
+
 /// The metadata of a file that holds these tensors, with the note; they come in the order of their names.
-pub(super) fn noted<'t>(
+pub(super) fn noted(
     metadata: &[(&str, &str)],
-    tensors: impl Iterator<Item = (&'t str, &'t TensorView<'t>)>,
+    tensors: &[(&String, TensorView<'_>)],
 ) -> HashMap<String, String> {
-    let note = digest(tensors);
+    let mut crc = Hasher::new();
+    tensors.iter().for_each(|(name, t)| add(&mut crc, name, t.dtype(), t.shape(), t.data()));
+    let note = text(crc);
     let all = || metadata.iter().copied().chain([(KEY, note.as_str())]);
     // The header is written in the order of the map, which is another for each map, and the same tensors shall make the same
     // bytes: of the few keys there are, sooner or later one has them in order.
@@ -30,27 +72,4 @@ pub(super) fn noted<'t>(
             return map;
         }
     }
-}
-
-/// An error if the metadata has a note and the tensors are others.
-pub(super) fn check<'t>(
-    metadata: Option<&HashMap<String, String>>,
-    tensors: impl Iterator<Item = (&'t str, &'t TensorView<'t>)>,
-) -> Result<()> {
-    match metadata.and_then(|metadata| metadata.get(KEY)) {
-        Some(note) if *note != digest(tensors) => {
-            Err(super::file("damaged: the numbers are not those that were written (their CRC-32 differs)")
-                .hint("copy the file again, or take an earlier checkpoint"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn digest<'t>(tensors: impl Iterator<Item = (&'t str, &'t TensorView<'t>)>) -> String {
-    let mut crc = Hasher::new();
-    for (name, tensor) in tensors {
-        crc.update(format!("{name}:{:?}{:?}", tensor.dtype(), tensor.shape()).as_bytes());
-        crc.update(tensor.data());
-    }
-    format!("{:08x}", crc.finalize())
 }

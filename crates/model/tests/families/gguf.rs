@@ -4,8 +4,8 @@ use serde_json::Value;
 use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind, Writer};
 use warpsmith_model::{
-    BertConfig, BertTask, CausalModel, EncoderBatch, Held, Llama, LlamaConfig, LlamaKind, Pooling,
-    causal_model, gguf_model, gguf_reader, write_gguf,
+    BertConfig, BertTask, CausalModel, EncoderBatch, Held, Llama, LlamaConfig, LlamaKind, Pooling, Rope,
+    Scaling, causal_model, gguf_model, gguf_reader, write_gguf,
 };
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Seed, Tensor};
@@ -260,6 +260,43 @@ fn files_that_are_of_no_use_are_refused() {
             .contains("in part")
     );
     assert!(refused("blk.0.ffn_gate.weight", "blk.0.ffn_gota.weight").contains("ffn_gota"));
+}
+
+/// Llama 3's scaling is a table of divisors there. These are llama.cpp's numbers for heads of width 16.
+#[test]
+fn llama_3_comes_with_divisors_of_its_frequencies() {
+    let published =
+        |factor| Scaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 8192 };
+    let written = |scaling| {
+        let config = LlamaConfig {
+            hidden_size: 32,
+            head_dim: 16,
+            num_attention_heads: 2,
+            num_key_value_heads: 1,
+            rope: Rope { theta: 5e5, scaling },
+            rms_norm_eps: 2f64.powi(-17),
+            ..LlamaConfig::default()
+        };
+        let llama = Llama::new(config, &Device::Cpu, Seed(1)).unwrap();
+        (write_gguf(&llama, Kind::F32).map(|writer| writer.finish()), llama)
+    };
+    let (bytes, llama) = written(published(8.0));
+    let bytes = bytes.unwrap();
+    let table = Gguf::parse(&bytes).unwrap().tensor("rope_freqs.weight").unwrap().numbers().unwrap();
+    let truth = [1.0, 1.0, 1.0, 1.0, 2.694_530_010_223_388_7, 8.0, 8.0, 8.0];
+    assert!(table.iter().zip(truth).all(|(ours, truth)| (ours - truth).abs() < 1e-5), "{table:?}");
+    let ids: Vec<u32> = (0..24).map(|i| i * 7 % 20).collect();
+    let again = model(&bytes, Held::AsF32);
+    assert_eq!(again.config_json(), llama.config_json());
+    assert_eq!(logits(&*again, &ids).to_vec::<f32>().unwrap(), logits(&llama, &ids).to_vec::<f32>().unwrap());
+    // Another table is another way, and what would not come back is not written.
+    let mut other = bytes.clone();
+    let at = other.windows(4).position(|w| w == table[4].to_le_bytes()).unwrap();
+    other[at..at + 4].copy_from_slice(&2.8f32.to_le_bytes());
+    let refused = gguf_model(&Gguf::parse(&other).unwrap(), Held::AsF32, &Device::Cpu).map(drop);
+    assert!(refused.unwrap_err().to_string().contains("rope_freqs.weight"));
+    let odd = Scaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original: 4096 };
+    assert!(written(odd).0.map(drop).unwrap_err().to_string().contains("stretched"));
 }
 
 /// What the format has no place for is refused by name; everything else is the same model afterwards, to the bit.

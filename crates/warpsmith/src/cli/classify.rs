@@ -6,6 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::LabelledTexts;
 use warpsmith::metrics::classification::Confusion;
+use warpsmith::model::Held;
 use warpsmith::train::finetune::ClassScores;
 use warpsmith::train::{Classified, ClassifierFolder};
 
@@ -52,7 +53,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if label.is_some() && !args.contains_id("data") {
         return Err(Failure::Usage("--label names a field of a file: give --data with it".into()));
     }
-    let mut folder = ClassifierFolder::open(flags::model_path(args), &device::of(args)?)?;
+    let mut folder = ClassifierFolder::open(flags::model_path(args), Held::AsStored, &device::of(args)?)?;
     labelled::limit(args, &mut folder)?;
     let Some(path) = args.get_one::<String>("data") else {
         let texts = flags::texts(args)?;

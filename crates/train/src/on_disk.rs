@@ -1,5 +1,5 @@
-//! GGUF files on the disk: the head is read, and then each tensor into the place where it stays, so that a model needs little
-//! more memory than its weights.
+//! Files that are read in parts: the head, and then each tensor into the memory where it stays, so that a model needs little
+//! more than its weights.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -10,16 +10,18 @@ use warpsmith_gguf::{Gguf, Head, Source};
 
 use crate::{Error, Result};
 
-/// A file that is open, and its head.
-pub struct GgufFile {
-    path: PathBuf,
-    head: Head,
-    tensors: OnDisk,
-}
-
-struct OnDisk {
+/// A file that is open.
+pub(crate) struct OnDisk {
     file: RefCell<File>,
     size: u64,
+}
+
+impl OnDisk {
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let size = file.metadata().map_err(Error::io("read", path))?.len();
+        Ok(Self { file: RefCell::new(file), size })
+    }
 }
 
 impl Source for OnDisk {
@@ -34,15 +36,20 @@ impl Source for OnDisk {
     }
 }
 
+/// A GGUF file that is open, and its head.
+pub struct GgufFile {
+    path: PathBuf,
+    head: Head,
+    tensors: OnDisk,
+}
+
 impl GgufFile {
     /// Opens a file and reads its head.
     ///
     /// # Errors
     /// If it cannot be read, or is no GGUF file or a damaged one.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let size = file.metadata().map_err(Error::io("look at", path))?.len();
-        let tensors = OnDisk { file: RefCell::new(file), size };
+        let tensors = OnDisk::open(path)?;
         let head = Head::read(&tensors).map_err(Error::at(path))?;
         Ok(Self { path: path.to_owned(), head, tensors })
     }
