@@ -21,14 +21,13 @@ impl Tokenizer {
     /// [`Error::Tokenizer`] if it is neither byte-level BPE with a way to cut words that has a name in the format, nor BPE
     /// that falls back to bytes as SentencePiece does.
     pub fn write_gguf(&self, writer: &mut Writer, ends: &[u32]) -> Result<()> {
-        let fails =
-            |reason: String| Error::Tokenizer { name: self.name(), action: "be written as GGUF", reason };
-        let json: Value = serde_json::from_str(&self.to_json()?).map_err(|e| fails(e.to_string()))?;
+        let json: Value =
+            serde_json::from_str(&self.to_json()?).map_err(|e| self.unwritten(e.to_string()))?;
         let model = &json["model"];
         match (model["type"].as_str(), model["byte_fallback"] == true) {
             (Some("BPE"), false) if json["decoder"]["type"] == "ByteLevel" => {
                 let way = way(&json).ok_or_else(|| {
-                    fails(format!("its way to cut words has no name there ({} have)", words::NAMES))
+                    self.unwritten(format!("its way to cut words has no name there ({} have)", words::NAMES))
                 })?;
                 writer.text("tokenizer.ggml.model", "gpt2");
                 writer.text("tokenizer.ggml.pre", way);
@@ -44,7 +43,7 @@ impl Tokenizer {
                     || json["pre_tokenizer"]["prepend_scheme"].as_str().is_some_and(|way| way != "never");
                 writer.truth("tokenizer.ggml.add_space_prefix", adds_space);
             }
-            _ => return Err(fails("byte-level BPE and SentencePiece's BPE are".into())),
+            _ => return Err(self.unwritten("byte-level BPE and SentencePiece's BPE are")),
         }
         self.write_tokens(writer, &json, ends)
     }
@@ -79,15 +78,34 @@ impl Tokenizer {
                 writer.unsigned(&format!("tokenizer.ggml.{name}"), id);
             }
         };
-        id("bos_token_id", self.bos());
-        id("eos_token_id", ends.first().copied().or(self.eos()));
+        let (begin, end) = self.around()?;
+        let eos = ends.first().copied().or(end).or(self.eos());
+        if end.is_some() && end != eos {
+            return Err(self.unwritten("a text has another token behind it than the one that ends texts"));
+        }
+        id("bos_token_id", begin.or(self.bos()));
+        id("eos_token_id", eos);
         id("eot_token_id", ends.get(1).copied());
         id("unknown_token_id", unknown.and_then(|token| self.token_to_id(token)));
-        let framed = self.encode_with_special_tokens("")?;
-        let has = |id: Option<u32>| id.is_some_and(|id| framed.contains(&id));
-        writer.truth("tokenizer.ggml.add_bos_token", has(self.bos()));
-        writer.truth("tokenizer.ggml.add_eos_token", self.eos() != self.bos() && has(self.eos()));
+        writer.truth("tokenizer.ggml.add_bos_token", begin.is_some());
+        writer.truth("tokenizer.ggml.add_eos_token", end.is_some());
         Ok(())
+    }
+
+    /// The tokens that stand before and behind every text.
+    fn around(&self) -> Result<(Option<u32>, Option<u32>)> {
+        let (plain, framed) = (self.encode("a")?, self.encode_with_special_tokens("a")?);
+        let at = framed.windows(plain.len().max(1)).position(|ids| ids == plain).unwrap_or(0);
+        match (&framed[..at], &framed[(at + plain.len()).min(framed.len())..]) {
+            (before @ ([] | [_]), behind @ ([] | [_])) => {
+                Ok((before.first().copied(), behind.first().copied()))
+            }
+            _ => Err(self.unwritten("more than one token stands before or behind a text")),
+        }
+    }
+
+    fn unwritten(&self, reason: impl Into<String>) -> Error {
+        Error::Tokenizer { name: self.name(), action: "be written as GGUF", reason: reason.into() }
     }
 
     /// Scores that order pieces as the merges do: the earlier a piece is made, the higher.

@@ -6,7 +6,7 @@
 //!
 //! Source: Kudo & Richardson, *SentencePiece*, 2018, arXiv 1808.06226; the `tokenizer.bin` of llama2.c.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -148,6 +148,14 @@ impl Pieces {
         }
     }
 
+    /// The pieces that are signs, or bytes by their names: no text becomes one, however it is spelled.
+    fn signs(&self) -> HashSet<usize> {
+        let is_byte = |text: &str| text.len() == 6 && text.starts_with("<0x") && text.ends_with('>');
+        let bytes = (0..self.scored.len()).filter(|&id| is_byte(&self.scored[id].0));
+        let special = self.special.iter().filter_map(|token| token["id"].as_u64()).map(|id| id as usize);
+        bytes.chain(special).chain([self.unknown, self.bos, self.eos].map(|id| id as usize)).collect()
+    }
+
     /// Those of high scores first.
     fn merges_by_score(&self) -> Vec<Value> {
         let ids: HashMap<&str, usize> =
@@ -160,6 +168,8 @@ impl Pieces {
             let cuts = text.char_indices().skip(1).map(move |(at, _)| text.split_at(at));
             cuts.filter(move |(left, right)| ids.contains_key(left) && ids.contains_key(right))
         };
+        let signs = self.signs();
+        order.retain(|id| !signs.contains(id));
         order.into_iter().flat_map(halves).map(|(left, right)| json!([left, right])).collect()
     }
 }
@@ -203,6 +213,20 @@ mod tests {
             assert_eq!(tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
         }
         assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(1), Some(2)));
+    }
+
+    /// Their pieces are all there, and their scores are the highest.
+    #[test]
+    fn no_text_is_joined_to_a_sign() {
+        let tokenizer =
+            pieces(&["▁", "<", "s", ">", "s>", "/s>", "/", "0", "x", "4", "1", "<0", "x4", "1>", "<0x4"]);
+        let tokenizer = tokenizer.tokenizer().unwrap();
+        for text in ["<s>", "</s>", "<0x41>"] {
+            let ids = tokenizer.encode(text).unwrap();
+            let spelled: Vec<_> = ids.iter().map(|&id| tokenizer.id_to_token(id).unwrap()).collect();
+            assert!(!spelled.contains(&text.to_string()), "{spelled:?}");
+            assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tokenizers and tasks as a user meets them.
 
+mod corpus;
 mod damaged_vocabularies;
 mod hostile_files;
 mod published_files;
