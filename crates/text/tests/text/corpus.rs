@@ -15,7 +15,7 @@ struct Golden {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/tokenizers")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/vocabularies")
 }
 
 fn read<T: for<'a> Deserialize<'a>>(name: &str) -> T {

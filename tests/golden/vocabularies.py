@@ -1,28 +1,23 @@
 """Golden ids of tokenizers, computed by Hugging Face transformers.
 
     pip install torch transformers
-    python tests/golden/tokenizers.py          # writes tests/golden/tokenizers/
+    python tests/golden/vocabularies.py          # writes tests/golden/vocabularies/
 
 A corpus of 1,000 lines is put together of phrases in many scripts, code, emoji and what is broken. On part of it small
 vocabularies of each kind are learned and written as the folders that models have. Of each line a CRC-32 of its ids and of the
-text that they make is kept.
+text that they make is kept. Vocabularies that are there stay; who wants others removes the folder.
 """
 
 import json
 import pathlib
 import random
-import shutil
-import sys
 import zlib
-
-# This file is called as the package that it needs.
-sys.path = [place for place in sys.path if pathlib.Path(place or ".").resolve() != pathlib.Path(__file__).parent.resolve()]
 
 import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer
 
-OUT = pathlib.Path(__file__).parent / "tokenizers"
+OUT = pathlib.Path(__file__).parent / "vocabularies"
 LINES = 1000
 
 WORDS = [
@@ -164,25 +159,30 @@ def truth(tokenizer, lines):
     return sums
 
 
-def main():
-    shutil.rmtree(OUT, ignore_errors=True)
+def learn(lines):
+    """Writes the folders, whose tokens are others each time: the trainers take pairs that are as frequent in any order."""
     OUT.mkdir()
-    lines = corpus()
-    learned = lines[: LINES // 2]
     folder = lambda name: (OUT / name).mkdir() or OUT / name
     end = dict(eos_token="<|endoftext|>")
     gpt2 = dict(tokenizer_class="GPT2Tokenizer", bos_token="<|endoftext|>", unk_token="<|endoftext|>", **end)
-    vocab_and_merges(folder("gpt2"), byte_level(learned, GPT2), gpt2)
-    qwen2 = byte_level(learned, QWEN2, normalizers.NFC(), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    vocab_and_merges(folder("gpt2"), byte_level(lines, GPT2), gpt2)
+    qwen2 = byte_level(lines, QWEN2, normalizers.NFC(), ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     vocab_and_merges(folder("qwen2"), qwen2, dict(tokenizer_class="Qwen2Tokenizer", **end))
-    llama3 = byte_level(learned, LLAMA3)
+    llama3 = byte_level(lines, LLAMA3)
     begins_with(llama3, "<|endoftext|>")
     whole(folder("llama3"), llama3, bos_token="<|endoftext|>", **end)
-    whole(folder("llama2"), sentence_pieces(learned), bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-    whole(folder("t5"), unigram(learned), eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
-    word_pieces(folder("bert_uncased"), learned, True)
-    word_pieces(folder("bert_cased"), learned, False)
-    cases = {place.name: truth(AutoTokenizer.from_pretrained(place), lines) for place in sorted(OUT.iterdir())}
+    whole(folder("llama2"), sentence_pieces(lines), bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    whole(folder("t5"), unigram(lines), eos_token="</s>", unk_token="<unk>", pad_token="<pad>")
+    word_pieces(folder("bert_uncased"), lines, True)
+    word_pieces(folder("bert_cased"), lines, False)
+
+
+def main():
+    lines = corpus()
+    if not OUT.exists():
+        learn(lines[: LINES // 2])
+    folders = sorted(place for place in OUT.iterdir() if place.is_dir())
+    cases = {place.name: truth(AutoTokenizer.from_pretrained(place), lines) for place in folders}
     golden = dict(transformers=transformers.__version__, cases=cases)
     (OUT / "sums.json").write_text(json.dumps(golden, separators=(",", ":")).replace("],", "],\n") + "\n")
     (OUT / "corpus.json").write_text(json.dumps(lines, ensure_ascii=False, indent=0) + "\n")
