@@ -149,6 +149,26 @@ fn inspect_tells_what_a_gguf_file_holds() -> Checked {
     assert!(table.contains("test.share = 0.25") && table.contains("[2, 512]"), "{table}");
     let error = refused(&place.run(&["inspect", "--model", "text.txt"]), 1);
     assert!(error.contains("text.txt: not a GGUF file"), "{error}");
+    // The same tokenizer and the same cache as the folder that is made of it has.
+    place.write("m.gguf", &model(None)?);
+    let told = succeeded(&place.run(&["convert", "--from", "m.gguf", "--out", "folder", "--json"]));
+    let told: Value = serde_json::from_str(&told)?;
+    assert_eq!(
+        (&told["out"], &told["family"], &told["vocab_size"]),
+        (&"folder".into(), &"Llama".into(), &259.into())
+    );
+    let look = |model: &str| -> Result<Value, Box<dyn std::error::Error>> {
+        Ok(serde_json::from_str(&succeeded(&place.run(&["inspect", "--model", model, "--json"])))?)
+    };
+    let (file, folder) = (look("m.gguf")?, look("folder")?);
+    assert!(file["tokenizer"]["vocab_size"] == 259, "{file}");
+    assert_eq!(file["tokenizer"], folder["tokenizer"]);
+    for key in ["cache_per_position", "cache_of_context"] {
+        assert!(file[key].is_u64());
+        assert_eq!(file[key], folder["memory"][key], "{key}");
+    }
+    let table = succeeded(&place.run(&["inspect", "--model", "m.gguf"]));
+    assert!(table.contains("keys and values") && table.contains("259 tokens"), "{table}");
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The GPT-2 family: token and position embeddings, blocks, a final norm, and a head tied to the token embedding.
 
+use std::collections::BTreeMap;
+
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
@@ -10,7 +12,7 @@ use crate::cache::KvCache;
 use crate::causal::check_ids;
 use crate::layers::{Embedding, LayerNorm, Linear};
 use crate::stack;
-use crate::weights::Weights;
+use crate::weights::{Weights, state};
 
 /// A decoder-only Transformer.
 #[derive(Clone, Debug)]
@@ -44,6 +46,39 @@ impl Gpt {
         let ln_f = LayerNorm::new(&root.at("ln_f"), c, config.bias, config.layer_norm_epsilon)?;
         weights.finish()?;
         Ok(Self { device: weights.device().clone(), wte, wpe, blocks, ln_f, config })
+    }
+
+    /// A model with the weights of a file, under Hugging Face's names.
+    ///
+    /// # Errors
+    /// If the config makes no model, a name is missing or unexpected, or a shape differs.
+    pub fn from_state(
+        config: GptConfig,
+        tensors: &BTreeMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::from_weights(config, &Weights::given(tensors.clone(), device))
+    }
+
+    /// As [`Gpt::from_state`], of weights in whatever form.
+    pub(crate) fn from_weights(config: GptConfig, weights: &Weights) -> Result<Self> {
+        as_published(weights)?;
+        Self::build(config, weights)
+    }
+
+    /// Replaces all weights; nothing is changed unless everything fits.
+    ///
+    /// # Errors
+    /// If a name is missing or unexpected, or a shape differs.
+    pub fn load_state(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+        let weights = Weights::given(tensors.clone(), &self.device);
+        as_published(&weights)?;
+        weights.load(&self.parameters())
+    }
+
+    /// All weights by their Hugging Face names; the tied head is not repeated.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        state(&self.parameters())
     }
 
     /// The shape of the model.
@@ -146,4 +181,21 @@ impl Gpt {
         let c = &self.config;
         KvCache::new(c.n_layer, [batch, capacity, c.n_head, c.head_width()], DType::F32, &self.device)
     }
+}
+
+/// Names that some exporters of GPT-2 add and that hold nothing learned: causal masks.
+const MASKS: [&str; 2] = [".attn.bias", ".attn.masked_bias"];
+
+/// Gives the tensors of a file the names of the language model, whose prefix released files leave out, and the head the weights
+/// of the token table.
+fn as_published(weights: &Weights) -> Result<()> {
+    let prefixed = |name: String| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
+        true => name,
+        false => format!("transformer.{name}"),
+    };
+    weights.rename(|tensors| {
+        let named = tensors.into_iter().map(|(name, t)| (prefixed(name), t));
+        named.filter(|(name, _)| !MASKS.iter().any(|mask| name.ends_with(mask))).collect()
+    });
+    weights.tie("transformer.wte.weight", "lm_head.weight")
 }

@@ -257,29 +257,6 @@ impl T5 {
         self.cache_of(&texts, &(0..texts.count()).collect::<Vec<_>>(), capacity)
     }
 
-    /// The likeliest answer to `prompt`, token by token: without the start token, up to `max_new_tokens` long, ending
-    /// before `end`.
-    ///
-    /// # Errors
-    /// If the prompt is empty or holds an id out of range.
-    pub fn greedy(&self, prompt: &[u32], max_new_tokens: usize, end: Option<u32>) -> Result<Vec<u32>> {
-        let batch = EncoderBatch::new(&[prompt], None, &self.device)?;
-        warpsmith_autograd::no_grad(|| {
-            let mut cache = self.cache(&batch, &self.encode(&batch, None)?, max_new_tokens.max(1))?;
-            let (mut last, mut text) = (self.config.decoder_start_token_id, Vec::new());
-            while text.len() < max_new_tokens {
-                let ids = Tensor::from_slice(&[last], &[1, 1], &self.device)?;
-                let next = self.decode_cached(&ids, &mut cache)?.argmax(-1, false)?.to_vec::<i64>()?;
-                last = next.first().and_then(|&id| u32::try_from(id).ok()).ok_or_else(no_token)?;
-                if Some(last) == end {
-                    break;
-                }
-                text.push(last);
-            }
-            Ok(text)
-        })
-    }
-
     /// x (B, T, C) → logits (B, T, V)
     fn head(&self, x: Tensor, rng: Option<&Rng>) -> Result<Tensor> {
         let _scope = Scope::enter("head");
@@ -305,8 +282,4 @@ impl T5 {
     pub fn state(&self) -> BTreeMap<String, Tensor> {
         state(&self.parameters())
     }
-}
-
-fn no_token() -> Error {
-    Error::internal("t5", "argmax gave no token")
 }

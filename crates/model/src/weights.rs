@@ -15,7 +15,6 @@ use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Tensor, with
 
 pub use file::{from_safetensors, read_safetensors};
 pub use quantised::Quantised;
-use source::Given;
 pub use source::{Init, Kept, Weights};
 
 /// How the matrices of a file lie in memory.
@@ -27,9 +26,6 @@ pub enum Held {
     /// each token. Such matrices are no parameters.
     AsStored,
 }
-
-/// Names that some exporters of GPT-2 add and that hold nothing learned: causal masks.
-const MASKS: [&str; 2] = [".attn.bias", ".attn.masked_bias"];
 
 fn file(message: impl Into<String>) -> Error {
     Error::new(Kind::File, "safetensors", message)
@@ -88,64 +84,5 @@ pub(crate) fn state(parameters: &[Parameter]) -> BTreeMap<String, Tensor> {
 /// # Errors
 /// If a name is missing or unexpected, or a shape differs: the error lists them.
 pub fn load_parameters(parameters: &[Parameter], tensors: BTreeMap<String, Tensor>) -> Result<()> {
-    load_state(parameters, Given::new(tensors))
-}
-
-/// As [`load_parameters`].
-fn load_state(parameters: &[Parameter], mut given: Given) -> Result<()> {
-    let values: Vec<Option<Tensor>> = parameters
-        .iter()
-        .map(|p| given.take(p.name(), &p.shape(), p.get().dtype()))
-        .collect::<Result<_>>()?;
-    given.finish()?;
-    parameters.iter().zip(values.iter().flatten()).try_for_each(|(p, value)| p.set(value))
-}
-
-/// The tensors of a GPT-2 file under the names of the language model: released files leave out its prefix.
-fn gpt2_names(tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
-    let prefixed = |name: String| match name.starts_with("transformer.") || name.starts_with("lm_head.") {
-        true => name,
-        false => format!("transformer.{name}"),
-    };
-    tensors
-        .into_iter()
-        .map(|(name, t)| (prefixed(name), t))
-        .filter(|(name, _)| !MASKS.iter().any(|mask| name.ends_with(mask)))
-        .collect()
-}
-
-impl crate::Gpt {
-    /// All weights by their Hugging Face names; the tied head is not repeated.
-    pub fn state(&self) -> BTreeMap<String, Tensor> {
-        state(&self.parameters())
-    }
-
-    /// A model with the weights of a file, under Hugging Face's names.
-    ///
-    /// # Errors
-    /// If the config makes no model, a name is missing or unexpected, or a shape differs.
-    pub fn from_state(
-        config: crate::GptConfig,
-        tensors: &BTreeMap<String, Tensor>,
-        device: &Device,
-    ) -> Result<Self> {
-        Self::from_weights(config, &Weights::given(tensors.clone(), device))
-    }
-
-    /// As [`Gpt::from_state`], of weights in whatever form.
-    pub(crate) fn from_weights(config: crate::GptConfig, weights: &Weights) -> Result<Self> {
-        weights.rename(gpt2_names);
-        weights.tie("transformer.wte.weight", "lm_head.weight")?;
-        Self::build(config, weights)
-    }
-
-    /// Replaces all weights; nothing is changed unless everything fits.
-    ///
-    /// # Errors
-    /// If a name is missing or unexpected, or a shape differs.
-    pub fn load_state(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        let mut given = Given::new(gpt2_names(tensors.clone()));
-        given.tie("transformer.wte.weight", "lm_head.weight")?;
-        load_state(&self.parameters(), given)
-    }
+    Weights::given(tensors, &Device::Cpu).load(parameters)
 }

@@ -118,6 +118,19 @@ pub fn ends(dir: &Path, tokenizer: &Tokenizer) -> Result<Vec<u32>> {
     Ok(tokenizer.eos().into_iter().collect())
 }
 
+/// The tokens that end a text of a GGUF file's model: those that it names, else the tokenizer's.
+pub fn gguf_ends(file: &Gguf<'_>, tokenizer: &Tokenizer) -> Vec<u32> {
+    let id = |key: &str| {
+        let id = file.get(&format!("tokenizer.ggml.{key}"), Value::as_unsigned).ok();
+        id.and_then(|id| u32::try_from(id).ok())
+    };
+    let named: BTreeSet<u32> = ["eos_token_id", "eot_token_id"].into_iter().filter_map(id).collect();
+    match named.is_empty() {
+        true => tokenizer.eos().into_iter().collect(),
+        false => named.into_iter().collect(),
+    }
+}
+
 /// The `eos_token_id` of a file, if the file is there and says one: a number or a list.
 fn ends_in(path: &Path) -> Result<Option<Vec<u32>>> {
     #[derive(serde::Deserialize)]
@@ -294,15 +307,7 @@ impl ModelFolder {
         let model = model_of(path, &file, held, device)?;
         let tokenizer = Tokenizer::from_gguf(&file);
         let tokenizer = tokenizer.map_err(Error::at(path))?;
-        let id = |key: &str| {
-            let id = file.get(&format!("tokenizer.ggml.{key}"), Value::as_unsigned).ok();
-            id.and_then(|id| u32::try_from(id).ok())
-        };
-        let named: BTreeSet<u32> = ["eos_token_id", "eot_token_id"].into_iter().filter_map(id).collect();
-        let ends = match named.is_empty() {
-            true => tokenizer.eos().into_iter().collect(),
-            false => named.into_iter().collect(),
-        };
+        let ends = gguf_ends(&file, &tokenizer);
         let chat_template = ChatTemplate::from_gguf(&file).map_err(Error::at(path))?;
         Self { model, tokenizer, ends, chat_template }.checked(path)
     }

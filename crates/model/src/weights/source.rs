@@ -164,6 +164,21 @@ impl Weights {
         }
     }
 
+    /// Sets parameters that there are to what the file has under their names; nothing is changed unless everything fits.
+    ///
+    /// # Errors
+    /// As [`Weights::finish`].
+    pub(crate) fn load(&self, parameters: &[Parameter]) -> Result<()> {
+        let Source::Given(given) = &*self.source else { return Ok(()) };
+        let mut given = given.borrow_mut();
+        let values: Vec<Option<Tensor>> = parameters
+            .iter()
+            .map(|p| given.take(p.name(), &p.shape(), p.get().dtype()))
+            .collect::<Result<_>>()?;
+        given.finish()?;
+        parameters.iter().zip(values.iter().flatten()).try_for_each(|(p, value)| p.set(value))
+    }
+
     /// To be called when the model is whole.
     ///
     /// # Errors
@@ -189,7 +204,7 @@ fn draw(dims: &[usize], init: Init, rng: &Rng, device: &Device) -> Result<Tensor
 }
 
 /// The tensors of a file, taken one by one; what does not fit is collected.
-pub(super) struct Given {
+struct Given {
     tensors: BTreeMap<String, Tensor>,
     blocks: BTreeMap<String, Quantised>,
     held: Held,
@@ -200,13 +215,13 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub(super) fn new(tensors: BTreeMap<String, Tensor>) -> Self {
+    fn new(tensors: BTreeMap<String, Tensor>) -> Self {
         let (blocks, kept) = (BTreeMap::new(), BTreeMap::new());
         Self { tensors, blocks, held: Held::AsF32, kept, missing: Vec::new(), misshapen: Vec::new() }
     }
 
     /// The tensor of this name in `dtype`, or `None` after noting what is wrong with it.
-    pub(super) fn take(&mut self, name: &str, shape: &Shape, dtype: DType) -> Result<Option<Tensor>> {
+    fn take(&mut self, name: &str, shape: &Shape, dtype: DType) -> Result<Option<Tensor>> {
         // Who asks for numbers gets them.
         let as_numbers = self.blocks.remove(name).map(|blocks| blocks.numbers()).transpose()?;
         match as_numbers.or_else(|| self.tensors.remove(name)) {
@@ -248,7 +263,7 @@ impl Given {
     }
 
     /// See [`Weights::tie`].
-    pub(super) fn tie(&mut self, name: &str, copy: &str) -> Result<()> {
+    fn tie(&mut self, name: &str, copy: &str) -> Result<()> {
         if let (Some(first), Some(second)) = (self.blocks.get(name), self.blocks.get(copy))
             && first.is_same(second)?
         {
@@ -269,7 +284,7 @@ impl Given {
     }
 
     /// See [`Weights::finish`].
-    pub(super) fn finish(&self) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         let left: Vec<&String> = self.tensors.keys().chain(self.blocks.keys()).collect();
         if self.missing.is_empty() && self.misshapen.is_empty() && left.is_empty() {
             return Ok(());

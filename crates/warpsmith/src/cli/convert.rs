@@ -1,8 +1,11 @@
 //! `warpsmith convert`: model folders and GGUF files from each other, and from the files of llama2.c.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use clap::{Arg, ArgMatches, Command};
+use serde::Serialize;
 use warpsmith::model::{Family, Held, causal_model, from_llama2c, write_gguf};
 use warpsmith::tensor::Device;
 use warpsmith::text::Pieces;
@@ -11,7 +14,7 @@ use warpsmith::train::atomic::write_atomic;
 use warpsmith::train::folder::{read, write_folder};
 use warpsmith_gguf::Kind;
 
-use super::Failure;
+use super::{Failure, flags};
 
 /// The flags.
 pub fn command() -> Command {
@@ -37,6 +40,16 @@ pub fn command() -> Command {
                 .value_parser(kind)
                 .requires("to"),
         )
+        .arg(flags::json("Print one JSON object."))
+}
+
+/// What `--json` tells.
+#[derive(Serialize)]
+struct Told {
+    out: String,
+    family: String,
+    parameters: usize,
+    vocab_size: usize,
 }
 
 fn kind(word: &str) -> Result<Kind, String> {
@@ -67,9 +80,17 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         }
         (None, None) => return Err(Failure::Usage("give --out or --to".into())),
     };
-    let count: usize = model.parameters().iter().map(|p| p.shape().numel()).sum();
-    let family = Family::of(&model.config_json())?;
-    say!("{}: a {family} of {count} parameters, {} tokens", out.display(), model.vocab_size())?;
+    let told = Told {
+        out: out.display().to_string(),
+        family: Family::of(&model.config_json())?.to_string(),
+        parameters: model.parameters().iter().map(|p| p.shape().numel()).sum(),
+        vocab_size: model.vocab_size(),
+    };
+    let Told { out, family, parameters, vocab_size } = &told;
+    match args.get_flag("json") {
+        true => say!("{}", serde_json::to_string(&told)?)?,
+        false => say!("{out}: a {family} of {parameters} parameters, {vocab_size} tokens")?,
+    }
     Ok(())
 }
 
@@ -82,17 +103,24 @@ fn source(from: &Path, tokenizer: Option<&Path>) -> Result<ModelFolder, Failure>
             Some(_) => Err(has_tokenizer("model folder")),
         };
     }
-    let bytes = read(from)?;
-    match (bytes.starts_with(b"GGUF"), tokenizer) {
+    match (is_gguf(from)?, tokenizer) {
         (true, None) => Ok(ModelFolder::open(from, Held::AsF32, &Device::Cpu)?),
         (true, Some(_)) => Err(has_tokenizer("GGUF file")),
-        (false, Some(tokenizer)) => of_llama2c(from, &bytes, tokenizer),
+        (false, Some(tokenizer)) => of_llama2c(from, &read(from)?, tokenizer),
         (false, None) => {
             let problem =
                 format!("{} is no GGUF file: --tokenizer names the one of llama2.c", from.display());
             Err(Failure::Usage(problem))
         }
     }
+}
+
+/// Whether a file begins as a GGUF file does.
+fn is_gguf(path: &Path) -> Result<bool, Failure> {
+    let failed = |e| Failure::Failed(format!("{} cannot be read: {e}", path.display()));
+    let mut start = Vec::new();
+    File::open(path).and_then(|file| file.take(4).read_to_end(&mut start)).map_err(failed)?;
+    Ok(start == b"GGUF")
 }
 
 fn of_llama2c(from: &Path, bytes: &[u8], tokenizer: &Path) -> Result<ModelFolder, Failure> {

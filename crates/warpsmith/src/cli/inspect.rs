@@ -10,8 +10,9 @@ use serde::Serialize;
 use warpsmith::model::{BertTask, Family, Held, Kept, T5, Weights, causal_model_from};
 use warpsmith::tensor::{Device, Tensor};
 use warpsmith::text::Tokenizer;
-use warpsmith::train::folder::{ends, read_config, read_tensors};
+use warpsmith::train::folder::{ends, gguf_ends, read_config, read_tensors};
 use warpsmith::train::memory;
+use warpsmith_gguf::Gguf;
 
 use super::{Failure, flags};
 
@@ -175,14 +176,27 @@ fn vocabulary(dir: &Path) -> Result<Option<Vocabulary>, Failure> {
         return Ok(None);
     }
     let tokenizer = Tokenizer::from_file(dir)?;
-    Ok(Some(Vocabulary {
-        name: tokenizer.name(),
-        vocab_size: tokenizer.vocab_size(),
-        bos: tokenizer.bos(),
-        eos: tokenizer.eos(),
-        ends: ends(dir, &tokenizer)?,
-        frame: tokenizer.encode_with_special_tokens("")?,
-    }))
+    let ends = ends(dir, &tokenizer)?;
+    Vocabulary::of(&tokenizer, ends).map(Some)
+}
+
+impl Vocabulary {
+    fn of(tokenizer: &Tokenizer, ends: Vec<u32>) -> Result<Self, Failure> {
+        Ok(Self {
+            name: tokenizer.name(),
+            vocab_size: tokenizer.vocab_size(),
+            bos: tokenizer.bos(),
+            eos: tokenizer.eos(),
+            ends,
+            frame: tokenizer.encode_with_special_tokens("")?,
+        })
+    }
+
+    /// That of a GGUF file, unless it has none or one that is not known here.
+    fn of_gguf(file: &Gguf<'_>) -> Option<Self> {
+        let tokenizer = Tokenizer::from_gguf(file).ok()?;
+        Self::of(&tokenizer, gguf_ends(file, &tokenizer)).ok()
+    }
 }
 
 /// Bytes as a person reads them.
@@ -206,12 +220,19 @@ fn print(found: &Inspection) -> Result<(), Failure> {
     say!("\nmodel      {}: {total} parameters, {} ids, {context}", found.family, found.vocab_size)?;
     let memory = &found.memory;
     say!("memory     weights {}", size(memory.weights))?;
-    if let (Some(one), Some(all)) = (memory.cache_per_position, memory.cache_of_context) {
-        say!("           keys and values {} a position, {} for the whole context", size(one), size(all))?;
-    }
+    print_cache(memory.cache_per_position, memory.cache_of_context)?;
     say!("           training with AdamW {}, and the activations", size(memory.training))?;
-    match &found.tokenizer {
-        None => say!("tokenizer  none in the folder"),
+    print_tokenizer(found.tokenizer.as_ref(), "none in the folder")
+}
+
+fn print_cache(per_position: Option<usize>, of_context: Option<usize>) -> Result<(), Failure> {
+    let (Some(one), Some(all)) = (per_position, of_context) else { return Ok(()) };
+    say!("           keys and values {} a position, {} for the whole context", size(one), size(all))
+}
+
+fn print_tokenizer(tokenizer: Option<&Vocabulary>, none: &str) -> Result<(), Failure> {
+    match tokenizer {
+        None => say!("tokenizer  {none}"),
         Some(t) => {
             let id = |id: Option<u32>| id.map_or("none".into(), |id| id.to_string());
             let (bos, eos) = (id(t.bos), id(t.eos));

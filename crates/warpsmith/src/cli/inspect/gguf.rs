@@ -5,8 +5,9 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use warpsmith::train::GgufFile;
-use warpsmith_gguf::Value;
+use warpsmith_gguf::{Gguf, Value};
 
+use super::{Vocabulary, size};
 use crate::cli::Failure;
 
 /// Of an array no more values are told than this.
@@ -20,6 +21,12 @@ struct Inspection {
     stored: usize,
     /// Bytes of the same numbers as f32.
     as_f32: usize,
+    /// Bytes of the keys and values of a decoder, for each position of a sequence and for the whole context, if the metadata
+    /// say what they depend on.
+    cache_per_position: Option<usize>,
+    cache_of_context: Option<usize>,
+    /// If there is one that can be used here.
+    tokenizer: Option<Vocabulary>,
 }
 
 #[derive(Serialize)]
@@ -42,7 +49,12 @@ pub fn run(path: &Path, json: bool) -> Result<(), Failure> {
         bytes: info.size(),
     };
     let tensors: Vec<Row> = file.tensors().iter().map(row).collect();
+    let cache_per_position = cache_per_position(&file);
+    let context = of_architecture(&file, "context_length");
     let found = Inspection {
+        cache_per_position,
+        cache_of_context: cache_per_position.zip(context).and_then(|(bytes, t)| bytes.checked_mul(t)),
+        tokenizer: Vocabulary::of_gguf(&file),
         metadata: file.metadata().iter().map(|(key, value)| (key.to_string(), told(value))).collect(),
         stored: tensors.iter().map(|row| row.bytes).sum(),
         as_f32: tensors.iter().map(|row| 4 * row.shape.iter().product::<usize>()).sum(),
@@ -52,6 +64,26 @@ pub fn run(path: &Path, json: bool) -> Result<(), Failure> {
         true => say!("{}", serde_json::to_string(&found)?),
         false => print(&found),
     }
+}
+
+/// A number of the metadata under the name of the architecture.
+fn of_architecture(file: &Gguf<'_>, name: &str) -> Option<usize> {
+    let architecture = file.get("general.architecture", Value::as_text).ok()?;
+    let number = file.get(&format!("{architecture}.{name}"), Value::as_unsigned).ok()?;
+    number.try_into().ok()
+}
+
+/// Of each block a key and a value of f32, as wide as the heads that have their own. An encoder has none.
+fn cache_per_position(file: &Gguf<'_>) -> Option<usize> {
+    let number = |name: &str| of_architecture(file, name);
+    if file.get("general.architecture", Value::as_text).ok()? == "bert" {
+        return None;
+    }
+    let (blocks, width, heads) =
+        (number("block_count")?, number("embedding_length")?, number("attention.head_count")?);
+    let own = number("attention.head_count_kv").unwrap_or(heads);
+    let of_head = number("attention.key_length").or_else(|| width.checked_div(heads))?;
+    [2, 4, own, of_head].into_iter().try_fold(blocks, usize::checked_mul)
 }
 
 /// A value, of a long array its length and its first ones.
@@ -82,5 +114,7 @@ fn print(found: &Inspection) -> Result<(), Failure> {
     for Row { name, shape, kind, bytes } in &found.tensors {
         say!("{name:<width$}  {:>16} {bytes:>12}  {kind}", format!("{shape:?}"))?;
     }
-    say!("\nmemory  {} stored, {} as f32", super::size(found.stored), super::size(found.as_f32))
+    say!("\nmemory     weights {} stored, {} as f32", size(found.stored), size(found.as_f32))?;
+    super::print_cache(found.cache_per_position, found.cache_of_context)?;
+    super::print_tokenizer(found.tokenizer.as_ref(), "none in the file that can be used")
 }
