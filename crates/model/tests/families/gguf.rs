@@ -283,7 +283,7 @@ fn llama_3_comes_with_divisors_of_its_frequencies() {
     let (bytes, llama) = written(published(8.0));
     let bytes = bytes.unwrap();
     let table = Gguf::parse(&bytes).unwrap().tensor("rope_freqs.weight").unwrap().numbers().unwrap();
-    let truth = [1.0, 1.0, 1.0, 1.0, 2.694_530_010_223_388_7, 8.0, 8.0, 8.0];
+    let truth = [1.0, 1.0, 1.0, 1.0, 2.694_53, 8.0, 8.0, 8.0];
     assert!(table.iter().zip(truth).all(|(ours, truth)| (ours - truth).abs() < 1e-5), "{table:?}");
     let ids: Vec<u32> = (0..24).map(|i| i * 7 % 20).collect();
     let again = model(&bytes, Held::AsF32);
