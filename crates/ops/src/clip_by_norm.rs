@@ -16,8 +16,8 @@ use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
 use crate::cuda;
 use crate::elementwise::require_floats;
+use crate::moments;
 use crate::multi_tensor::{PIECE, for_pieces};
-use crate::normalise::sum_in_f64;
 
 /// Shortens many gradients, taken as one vector, to a greatest length.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,22 +118,10 @@ fn global_norm(x: &[Tensor]) -> Result<f64> {
     for g in &x {
         pieces.extend(g.data::<f32>()?.chunks(PIECE));
     }
-    let squares = |piece: &[f32]| {
-        dispatch(
-            #[inline(always)]
-            || {
-                sum_in_f64(
-                    piece,
-                    #[inline(always)]
-                    |g| g * g,
-                )
-            },
-        )
-    };
     let elements: usize = pieces.iter().map(|p| p.len()).sum();
     let mut partial = vec![0.0; pieces.len()];
     for_pieces(pieces.into_iter().zip(&mut partial).collect(), elements, |(piece, sum)| {
-        *sum = squares(piece)
+        *sum = moments::squares(piece, 0.0)
     });
     Ok(partial.iter().sum::<f64>().sqrt())
 }

@@ -175,8 +175,9 @@ impl Op for EmbeddingBackward {
                     for (i, sum) in block.chunks_mut(width).enumerate() {
                         sum.fill(0.0);
                         for &n in by_id.of(first + i) {
-                            for (sum, g) in sum.iter_mut().zip(&g[n * width..]) {
-                                *sum += g;
+                            let g = &g[n * width..][..width];
+                            for c in 0..width {
+                                sum[c] += g[c];
                             }
                         }
                     }

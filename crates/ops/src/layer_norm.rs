@@ -14,11 +14,11 @@ use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
 use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::elementwise::require_floats;
+use crate::moments;
 use crate::normalise::{
-    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width, sum_in_f64,
-    sum_of_pairs,
+    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width,
 };
-use crate::rows::sum_of;
+use crate::rows::{sum_of, sum_of_pairs};
 
 /// Normalises rows to mean 0 and variance 1, then scales by a weight and adds a bias if there is a third input.
 #[derive(Clone, Copy, Debug)]
@@ -134,45 +134,50 @@ impl Op for LayerNorm {
 #[inline(always)]
 fn mean_and_rstd(x: &[f32], eps: f64) -> (f64, f64) {
     let (n, shift) = (x.len() as f64, x[0] as f64);
-    let mean = shift
-        + sum_in_f64(
-            x,
-            #[inline(always)]
-            |v| v - shift,
-        ) / n;
-    let squares = sum_in_f64(
-        x,
-        #[inline(always)]
-        |v| (v - mean) * (v - mean),
-    );
-    (mean, 1.0 / (squares / n + eps).sqrt())
+    let mean = shift + moments::sum(x, shift) / n;
+    (mean, 1.0 / (moments::squares(x, mean) / n + eps).sqrt())
 }
 
 /// y = w·(x - μ)·rstd + b. Call inside `dispatch`.
 #[inline(always)]
 fn normalise_row(x: &[f32], mean: f64, rstd: f64, weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
+    let (x, weight) = (&x[..y.len()], &weight[..y.len()]);
     // x - μ in f32 loses only what any rounding loses if μ comes in two parts. Spreads near the ends of the range of
     // f32, where a difference may overflow or rstd be subnormal, take f64.
     if (1e-30..1e30).contains(&rstd) {
         let (high, scale) = (mean as f32, rstd as f32);
         let low = (mean - high as f64) as f32;
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = ((x - high) - low) * scale;
-        }
+        scale_and_shift(
+            weight,
+            bias,
+            y,
+            #[inline(always)]
+            |i| ((x[i] - high) - low) * scale,
+        );
     } else {
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = ((x as f64 - mean) * rstd) as f32;
-        }
+        scale_and_shift(
+            weight,
+            bias,
+            y,
+            #[inline(always)]
+            |i| ((x[i] as f64 - mean) * rstd) as f32,
+        );
     }
+}
+
+/// y = w·x̂ + b. Call inside `dispatch`.
+#[inline(always)]
+fn scale_and_shift(weight: &[f32], bias: Option<&[f32]>, y: &mut [f32], normal: impl Fn(usize) -> f32) {
     match bias {
         Some(bias) => {
-            for (y, (w, b)) in y.iter_mut().zip(weight.iter().zip(bias)) {
-                *y = y.mul_add(*w, *b);
+            let bias = &bias[..y.len()];
+            for i in 0..y.len() {
+                y[i] = normal(i).mul_add(weight[i], bias[i]);
             }
         }
         None => {
-            for (y, w) in y.iter_mut().zip(weight) {
-                *y *= w;
+            for i in 0..y.len() {
+                y[i] = normal(i) * weight[i];
             }
         }
     }
@@ -289,12 +294,13 @@ fn backward_row(
     dw: &mut [f32],
     db: &mut [f32],
 ) {
+    let width = g.len();
+    let (x, weight, dx, dw, db) = (&x[..width], &weight[..width], &mut dx[..width], &mut dw[..width], &mut db[..width]);
     // dx holds h until both means are known.
-    let terms = g.iter().zip(x).zip(weight).zip(dx.iter_mut());
-    for (((g, _), w), h) in terms {
-        *h = g * w;
+    for i in 0..width {
+        dx[i] = g[i] * weight[i];
     }
-    let n = g.len() as f32;
+    let n = width as f32;
     let mean_h = sum_of(
         dx,
         #[inline(always)]
@@ -306,12 +312,11 @@ fn backward_row(
         #[inline(always)]
         |h, x| h * ((x - mean) * rstd),
     ) / n;
-    let sums = dw.iter_mut().zip(db.iter_mut());
-    for (((dx, &g), &x), (dw, db)) in dx.iter_mut().zip(g).zip(x).zip(sums) {
-        let normal = (x - mean) * rstd;
-        *dx = rstd * ((*dx - mean_h) - normal * mean_hx);
-        *dw = g.mul_add(normal, *dw);
-        *db += g;
+    for i in 0..width {
+        let normal = (x[i] - mean) * rstd;
+        dx[i] = rstd * ((dx[i] - mean_h) - normal * mean_hx);
+        dw[i] = g[i].mul_add(normal, dw[i]);
+        db[i] += g[i];
     }
 }
 

@@ -12,6 +12,7 @@ mod cuda;
 mod cuda_matmul;
 mod elementwise;
 mod indices;
+mod moments;
 mod multi_tensor;
 mod normalise;
 mod rows;

@@ -12,7 +12,7 @@ use warpsmith_tensor::cpu::math;
 use warpsmith_tensor::{Result, Tensor};
 
 use crate::elementwise::{binary_shape, unary_shape};
-use crate::normalise::sum_in_f64;
+use crate::moments;
 use crate::rows;
 use crate::softmax::{backward_cuda, forward_cuda};
 
@@ -133,11 +133,7 @@ impl Op for LogSoftmaxBackward {
             #[inline(always)]
             |at, out| {
                 let (g, log_p) = (&g[at.clone()], &log_p[at]);
-                let total = sum_in_f64(
-                    g,
-                    #[inline(always)]
-                    |g| g,
-                );
+                let total = moments::sum(g, 0.0);
                 for (o, (g, l)) in out.iter_mut().zip(g.iter().zip(log_p)) {
                     *o = (*g as f64 - math::exp(*l) as f64 * total) as f32;
                 }

@@ -189,7 +189,7 @@ fn search_by(
     axis: usize,
     values: Shape,
     places: Shape,
-    better: impl Fn(f32, f32) -> bool + Sync,
+    better: impl Fn(f32, f32) -> bool + Copy + Sync,
 ) -> Result<(Tensor, Tensor)> {
     let Around { size, inner, .. } = Around::new(x.shape(), axis);
     let x = x.contiguous()?;
@@ -205,9 +205,9 @@ fn search_by(
                 for (r, (values, places)) in rows.enumerate() {
                     let block = &from[(first + r) * size * inner..][..size * inner];
                     if inner == 1 {
-                        (values[0], places[0]) = best_of(block, &better);
+                        (values[0], places[0]) = best_of(block, better);
                     } else {
-                        best_columns(block, values, places, &better);
+                        best_columns(block, values, places, better);
                     }
                 }
             },
@@ -222,8 +222,8 @@ fn best_of(row: &[f32], better: impl Fn(f32, f32) -> bool) -> (f32, i64) {
     const LANES: usize = 32;
     let mut lanes = [row[0]; LANES];
     for chunk in row.chunks(LANES) {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = if better(*lane, x) || lane.is_nan() { *lane } else { x };
+        for i in 0..chunk.len() {
+            lanes[i] = if better(lanes[i], chunk[i]) || lanes[i].is_nan() { lanes[i] } else { chunk[i] };
         }
     }
     let mut best = row[0];

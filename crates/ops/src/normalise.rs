@@ -1,4 +1,4 @@
-//! What the normalisations share: sums in f64, and the one pass of their backward over blocks of rows.
+//! What the normalisations share: the one pass of their backward over blocks of rows.
 
 use warpsmith_autograd::Meta;
 use warpsmith_kernels::normalise::{self as kernel, Norm};
@@ -6,55 +6,6 @@ use warpsmith_tensor::cpu::{dispatch, for_each, for_rows};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
 use crate::cuda;
-
-/// How many partial sums run side by side.
-const LANES: usize = 32;
-
-/// Partial sums in f64. So many that the compiler leaves them in memory and makes their loop SIMD code; fewer it unrolls
-/// into scalars.
-const LANES_F64: usize = 128;
-
-/// Σ f(xᵢ) in f64, in an order that depends on the length alone. Call inside `dispatch`.
-#[inline(always)]
-pub(crate) fn sum_in_f64(x: &[f32], f: impl Fn(f64) -> f64) -> f64 {
-    let mut lanes = [0f64; LANES_F64];
-    for chunk in x.chunks(LANES_F64) {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += f(x as f64);
-        }
-    }
-    let mut width = LANES_F64 / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
-
-/// Σ f(xᵢ, yᵢ) in f32, in an order that depends on the length alone. Call inside `dispatch`.
-#[inline(always)]
-pub(crate) fn sum_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
-    let ((chunks_x, rest_x), (chunks_y, rest_y)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    let mut lanes = [0f32; LANES];
-    for (x, y) in chunks_x.iter().zip(chunks_y) {
-        for i in 0..LANES {
-            lanes[i] += f(x[i], y[i]);
-        }
-    }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(rest_x).zip(rest_y) {
-        *lane += f(x, y);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0]
-}
 
 /// An error unless `x` has a last axis and all `parameters` have its size.
 pub(crate) fn require_width(op: &'static str, x: &Shape, parameters: &[Meta]) -> Result<()> {

@@ -13,9 +13,10 @@ use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
 use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::elementwise::require_floats;
+use crate::moments;
+use crate::rows::sum_of_pairs;
 use crate::normalise::{
-    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width, sum_in_f64,
-    sum_of_pairs,
+    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width,
 };
 
 /// Divides rows by their root mean square, then scales by a weight.
@@ -61,14 +62,9 @@ impl Op for RmsNorm {
                 || {
                     for (i, (y, s)) in block.chunks_mut(width).zip(statistics).enumerate() {
                         let x = &from[(first + i) * width..][..width];
-                        let squares = sum_in_f64(
-                            x,
-                            #[inline(always)]
-                            |v| v * v,
-                        );
-                        let rstd = 1.0 / (squares / width as f64 + eps).sqrt();
-                        for ((y, &x), &w) in y.iter_mut().zip(x).zip(weight) {
-                            *y = (x as f64 * rstd) as f32 * w;
+                        let rstd = 1.0 / (moments::squares(x, 0.0) / width as f64 + eps).sqrt();
+                        for i in 0..width {
+                            y[i] = (x[i] as f64 * rstd) as f32 * weight[i];
                         }
                         *s = rstd as f32;
                     }
@@ -194,9 +190,11 @@ impl Op for RmsNormBackward {
 /// One row of the backward pass. Call inside `dispatch`.
 #[inline(always)]
 fn backward_row(g: &[f32], x: &[f32], weight: &[f32], rstd: f32, dx: &mut [f32], dw: &mut [f32]) {
+    let width = g.len();
+    let (x, weight, dx, dw) = (&x[..width], &weight[..width], &mut dx[..width], &mut dw[..width]);
     // dx holds h until the mean is known.
-    for (h, (g, w)) in dx.iter_mut().zip(g.iter().zip(weight)) {
-        *h = g * w;
+    for i in 0..width {
+        dx[i] = g[i] * weight[i];
     }
     let sum = sum_of_pairs(
         dx,
@@ -204,11 +202,11 @@ fn backward_row(g: &[f32], x: &[f32], weight: &[f32], rstd: f32, dx: &mut [f32],
         #[inline(always)]
         |h, x| h * (x * rstd),
     );
-    let mean_hx = sum / g.len() as f32;
-    for (((dx, &g), &x), dw) in dx.iter_mut().zip(g).zip(x).zip(dw) {
-        let normal = x * rstd;
-        *dx = rstd * (*dx - normal * mean_hx);
-        *dw = g.mul_add(normal, *dw);
+    let mean_hx = sum / width as f32;
+    for i in 0..width {
+        let normal = x[i] * rstd;
+        dx[i] = rstd * (dx[i] - normal * mean_hx);
+        dw[i] = g[i].mul_add(normal, dw[i]);
     }
 }
 

@@ -35,41 +35,77 @@ pub(crate) fn max_of_f64(x: &[f64]) -> f64 {
     x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b })
 }
 
-/// Σ f(xᵢ) in an order that depends on the length alone: 32 running sums, then a fixed tree. Call inside `dispatch`.
+/// All pairs (xᵢ, yᵢ) taken into one value, in an order that depends on the length alone: pair i goes to running value i mod 32,
+/// and a fixed tree joins those. `y` must not be shorter than `x`. Call inside `dispatch`, with closures that are
+/// `#[inline(always)]`.
+#[inline(always)]
+fn fold(
+    x: &[f32],
+    y: &[f32],
+    start: f32,
+    step: impl Fn(f32, f32, f32) -> f32,
+    join: impl Fn(f32, f32) -> f32,
+) -> f32 {
+    let mut lanes = [start; LANES];
+    let ((x, rest_x), (y, rest_y)) = (x.as_chunks::<LANES>(), y[..x.len()].as_chunks::<LANES>());
+    for chunk in 0..x.len() {
+        let (x, y) = (&x[chunk], &y[chunk]);
+        for i in 0..LANES {
+            lanes[i] = step(lanes[i], x[i], y[i]);
+        }
+    }
+    for i in 0..rest_x.len() {
+        lanes[i] = step(lanes[i], rest_x[i], rest_y[i]);
+    }
+    let mut width = LANES / 2;
+    while width > 0 {
+        let (low, high) = lanes.split_at_mut(width);
+        for i in 0..width {
+            low[i] = join(low[i], high[i]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// Σ f(xᵢ), by [`fold`].
 #[inline(always)]
 pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane += f(x);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane += f(x);
-    }
-    tree(lanes, |a, b| a + b)
+    sum_of_pairs(
+        x,
+        x,
+        #[inline(always)]
+        |x, _| f(x),
+    )
 }
 
-/// Σ xᵢ·yᵢ in the same order as [`sum_of`]. Call inside `dispatch`.
+/// Σ f(xᵢ, yᵢ), by [`fold`].
+#[inline(always)]
+pub(crate) fn sum_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
+    fold(
+        x,
+        y,
+        0.0,
+        #[inline(always)]
+        |sum, x, y| sum + f(x, y),
+        plus,
+    )
+}
+
+/// Σ xᵢ·yᵢ, by [`fold`].
 #[inline(always)]
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut lanes = [0f32; LANES];
-    let chunks = x.chunks_exact(LANES).zip(y.chunks_exact(LANES));
-    let done = x.len() / LANES * LANES;
-    for (x, y) in chunks {
-        for ((lane, &x), &y) in lanes.iter_mut().zip(x).zip(y) {
-            *lane = x.mul_add(y, *lane);
-        }
-    }
-    for ((lane, &x), &y) in lanes.iter_mut().zip(&x[done..]).zip(&y[done..]) {
-        *lane = x.mul_add(y, *lane);
-    }
-    tree(lanes, |a, b| a + b)
+    fold(
+        x,
+        y,
+        0.0,
+        #[inline(always)]
+        |sum, x, y| x.mul_add(y, sum),
+        plus,
+    )
 }
 
-/// The largest element; NaN if any element is NaN; -∞ of nothing. Call inside `dispatch`.
+/// The largest element; NaN if any element is NaN; -∞ of nothing. By [`fold`].
 #[inline(always)]
 pub(crate) fn max_of(x: &[f32]) -> f32 {
     // `if` rather than f32::max, which drops NaN: a comparison with NaN is false, so NaN stays once it is in.
@@ -77,28 +113,17 @@ pub(crate) fn max_of(x: &[f32]) -> f32 {
     fn larger(a: f32, b: f32) -> f32 {
         if a > b || a.is_nan() { a } else { b }
     }
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = x.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, &x) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, x);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = larger(*lane, x);
-    }
-    tree(lanes, larger)
+    fold(
+        x,
+        x,
+        f32::NEG_INFINITY,
+        #[inline(always)]
+        |max, x, _| larger(max, x),
+        larger,
+    )
 }
 
 #[inline(always)]
-fn tree(mut lanes: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = combine(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
+fn plus(a: f32, b: f32) -> f32 {
+    a + b
 }

@@ -177,8 +177,9 @@ impl WithSimd for Task<'_, '_> {
 /// Writes the start of a row of sums times a factor. + 0 makes every zero positive: masked rows add +0 or -0.
 #[inline(always)]
 fn write(sums: &[f32], factor: f32, to: &mut [f32]) {
-    for (to, sum) in to.iter_mut().zip(sums) {
-        *to = sum * factor + 0.0;
+    let sums = &sums[..to.len()];
+    for i in 0..to.len() {
+        to[i] = sums[i] * factor + 0.0;
     }
 }
 
@@ -281,7 +282,9 @@ impl Backward<'_> {
             product.run::<S, false>(simd); // (rows, high - low)
         }
         let factor = self.op.factor(d) as f32;
-        for (r, (p, ds)) in tile.zip(p.as_chunks_mut().0.iter_mut().zip(ds.as_chunks_mut().0)) {
+        let (p, ds) = (p.as_chunks_mut().0, ds.as_chunks_mut().0);
+        for r in tile.clone() {
+            let (p, ds): (&mut [f32; KEYS], &mut [f32; KEYS]) = (&mut p[r - tile.start], &mut ds[r - tile.start]);
             let (seen, lse, delta) = (rows.seen.in_block(r, keys.first), rows.lse[r], rows.delta[r]);
             for p in p.iter_mut() {
                 *p = math::exp_or_zero(*p * factor - lse);
@@ -291,8 +294,8 @@ impl Backward<'_> {
             if let Some(mask) = &mask {
                 drop_out(ds, mask);
             }
-            for (ds, p) in ds.iter_mut().zip(p.iter()) {
-                *ds = p * (*ds - delta);
+            for j in 0..KEYS {
+                ds[j] = p[j] * (ds[j] - delta);
             }
             if let Some(mask) = &mask {
                 drop_out(p, mask);

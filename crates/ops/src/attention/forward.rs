@@ -298,8 +298,9 @@ impl Running<'_> {
         let total = self.total[r];
         let scale = 1.0 / total;
         // + 0 makes every zero positive: masked keys add +0 or -0, and how many there are depends on the call.
-        for (out, sum) in out.iter_mut().zip(&self.sums[r * padded..]) {
-            *out = *sum * scale + 0.0;
+        let sums = &self.sums[r * padded..][..out.len()];
+        for i in 0..out.len() {
+            out[i] = sums[i] * scale + 0.0;
         }
         // Scores of -∞ alone: softmax is 0/0, so NaN, here as in the output.
         if total == 0.0 { f32::NAN } else { self.max[r] + math::ln(total) }

@@ -142,8 +142,8 @@ impl Dropout {
     pub(super) fn factors(&self, first: u64) -> [f32; KEYS] {
         let drawn = bits_of_64(self.seed, self.stream, first);
         let mut factors = [0.0; KEYS];
-        for (factor, drawn) in factors.iter_mut().zip(drawn) {
-            *factor = self.of(drawn);
+        for j in 0..KEYS {
+            factors[j] = self.of(drawn[j]);
         }
         factors
     }

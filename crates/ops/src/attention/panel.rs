@@ -213,8 +213,8 @@ impl Attention {
 /// Multiplies a row of a block by its dropout mask.
 #[inline(always)]
 pub(super) fn drop_out(p: &mut [f32; KEYS], mask: &[f32; KEYS]) {
-    for (p, factor) in p.iter_mut().zip(mask) {
-        *p *= factor;
+    for i in 0..KEYS {
+        p[i] *= mask[i];
     }
 }
 
@@ -222,8 +222,9 @@ pub(super) fn drop_out(p: &mut [f32; KEYS], mask: &[f32; KEYS]) {
 #[inline(always)]
 pub(super) fn hide(x: &mut [f32; KEYS], (start, end): (usize, usize), value: f32) {
     if (start, end) != (0, KEYS) {
-        for (j, x) in (0..KEYS as u32).zip(x) {
-            *x = if (j >= start as u32) & (j < end as u32) { *x } else { value };
+        for j in 0..KEYS {
+            let key = j as u32;
+            x[j] = if (key >= start as u32) & (key < end as u32) { x[j] } else { value };
         }
     }
 }
@@ -240,8 +241,8 @@ pub(super) fn masked_sum(
 ) {
     for s in (0..steps).filter(|&s| sees(s)) {
         let (a, b) = (a(s), &b[s * c.len()..][..c.len()]);
-        for (c, b) in c.iter_mut().zip(b) {
-            *c = a.mul_add(*b, *c);
+        for i in 0..c.len() {
+            c[i] = a.mul_add(b[i], c[i]);
         }
     }
 }

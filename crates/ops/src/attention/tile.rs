@@ -104,8 +104,7 @@ fn tile<S: Simd, const R: usize, const REGISTERS: usize, const TRANSPOSED: bool>
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; R];
     if p.accumulate {
         for r in 0..R {
-            let (from, _) = S::as_simd_f32s(&p.c[(row + r) * p.c_row + col..][..width]);
-            sums[r].copy_from_slice(from);
+            sums[r] = registers::<S, REGISTERS>(&p.c[(row + r) * p.c_row + col..][..width]);
         }
     }
     // The row of B is cut out before A is read: with no check between them, reading a number of A and spreading it over
@@ -138,7 +137,7 @@ fn tile<S: Simd, const R: usize, const REGISTERS: usize, const TRANSPOSED: bool>
     }
     for r in 0..R {
         let (to, _) = S::as_mut_simd_f32s(&mut p.c[(row + r) * p.c_row + col..][..width]);
-        to.copy_from_slice(&sums[r]);
+        to.as_chunks_mut().0[0] = sums[r];
     }
 }
 
@@ -164,8 +163,8 @@ pub(super) fn sum<S: Simd>(simd: S, x: &[f32]) -> f32 {
 pub(super) fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
     let ((x, _), (y, _)) = (S::as_simd_f32s(x), S::as_simd_f32s(y));
     let mut sum = simd.splat_f32s(0.0);
-    for (x, y) in x.iter().zip(y) {
-        sum = simd.mul_add_f32s(*x, *y, sum);
+    for i in 0..x.len() {
+        sum = simd.mul_add_f32s(x[i], y[i], sum);
     }
     simd.reduce_sum_f32s(sum)
 }

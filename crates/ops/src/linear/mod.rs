@@ -325,8 +325,9 @@ impl Op for Linear {
 #[inline(always)]
 fn add(row: Option<&[f32]>, cols: Range<usize>, c: &mut [f32]) {
     if let Some(row) = row {
-        for (c, b) in c.iter_mut().zip(&row[cols]) {
-            *c += b;
+        let row = &row[cols][..c.len()];
+        for i in 0..c.len() {
+            c[i] += row[i];
         }
     }
 }
@@ -352,16 +353,17 @@ fn activate(activation: Activation, c: &mut [f32]) {
 /// f and f' over a piece of a row. Call inside `dispatch`.
 #[inline(always)]
 fn activate_with_slope(activation: Activation, c: &mut [f32], slope: &mut [f32]) {
+    let slope = &mut slope[..c.len()];
     match activation {
         Activation::Identity => slope.fill(1.0),
         Activation::Gelu(Form::Exact) => {
-            for (v, s) in c.iter_mut().zip(slope) {
-                (*v, *s) = gelu::value_and_slope(Form::Exact, *v);
+            for i in 0..c.len() {
+                (c[i], slope[i]) = gelu::value_and_slope(Form::Exact, c[i]);
             }
         }
         Activation::Gelu(Form::Tanh) => {
-            for (v, s) in c.iter_mut().zip(slope) {
-                (*v, *s) = gelu::value_and_slope(Form::Tanh, *v);
+            for i in 0..c.len() {
+                (c[i], slope[i]) = gelu::value_and_slope(Form::Tanh, c[i]);
             }
         }
     }

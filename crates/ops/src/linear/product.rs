@@ -120,8 +120,9 @@ impl Op for Product {
         let factor = x.get(2).map(Tensor::contiguous).transpose()?;
         let factor = factor.as_ref().map(Tensor::data::<f32>).transpose()?.unwrap_or_default();
         let times = |row: usize, cols: std::ops::Range<usize>, c: &mut [f32]| {
-            for (c, factor) in c.iter_mut().zip(&factor[row * n..][cols]) {
-                *c *= factor;
+            let factor = &factor[row * n..][cols][..c.len()];
+            for i in 0..c.len() {
+                c[i] *= factor[i];
             }
         };
         let epilogue = if x.len() == 3 { Epilogue::rows(&times) } else { Epilogue::default() };
