@@ -17,7 +17,7 @@ fn engine(criterion: &mut Criterion) {
     }
 }
 
-/// Inside the pool, as the command runs: waking it from outside costs more than a small product.
+/// Inside the pool, as the command runs.
 fn time(work: &Work, calls: u64) -> Duration {
     let timed = rayon::scope(|_| {
         let mut call = (work.set_up)()?;

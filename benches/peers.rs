@@ -13,7 +13,7 @@ fn main() {
     let only = after("--only").cloned().unwrap_or_default();
     let seconds: f64 = after("--seconds").and_then(|s| s.parse().ok()).unwrap_or(1.0);
     let chosen = works::works().into_iter().filter(|work| work.name.contains(&only));
-    // Inside the pool, as the command runs: waking it from outside costs more than a small product.
+    // Inside the pool, as the command runs.
     rayon::scope(|_| chosen.for_each(|work| report(&work, seconds)));
 }
 

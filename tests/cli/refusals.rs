@@ -109,6 +109,38 @@ fn what_memory_cannot_hold_is_refused_with_what_there_is() {
     }
 }
 
+/// A GPU is asked, too, and what learns of a model that is there already counts by what learns: of an adapted one the adapters.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_a_gpu_cannot_hold_and_what_cannot_be_tuned_is_refused_as_well() -> Checked {
+    let place = Place::new();
+    let error = refused(&place.train("run", &["--device", "emulated", "--n_embd", "200000"]), 1);
+    let says = error.contains("this run needs ") && error.contains("8192 MiB are free: ");
+    assert!(says && error.contains("use a smaller n_embd"), "{error}");
+    assert!(!place.path("run").exists(), "a run was begun");
+
+    succeeded(&place.train("model", &["--max_iters", "2"]));
+    std::fs::write(place.path("lines.jsonl"), "{\"text\": \"line 1 says that 2 comes after 3\"}\n".repeat(8))?;
+    let tune = |rank: &str| {
+        place.run(&[
+            "finetune",
+            "--model",
+            "model",
+            "--data",
+            "lines.jsonl",
+            "--out",
+            "tuned",
+            "--lora",
+            rank,
+        ])
+    };
+    let error = refused(&tune("1000000000"), 1);
+    assert!(error.contains("finetune: this run needs ") && error.contains("use a smaller model"), "{error}");
+    assert!(!place.path("tuned").exists(), "a model was written");
+    succeeded(&tune("2"));
+    Ok(())
+}
+
 /// Where the machine has the memory and the process may not have it: what the arena is refused is an error, and no abort.
 #[test]
 #[cfg(target_os = "linux")]

@@ -4,8 +4,36 @@ use warpsmith::prelude::*;
 use warpsmith::tensor::{Kind, fail_allocation};
 use warpsmith::train::Error;
 use warpsmith::train::config::Precision;
+use warpsmith::train::memory::Need;
+use warpsmith::train::trainer::gpt_config;
 
 use super::{Checked, data, gpu, parameters, tiny};
+
+/// What a run is said to need is less than it takes on a GPU as well.
+#[test]
+fn no_run_that_a_gpu_can_hold_is_refused() -> Checked {
+    let (_alone, device) = gpu();
+    for dtype in [Precision::Float32, Precision::Bfloat16] {
+        for compile in [false, true] {
+            let config = TrainConfig { dtype, compile, n_embd: 64, block_size: 64, batch_size: 4, ..tiny() };
+            let before = device.memory().map_or(0, |memory| memory.live);
+            let mut trainer = Trainer::new(config.clone(), data()?, &device)?;
+            if let Device::Cuda(cuda) = &device {
+                cuda.reset_peak()
+            }
+            (0..3).try_for_each(|_| trainer.step().map(drop))?;
+            let taken = device.memory().map_or(0, |memory| memory.peak) - before;
+            let need = Need::of(&config, &gpt_config(&config, data()?.tokenizer().vocab_size())).bytes();
+            println!(
+                "{dtype:?}, compile {compile}: {:.2} of {:.1} MiB",
+                need / taken as f64,
+                taken as f64 / 1048576.0
+            );
+            assert!(need <= taken as f64, "{dtype:?}: {need} bytes said, {taken} taken");
+        }
+    }
+    Ok(())
+}
 
 /// A step on its own: one batch, without recording.
 fn eager() -> TrainConfig {

@@ -41,6 +41,18 @@ impl Device {
         }
     }
 
+    /// Bytes that a GPU has left for tensors; `None` for the CPU, whose memory is the host's.
+    ///
+    /// # Errors
+    /// If the GPU is lost, or another thread records a graph on it.
+    pub fn free_memory(&self) -> Result<Option<u64>> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(cuda) => cuda.free().map(Some),
+            Self::Cpu => Ok(None),
+        }
+    }
+
     /// The fastest device that can train and generate: a GPU if one can be used, else the CPU.
     pub fn best() -> Result<Self> {
         Ok(Self::best_and_why().0)

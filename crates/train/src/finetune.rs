@@ -17,7 +17,7 @@ use crate::{Error, Result};
 
 pub use classes::{ClassScores, Labelled, Unlabelled, judge};
 pub use examples::Example;
-use learner::{Learner, Stepped};
+use learner::{Ahead, Learner, Stepped};
 pub use lora::{Adapter, LoraConfig};
 
 /// How to fine-tune.
@@ -125,6 +125,11 @@ trait Lesson {
     /// The mean loss over what is learned of examples, with activations dropped by `rng`.
     fn loss(&self, examples: &[&Self::Example], rng: &Rng) -> Result<Tensor>;
 
+    /// Logits that the largest batch has at the least.
+    fn logits(&self, _examples: &[Self::Example], _batch_size: usize) -> usize {
+        0
+    }
+
     /// The table of tokens that may be moved against the model, if there is one.
     fn token_table(&self) -> Option<Parameter> {
         None
@@ -160,6 +165,12 @@ impl Lesson for Writing<'_> {
     fn loss(&self, examples: &[&Example], rng: &Rng) -> Result<Tensor> {
         let batch = Example::batch(examples, self.0.device())?;
         Ok(self.0.forward_train(&batch.ids, rng, false)?.cross_entropy(&batch.targets)?)
+    }
+
+    fn logits(&self, examples: &[Example], batch_size: usize) -> usize {
+        // Whatever the order, no batch has fewer than the mean if all have it.
+        let batches = examples.len().div_ceil(batch_size.max(1)).max(1);
+        examples.iter().map(Example::positions).sum::<usize>() / batches * self.0.vocab_size()
     }
 
     fn judge(&self, examples: &[Example], batch_size: usize) -> Result<(f64, Option<ClassScores>)> {
@@ -223,7 +234,12 @@ fn teach<L: Lesson>(
     tell: &mut dyn FnMut(Progress) -> bool,
 ) -> Result<Tuned> {
     let steps = check(config, train.len())?;
-    let mut learner = Learner::new(lesson, config)?;
+    let ahead = Ahead {
+        steps,
+        logits: lesson.logits(train, config.batch_size),
+        keeps_best: !val.is_empty() && config.epochs > 1,
+    };
+    let mut learner = Learner::new(lesson, config, &ahead)?;
     let rate = LearningRate {
         shape: Some(ScheduleKind::Linear),
         peak: config.learning_rate,

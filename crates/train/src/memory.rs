@@ -1,8 +1,8 @@
-//! What a run needs of memory, bounded from below, and what the host has: a model or a batch that cannot fit is refused
-//! before any of it is allocated, and no machine swaps for it.
+//! What a run needs of memory, bounded from below, and what the host or a GPU has: a model or a batch that cannot fit is
+//! refused before any of it is allocated, and no machine swaps for it.
 
 use warpsmith_model::GptConfig;
-use warpsmith_tensor::{DType, Error, Kind};
+use warpsmith_tensor::{DType, Device, Error, Kind, arena};
 
 use crate::config::OptimizerKind;
 use crate::{Result, TrainConfig};
@@ -59,10 +59,24 @@ fn line<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(key)).map(str::trim)
 }
 
-/// Bytes that a run keeps at once, at the very least. As f64: a wish may pass any integer.
+/// Bytes that a device has left for tensors, with what waits to be used again; `None` if nobody says.
+fn free(device: &Device) -> Result<Option<u64>> {
+    Ok(match device.free_memory()? {
+        None => Host::now().map(|host| host.free + arena::usage().waiting),
+        gpu => gpu,
+    })
+}
+
+/// Moments that AdamW keeps of a number.
+const ADAMW: f64 = 2.0;
+
+/// Bytes that a run asks for at once, at the very least. As f64: a wish may pass any integer.
 #[derive(Clone, Copy, Debug)]
 pub struct Need {
-    /// Weights and the optimiser's moments.
+    op: &'static str,
+    /// What to do if weights, moments and gradients are too much, and if the batch is.
+    hints: [&'static str; 2],
+    /// Weights that are not there yet, and the optimiser's moments.
     pub model: f64,
     /// Gradients of all weights.
     pub gradients: f64,
@@ -76,11 +90,12 @@ pub struct Need {
 impl Need {
     /// Of a run of these settings.
     pub fn of(config: &TrainConfig, shape: &GptConfig) -> Self {
-        let weights = F32 * shape.parameter_count();
         let moments = match config.optimizer {
-            OptimizerKind::AdamW => 2.0 * weights,
-            OptimizerKind::Sgd => weights,
+            OptimizerKind::AdamW => ADAMW,
+            OptimizerKind::Sgd if config.momentum == 0.0 => 0.0,
+            OptimizerKind::Sgd => 1.0,
         };
+        let weights = F32 * shape.parameter_count();
         let tokens = config.batch_size as f64 * config.block_size as f64;
         let (c, v, layers) = (shape.n_embd as f64, shape.vocab_size as f64, shape.n_layer as f64);
         // Per token, in numbers of 4 bytes: ids and targets of each batch of a step, on the host and as tensors.
@@ -96,10 +111,32 @@ impl Need {
             (false, false) => layers * block,
         };
         Self {
-            model: weights + moments,
+            op: "train",
+            hints: [
+                "use a smaller n_embd, n_layer or block_size",
+                "use a smaller batch_size or block_size, or --recompute",
+            ],
+            model: (1.0 + moments) * weights,
             gradients: if config.eval_only { 0.0 } else { weights },
             batch: F32 * tokens * (ids + head + blocks),
             accumulates: config.gradient_accumulation_steps > 1,
+        }
+    }
+
+    /// Of fine-tuning a model of so many `weights` that is in memory already: `learned` numbers get moments, `fresh` ones are
+    /// made beside the model, and a batch has so many `logits`.
+    pub fn to_tune(weights: usize, learned: usize, fresh: usize, logits: usize) -> Self {
+        let [weights, learned, fresh, logits] = [weights, learned, fresh, logits].map(|n| F32 * n as f64);
+        Self {
+            op: "finetune",
+            hints: [
+                "use a smaller model, or adapters: --lora 8",
+                "use a smaller batch_size, or shorter examples",
+            ],
+            model: fresh + ADAMW * learned,
+            gradients: weights,
+            batch: logits,
+            accumulates: false,
         }
     }
 
@@ -126,11 +163,8 @@ impl Need {
             shown(self.gradients),
             shown(self.batch)
         );
-        let hint = match self.model + self.gradients > free {
-            true => "use a smaller n_embd, n_layer or block_size",
-            false => "use a smaller batch_size or block_size, or --recompute",
-        };
-        Err(Error::new(Kind::Memory, "train", message).hint(hint).into())
+        let hint = self.hints[usize::from(self.model + self.gradients <= free)];
+        Err(Error::new(Kind::Memory, self.op, message).hint(hint).into())
     }
 }
 
@@ -145,12 +179,12 @@ fn shown(bytes: f64) -> String {
     format!("{amount:.0} {}", units[unit])
 }
 
-/// An error if a run of these settings cannot fit the host's memory, as far as that is known.
+/// An error if a run cannot fit the memory of its device, as far as that is known.
 ///
 /// # Errors
-/// [`Need::check`].
-pub(crate) fn check(config: &TrainConfig, shape: &GptConfig) -> Result<()> {
-    Host::now().map_or(Ok(()), |host| Need::of(config, shape).check(host.free))
+/// [`Need::check`]; if the device is lost.
+pub(crate) fn check(need: &Need, device: &Device) -> Result<()> {
+    free(device)?.map_or(Ok(()), |free| need.check(free))
 }
 
 #[cfg(test)]

@@ -77,9 +77,7 @@ impl Trainer {
         config.validate()?;
         data.check(&config)?;
         let shape = gpt_config(&config, data.tokenizer().vocab_size());
-        if device.is_cpu() {
-            memory::check(&config, &shape)?;
-        }
+        memory::check(&memory::Need::of(&config, &shape), device)?;
         let model = Gpt::new(shape, device, Seed(config.seed))?;
         Self::with_model(config, data, model)
     }

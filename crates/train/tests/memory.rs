@@ -1,11 +1,16 @@
 //! What a run is said to need is what it takes. In a process of its own: the arena is one for all.
 
-use warpsmith_tensor::{Device, arena};
+use warpsmith_model::{Gpt, GptConfig};
+use warpsmith_tensor::{Device, Seed, arena};
 use warpsmith_text::{Corpus, Tokenizer};
 use warpsmith_train::config::{OptimizerKind, Precision};
+use warpsmith_train::finetune::{Example, FinetuneConfig, LoraConfig, finetune};
 use warpsmith_train::memory::Need;
 use warpsmith_train::trainer::gpt_config;
-use warpsmith_train::{TrainConfig, TrainData, Trainer};
+use warpsmith_train::{ModelFolder, TrainConfig, TrainData, Trainer};
+
+/// The arena counts for one at a time.
+static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 type Checked = Result<(), Box<dyn std::error::Error>>;
 
@@ -19,9 +24,60 @@ fn peak(config: &TrainConfig, data: TrainData) -> Result<f64, Box<dyn std::error
     Ok((arena::usage().peak - before) as f64)
 }
 
+/// The same of fine-tuning: what is added to a model that is there.
+#[test]
+fn what_fine_tuning_adds_is_no_less_than_is_said() -> Checked {
+    let shape = GptConfig {
+        vocab_size: 257,
+        block_size: 64,
+        n_layer: 3,
+        n_head: 4,
+        n_embd: 128,
+        ..GptConfig::default()
+    };
+    let lora = Some(LoraConfig { rank: 4, alpha: 8.0 });
+    for (what, lora, freeze, near) in [
+        ("whole", None, vec![], 1.1),
+        ("adapters", lora, vec![], 1.2),
+        ("frozen", None, vec!["transformer.wte".into()], 1.1),
+    ] {
+        let _turn = TURN.lock();
+        let model = Gpt::new(shape.clone(), &Device::Cpu, Seed(1))?;
+        let folder = ModelFolder {
+            model: Box::new(model),
+            tokenizer: Tokenizer::byte_level(),
+            ends: vec![0],
+            chat_template: None,
+        };
+        let lines = "{\"text\": \"ab\"}\n".repeat(4);
+        let examples = Example::read((1..).zip(lines.lines()), &folder)?;
+        let config = FinetuneConfig { epochs: 2, batch_size: 2, lora, freeze, ..FinetuneConfig::default() };
+        let sizes: Vec<(String, usize)> =
+            folder.model.parameters().iter().map(|p| (p.name().to_string(), p.shape().numel())).collect();
+        let of = |chosen: &dyn Fn(&str) -> bool| -> usize {
+            sizes.iter().filter(|(n, _)| chosen(n)).map(|(_, n)| n).sum()
+        };
+        let weights = of(&|_| true);
+        let (learned, fresh) = match lora {
+            // A rank of 4 beside each matrix of a block: C to 3C, C to C, C to 4C and back.
+            Some(_) => (4 * 3 * (4 + 2 + 5 + 5) * 128, 4 * 3 * (4 + 2 + 5 + 5) * 128 + 3 * 12 * 128 * 128),
+            None => (of(&|name| !config.freeze.iter().any(|f| name.starts_with(f))), 0),
+        };
+        let need = Need::to_tune(weights, learned, fresh, 2 * 2 * 257).bytes();
+        arena::reset_peak();
+        let before = arena::usage().live;
+        finetune(&*folder.model, &examples, &[], &config, &mut |_| true)?;
+        let taken = (arena::usage().peak - before) as f64;
+        println!("{what}: {:.2} of {:.1} MiB", need / taken, taken / 1048576.0);
+        assert!(need <= taken && taken <= near * need, "{what}: {need} bytes said, {taken} taken");
+    }
+    Ok(())
+}
+
 /// A refusal must never be wrong, so the bound lies below; and it is good for something only if it lies close.
 #[test]
 fn the_bound_is_below_what_is_taken_and_near() -> Checked {
+    let _turn = TURN.lock();
     let small = TrainConfig {
         n_layer: 3,
         n_head: 4,

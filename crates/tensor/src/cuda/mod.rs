@@ -93,6 +93,18 @@ impl CudaDevice {
         DeviceUsage { copies, ..self.stream.context.arena.usage() }
     }
 
+    /// Bytes that tensors of this process can still have: what the driver has free, and what lies idle in the arena.
+    ///
+    /// # Errors
+    /// If the device is lost, or another thread records a graph.
+    pub fn free(&self) -> Result<u64> {
+        let context = &self.stream.context;
+        context.enter("memory")?;
+        let (free, _) = driver::memory_info().map_err(|failure| context.error("memory", failure))?;
+        let DeviceUsage { reserved, live, .. } = context.arena.usage();
+        Ok(free + reserved.saturating_sub(live))
+    }
+
     /// Starts measuring the peak anew from what is live now.
     pub fn reset_peak(&self) {
         self.stream.context.arena.reset_peak();

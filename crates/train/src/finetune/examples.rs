@@ -114,9 +114,14 @@ impl Example {
         self.is_learned.iter().skip(1).filter(|learned| **learned).count()
     }
 
+    /// Tokens that another one follows.
+    pub(super) fn positions(&self) -> usize {
+        self.ids.len().saturating_sub(1)
+    }
+
     /// Examples as one batch. What stands behind the end of a short one is seen by none of its tokens, and is not learned.
     pub(super) fn batch(examples: &[&Self], device: &Device) -> Result<TensorBatch> {
-        let t = examples.iter().map(|e| e.ids.len().saturating_sub(1)).max().unwrap_or(0);
+        let t = examples.iter().map(|e| e.positions()).max().unwrap_or(0);
         let (mut ids, mut targets) = (Vec::new(), Vec::new());
         for example in examples {
             let pairs = example.ids.windows(2).zip(example.is_learned.iter().skip(1));

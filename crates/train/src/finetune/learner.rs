@@ -5,6 +5,7 @@ use warpsmith_tensor::{Rng, Seed};
 
 use super::{Adapter, FinetuneConfig, Lesson, diverged};
 use crate::adversarial::fgm;
+use crate::memory::{self, Need};
 use crate::optimizer::{AdamW, AdamWConfig, Optimizer, clip_gradients};
 use crate::{Error, Result};
 
@@ -17,6 +18,16 @@ pub(super) struct Learner {
     clip: f64,
     /// The table that is moved against the model, and how far.
     against: Option<(Parameter, f64)>,
+}
+
+/// What there will be to hold in memory beside what learns.
+pub(super) struct Ahead {
+    /// How many updates.
+    pub steps: usize,
+    /// Logits of the largest batch, or fewer.
+    pub logits: usize,
+    /// Whether the weights that did best stay beside those that go on learning.
+    pub keeps_best: bool,
 }
 
 /// What a step came to.
@@ -42,8 +53,24 @@ fn is_in_block(name: &str) -> bool {
     [".h.", ".layers.", ".layer."].iter().any(|place| name.contains(place))
 }
 
+/// Those of `free` that get adapters, and those that learn whole: what is new to the model.
+fn adapted_and_whole<'p>(
+    free: impl Iterator<Item = &'p Parameter>,
+    head: &[Parameter],
+) -> (Vec<Parameter>, Vec<Parameter>) {
+    let (whole, rest): (Vec<Parameter>, Vec<_>) =
+        free.cloned().partition(|p| head.iter().any(|new| new.is_same(p)));
+    (rest.into_iter().filter(|p| p.get().rank() == 2 && is_in_block(p.name())).collect(), whole)
+}
+
+/// How many numbers there are.
+fn numbers(parameters: &[Parameter]) -> usize {
+    parameters.iter().map(|p| p.shape().numel()).sum()
+}
+
 impl Learner {
-    pub(super) fn new(lesson: &impl Lesson, config: &FinetuneConfig) -> Result<Self> {
+    /// What learns, if the memory of its device can hold it.
+    pub(super) fn new(lesson: &impl Lesson, config: &FinetuneConfig, ahead: &Ahead) -> Result<Self> {
         let all = lesson.parameters();
         if let Some(name) = config.freeze.iter().find(|name| !all.iter().any(|p| p.name().starts_with(*name)))
         {
@@ -53,23 +80,30 @@ impl Learner {
             )));
         }
         let is_free = |p: &Parameter| !config.freeze.iter().any(|name| p.name().starts_with(name));
-        let free: Vec<Parameter> = all.into_iter().filter(is_free).collect();
-        let rng = Rng::new(Seed(config.seed));
-        let (adapters, parameters) = match config.lora {
-            None => (Vec::new(), free),
-            Some(lora) => {
-                let targets = free.iter().filter(|p| p.get().rank() == 2 && is_in_block(p.name()));
-                let adapters =
-                    targets.map(|p| Ok(Adapter::new(p, lora, &rng)?)).collect::<Result<Vec<Adapter>>>()?;
-                let head = lesson.head();
-                let whole = free.into_iter().filter(|p| head.iter().any(|h| h.is_same(p)));
-                let parameters = adapters.iter().flat_map(Adapter::parameters).chain(whole).collect();
-                (adapters, parameters)
-            }
+        let (adapted, whole) = match config.lora {
+            None => (Vec::new(), all.iter().filter(|p| is_free(p)).cloned().collect()),
+            Some(_) => adapted_and_whole(all.iter().filter(|p| is_free(p)), &lesson.head()),
         };
-        if parameters.is_empty() {
+        if adapted.is_empty() && whole.is_empty() {
             return Err(Error::Run("finetune: nothing is left to learn".into()));
         }
+        if let Some(first) = all.first() {
+            let of_adapters = config.lora.map_or(0, |lora| lora.numbers(&adapted));
+            let (of_adapted, of_whole) = (numbers(&adapted), numbers(&whole));
+            // After the first step an adapted matrix is there twice: as it was, and with its adapter.
+            let merged = if ahead.steps > 1 { of_adapted } else { 0 };
+            let best = if ahead.keeps_best { of_adapted + of_whole } else { 0 };
+            let fresh = of_adapters.saturating_add(merged + best);
+            let need =
+                Need::to_tune(numbers(&all), of_adapters.saturating_add(of_whole), fresh, ahead.logits);
+            memory::check(&need, &first.get().device())?;
+        }
+        let rng = Rng::new(Seed(config.seed));
+        let adapters = match config.lora {
+            None => Vec::new(),
+            Some(lora) => adapted.iter().map(|p| Adapter::new(p, lora, &rng)).collect::<Result<_, _>>()?,
+        };
+        let parameters: Vec<_> = adapters.iter().flat_map(Adapter::parameters).chain(whole).collect();
         let adam = AdamWConfig {
             learning_rate: config.learning_rate,
             beta2: 0.999,
@@ -88,7 +122,7 @@ impl Learner {
 
     /// How many numbers learn.
     pub(super) fn numbers(&self) -> usize {
-        self.parameters.iter().map(|p| p.shape().numel()).sum()
+        numbers(&self.parameters)
     }
 
     /// The parameters of the model that change.

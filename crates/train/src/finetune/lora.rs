@@ -18,6 +18,14 @@ pub struct LoraConfig {
     pub alpha: f64,
 }
 
+impl LoraConfig {
+    /// How many numbers the adapters of matrices have. (A rank may be any number.)
+    pub(super) fn numbers(&self, targets: &[Parameter]) -> usize {
+        let sides: usize = targets.iter().flat_map(|p| p.shape().dims().to_vec()).sum();
+        self.rank.saturating_mul(sides)
+    }
+}
+
 /// The adapter of one matrix.
 pub struct Adapter {
     /// The matrix as the model holds it, (N, K).
