@@ -120,7 +120,10 @@ fn what_a_gpu_cannot_hold_and_what_cannot_be_tuned_is_refused_as_well() -> Check
     assert!(!place.path("run").exists(), "a run was begun");
 
     succeeded(&place.train("model", &["--max_iters", "2"]));
-    std::fs::write(place.path("lines.jsonl"), "{\"text\": \"line 1 says that 2 comes after 3\"}\n".repeat(8))?;
+    std::fs::write(
+        place.path("lines.jsonl"),
+        "{\"text\": \"line 1 says that 2 comes after 3\"}\n".repeat(8),
+    )?;
     let tune = |rank: &str| {
         place.run(&[
             "finetune",

@@ -295,7 +295,8 @@ fn backward_row(
     db: &mut [f32],
 ) {
     let width = g.len();
-    let (x, weight, dx, dw, db) = (&x[..width], &weight[..width], &mut dx[..width], &mut dw[..width], &mut db[..width]);
+    let (x, weight, dx, dw, db) =
+        (&x[..width], &weight[..width], &mut dx[..width], &mut dw[..width], &mut db[..width]);
     // dx holds h until both means are known.
     for i in 0..width {
         dx[i] = g[i] * weight[i];

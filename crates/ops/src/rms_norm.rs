@@ -14,10 +14,10 @@ use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::elementwise::require_floats;
 use crate::moments;
-use crate::rows::sum_of_pairs;
 use crate::normalise::{
     backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width,
 };
+use crate::rows::sum_of_pairs;
 
 /// Divides rows by their root mean square, then scales by a weight.
 #[derive(Clone, Copy, Debug)]

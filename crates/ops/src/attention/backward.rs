@@ -284,7 +284,8 @@ impl Backward<'_> {
         let factor = self.op.factor(d) as f32;
         let (p, ds) = (p.as_chunks_mut().0, ds.as_chunks_mut().0);
         for r in tile.clone() {
-            let (p, ds): (&mut [f32; KEYS], &mut [f32; KEYS]) = (&mut p[r - tile.start], &mut ds[r - tile.start]);
+            let (p, ds): (&mut [f32; KEYS], &mut [f32; KEYS]) =
+                (&mut p[r - tile.start], &mut ds[r - tile.start]);
             let (seen, lse, delta) = (rows.seen.in_block(r, keys.first), rows.lse[r], rows.delta[r]);
             for p in p.iter_mut() {
                 *p = math::exp_or_zero(*p * factor - lse);
