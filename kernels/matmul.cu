@@ -25,7 +25,8 @@ struct Shape {
     static constexpr int BM = BM_, BN = BN_, WARPS_M = WARPS_M_, WARPS_N = WARPS_N_;
     static constexpr int WM = BM / WARPS_M, WN = BN / WARPS_N, THREADS = 32 * WARPS_M * WARPS_N;
     static constexpr int A_BYTES = BM * BK * 2, STAGE_BYTES = (BM + BN) * BK * 2;
-    static constexpr int PITCH = BN + 4;
+    // The pairs that half a warp stores lie in four rows, which so begin 8 banks apart.
+    static constexpr int PITCH = BN + 8;
     static_assert(64 * PITCH * 4 <= STAGES * STAGE_BYTES, "the sums of 64 rows fit into the ring");
 };
 using Large = Shape<128, 128, 2, 4>;

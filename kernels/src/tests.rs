@@ -87,6 +87,25 @@ fn the_ptx_is_of_the_sources_beside_it() {
     }
 }
 
+/// Sums of floats in whatever order blocks come: the bits of a result would be another each time. The minimum of whole numbers
+/// is the same in any order.
+#[test]
+fn nothing_adds_floats_atomically() {
+    let mut seen = Vec::new();
+    for module in modules() {
+        for word in
+            module.ptx.lines().filter_map(|line| line.split_whitespace().find(|w| !w.starts_with('@')))
+        {
+            if word.starts_with("atom.") || word.starts_with("red.") {
+                seen.push(word);
+            }
+        }
+    }
+    assert!(!seen.is_empty(), "wrong indices are reported by an atomic minimum");
+    let keeps = |word: &&&str| word.contains(".min.") && word.contains(".u64");
+    assert_eq!(seen.iter().filter(keeps).count(), seen.len(), "{seen:?}");
+}
+
 #[test]
 fn line_tables_name_sources_of_this_repository_alone() {
     for module in modules() {

@@ -92,7 +92,7 @@ __device__ __forceinline__ void epilogue(const MatmulArgs& a, u32 batch, u32 row
     Pair x = a.activation == TIMES ? load_pair<T>(a, BESIDE_F32, a.slope, at, whole) : v, slope{};
     // First, if it is kept, f' of both, then f of both. Not unrolled: the functions are long, and each kernel has them inline.
 #pragma unroll 1
-    for (int turn = keeps ? 0 : 2; turn < 4; turn++) {
+    for (int turn = keeps ? 0 : a.activation == IDENTITY ? 4 : 2; turn < 4; turn++) {
         u32 f = turn < 2 ? a.activation + TO_SLOPE : a.activation;
         f32 y = activate(f, v.at[0], x.at[0]);
         slope.at[0] = slope.at[1];

@@ -4,6 +4,7 @@
 //! executes one launch, a warp at a time. A kernel that breaks a rule of the machine is a [`Fault`] that names the
 //! kernel, block, thread, PTX line and, if the PTX carries line information, the line of the CUDA source.
 
+mod alone;
 pub mod check;
 mod code;
 pub mod convert;
@@ -24,6 +25,7 @@ mod ptx;
 pub mod tensor_core;
 pub mod vectors;
 
+pub use alone::alone;
 pub use counts::Counts;
 #[cfg(target_os = "linux")]
 pub use driver::{InstallError, counts, install, install_gpus, last_fault};

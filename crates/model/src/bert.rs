@@ -9,6 +9,7 @@ mod span;
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout};
+use warpsmith_ops::linear::Activation;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Error, Result, Rng, Scope, Tensor};
 
@@ -100,13 +101,18 @@ impl Block {
         let (c, hidden, std) = (config.hidden_size, config.intermediate_size, config.initializer_range);
         let linear = |name, sizes| Linear::transposed(&weights.at(name), sizes, true, std);
         let norm = |name| LayerNorm::new(&weights.at(name), c, true, config.layer_norm_eps);
+        let up = linear("intermediate.dense", (c, hidden))?;
         Ok(Self {
             query: linear("attention.self.query", (c, c))?,
             key: linear("attention.self.key", (c, c))?,
             value: linear("attention.self.value", (c, c))?,
             output: linear("attention.output.dense", (c, c))?,
             attention_norm: norm("attention.output.LayerNorm")?,
-            up: linear("intermediate.dense", (c, hidden))?,
+            // A layer that ends in GELU and the one behind it are one op.
+            up: match config.hidden_act {
+                HiddenActivation::Gelu(form) => up.with_activation(Activation::Gelu(form)),
+                HiddenActivation::Relu => up,
+            },
             down: linear("output.dense", (hidden, c))?,
             mlp_norm: norm("output.LayerNorm")?,
             heads: config.num_attention_heads,
@@ -118,14 +124,36 @@ impl Block {
 
     /// x (B, T, C) → (B, T, C)
     fn forward(&self, x: &Tensor, lengths: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
-        let attended = drop_out(self.attention(x, lengths, rng)?, self.dropout, rng)?;
-        let x = self.attention_norm.forward(&x.add(&attended)?)?;
-        let _scope = Scope::enter("mlp");
-        let hidden = self.activation.after(&self.up, &x)?; // (B, T, hidden)
-        let y = drop_out(self.down.forward(&hidden)?, self.dropout, rng)?;
-        self.mlp_norm.forward(&x.add(&y)?)
+        let x = self.attention_norm.forward(&self.attention(x, lengths, rng)?)?;
+        self.mlp_norm.forward(&self.mlp(&x, rng)?)
     }
 
+    /// x + mlp(x)
+    fn mlp(&self, x: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
+        let _scope = Scope::enter("mlp");
+        if self.activation == HiddenActivation::Relu {
+            return self.add(x, &self.down, &self.up.forward(x)?.relu()?, rng);
+        }
+        match self.dropping(rng) {
+            None => self.up.then(&self.down, x, Some(x)), // (B, T, hidden) inside
+            dropping => x.add(&drop_out(self.up.then(&self.down, x, None)?, self.dropout, dropping)?),
+        }
+    }
+
+    /// x + layer(y)
+    fn add(&self, x: &Tensor, layer: &Linear, y: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
+        match self.dropping(rng) {
+            None => layer.forward_onto(x, y),
+            dropping => x.add(&drop_out(layer.forward(y)?, self.dropout, dropping)?),
+        }
+    }
+
+    /// The generator, if something is dropped: what is dropped cannot be added in the product's last pass.
+    fn dropping<'a>(&self, rng: Option<&'a Rng>) -> Option<&'a Rng> {
+        rng.filter(|_| self.dropout > 0.0)
+    }
+
+    /// x + attention(x)
     fn attention(&self, x: &Tensor, lengths: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
         let _scope = Scope::enter("attn");
         let (b, t, c) = (x.dims()[0], x.dims()[1], x.dims()[2]);
@@ -141,7 +169,7 @@ impl Block {
             ..Default::default()
         };
         let y = head(&self.query)?.attention(&head(&self.key)?, &head(&self.value)?, &options)?;
-        self.output.forward(&y.reshape(&[b, t, c])?)
+        self.add(x, &self.output, &y.reshape(&[b, t, c])?, rng)
     }
 
     fn parameters(&self) -> Vec<Parameter> {

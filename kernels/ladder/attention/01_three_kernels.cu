@@ -3,8 +3,8 @@
 // Reads/Writes: q and k once for each score, the scores written, rewritten, and read for each element of out, v once for each
 //   probability; out once.
 // Plan: a thread per score, a warp per row, a thread per element of out.
-// Traffic: 4·T²·D bytes of q and k and as many of scores and v a head, and T² scores of 4 bytes written twice. Memory grows
-//   with T²: one head of 16384 tokens wants a GiB.
+// Traffic: 4·T²·D bytes of q and k, 6·T²·D of probabilities and v a head, and T² scores of 4 bytes written twice and read
+//   three times between. Memory grows with T²: one head of 16384 tokens wants a GiB.
 // Shared memory: 64 bytes of partial results, not used by single warps.
 // Ordering: kernels of a stream run one behind the other.
 // Numerics: scores and probabilities are f32 throughout.

@@ -2,7 +2,8 @@
 // Idea: the three kernels become one. A query goes through the keys once, with the maximum and the sum of its row so far
 //   (ladder/softmax/02_online.cu) and the sum of its values so far; when a larger score comes, both sums are scaled down. No
 //   score is ever written, and none is computed for a key that the query does not see.
-// Gain: the T x T memory goes, and with it its traffic: what makes long sequences possible.
+// Gain: the T x T memory goes, and with it its traffic: what makes long sequences possible. It costs instructions: two or three
+//   times as many, since every score is an exchange between all lanes, and rescales the sums.
 // Reads/Writes: q once, k and v once for each query that sees them; out once.
 // Plan: a warp per query, four to a block. A lane has elements 2·l and 2·l + 1 of the head, of q and of the sum.
 // Traffic: 4·T²·D bytes a head for all keys, half of that under a causal mask; 2·T·D written.

@@ -2,7 +2,7 @@
 // Idea: the tensor cores multiply. One mma of a warp is 16 x 8 x 16 = 2048 multiply-adds, for which the rung before needs 64
 //   instructions; ldmatrix brings its operands from shared memory, where they stay bf16. The elements that a lane holds are
 //   not neighbours any more: the diagrams stand in ptx/mma.cuh and ptx/ldmatrix.cuh.
-// Gain: a twentieth of the instructions in the loop. On an A100 the tensor cores do 312 TFLOP/s, the others 19.5. But ldmatrix
+// Gain: a tenth of the instructions in the loop. On an A100 the tensor cores do 312 TFLOP/s, the others 19.5. But ldmatrix
 //   reads eight rows at a time, and rows that are 64 or 256 bytes apart lie in the same banks.
 // Reads/Writes: A once per 128 columns of C, B once per 128 rows of C; C once, by pieces of half a sector.
 // Plan: a block of eight warps per 128 x 128 tile of C, 64 x 32 each, along K in slices of 32; two buffers as before.

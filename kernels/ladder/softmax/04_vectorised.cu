@@ -8,7 +8,7 @@
 // Traffic: 2·R·n·4 bytes in, R·n·4 out. Rows that are no runs of 16 bytes are moved by element.
 // Shared memory: none is used.
 // Ordering: shuffles are of whole warps.
-// Numerics: as before.
+// Numerics: as before, but a quotient is now a product with 1/Σ, which rounds once more.
 // Limits: n < 2³¹.
 // Source: NVIDIA, CUDA C++ Best Practices Guide, §9.2 (device memory spaces).
 #include "ladder/softmax/args.cuh"

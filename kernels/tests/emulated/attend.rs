@@ -37,6 +37,9 @@ fn calls() -> Vec<Call> {
         call([1, 66, 66, 1, 1, 64], Mask::Window(7)),
         call([1, 6, 3, 2, 2, 8], Mask::Causal),
         call([1, 17, 20, 1, 1, 200], Mask::Causal),
+        // The widest heads, shared, with tails of every tile.
+        call([1, 70, 70, 2, 1, 256], Mask::Causal),
+        Call { lengths: Some(vec![33, 7]), ..call([2, 5, 40, 2, 1, 256], Mask::Window(9)) },
         Call { lengths: Some(vec![9, 5, 0]), ..call([3, 4, 9, 2, 2, 24], Mask::Full) },
         Call { lengths: Some(vec![5]), ..call([1, 7, 9, 2, 1, 64], Mask::Window(3)) },
         Call { p: 0.25, ..call([2, 9, 13, 2, 1, 8], Mask::Causal) },
@@ -223,10 +226,12 @@ fn roundings(dtype: Float, width: usize, terms: usize) -> f64 {
         }
 }
 
-/// Adds a·b to a sum, and |size·b| to what its error is measured against.
-fn add(sum: &mut Exact, a: f64, size: f64, b: f64) {
+/// Adds a·b to a sum, and |size·b| to what its error is measured against. The tensor cores take a in the dtype: what is less
+/// than the smallest normal number of f16 errs as that does.
+fn add(dtype: Float, sum: &mut Exact, a: f64, size: f64, b: f64) {
+    let least = if dtype == Float::F16 { 2f64.powi(-14) } else { 0.0 };
     sum.value += a * b;
-    sum.scale += (size * b).abs();
+    sum.scale += (size.abs().max(least) * b).abs();
 }
 
 fn check_forward(case: &Case, what: &str) {
@@ -238,7 +243,8 @@ fn check_forward(case: &Case, what: &str) {
         let row = &mut out[case.at([b, i, h], false)..][..width];
         for j in case.visible(b, i) {
             let v = &case.v.values[case.at([b, j, h / (heads / kv_heads)], true)..][..width];
-            row.iter_mut().zip(v).for_each(|(sum, v)| add(sum, p[j] * kept[j], p[j] * kept[j], *v));
+            let kept = p[j] * kept[j];
+            row.iter_mut().zip(v).for_each(|(sum, v)| add(case.dtype, sum, kept, kept, *v));
         }
         let none = case.visible(b, i).is_empty();
         let value = if none { f64::NEG_INFINITY } else { logarithm };
@@ -315,15 +321,29 @@ fn check_gradients(
             let ds = p[j] * (dp * kept[j] - row) * SCALE;
             let size = p[j] * (dp_size * kept[j] + row_size) * SCALE;
             for c in 0..width {
-                add(&mut exact[0][at + c], ds, size, k[c]);
-                add(&mut exact[1][to + c], ds, size, q[c]);
-                add(&mut exact[2][to + c], p[j] * kept[j], p[j] * kept[j], g[c]);
+                add(dtype, &mut exact[0][at + c], ds, size, k[c]);
+                add(dtype, &mut exact[1][to + c], ds, size, q[c]);
+                add(dtype, &mut exact[2][to + c], p[j] * kept[j], p[j] * kept[j], g[c]);
             }
         }
     }
     let limit = roundings(dtype, width, tk.max(tq * heads / kv_heads));
     for (name, array, exact) in [("dq", &dq, &exact[0]), ("dk", &dk, &exact[1]), ("dv", &dv, &exact[2])] {
         check(&format!("{name} of {call:?}"), dtype, &case.found(array), exact, limit);
+    }
+}
+
+/// Of one tile and of several, between the widths that have a kernel of their own.
+#[test]
+fn every_width_of_a_head_is_computed_both_ways() {
+    for width in (32..=256).step_by(8) {
+        for dtype in [Float::F32, Float::Bf16] {
+            let call = call([1, 3, 21, 2, 1, width], Mask::Causal);
+            let mut case = Case::new(Gpu::new(), dtype, &call);
+            case.gpu.run(&attention::forward(&case.attention).unwrap());
+            check_forward(&case, &format!("{call:?}"));
+            check_backward(dtype, &call);
+        }
     }
 }
 
@@ -367,6 +387,7 @@ fn decoding_gives_the_last_query() {
         Call { lengths: Some(vec![270, 5, 0]), ..call([3, 1, 270, 6, 1, 80], Mask::Causal) },
         Call { gap: 1, ..call([1, 1, 40, 2, 1, 20], Mask::Full) },
         call([1, 1, 290, 3, 1, 136], Mask::Window(20)),
+        call([2, 1, 270, 2, 1, 256], Mask::Causal),
         // A window in the middle of a part, over two parts, and longer than what there is.
         Call { lengths: Some(vec![290, 259, 3, 0]), ..call([4, 1, 300, 2, 1, 16], Mask::Trailing(20)) },
         call([1, 1, 40, 2, 2, 128], Mask::Trailing(7)),

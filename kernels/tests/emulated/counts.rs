@@ -223,17 +223,23 @@ fn products_read_each_operand_once_per_tile_of_the_other() {
             assert_eq!(counts.shared_read_bytes, fragments + m * n * 4, "{what}");
             let slices = down * across * 2 * tile * 2 * k.next_multiple_of(32);
             assert_eq!(counts.shared_write_bytes, slices + sums, "{what}");
+            assert_eq!(counts.shared_bank_conflicts, 0, "{what}");
         }
     }
 }
 
 #[test]
 fn a_product_in_f32_reads_512_bytes_of_k_for_each_block() {
-    for ([m, n, k], blocks) in [([64, 64, 48], 1), ([128, 192, 80], 6)] {
+    let lies = [[false, false], [false, true], [true, false], [true, true]];
+    for (([m, n, k], blocks), lies) in
+        [([64, 64, 48], 1), ([128, 192, 80], 6)].into_iter().flat_map(|shape| lies.map(|lies| (shape, lies)))
+    {
         let mut gpu = Gpu::new();
-        let p = product(&mut gpu, Float::F32, [m, n, k], [false, true]);
+        let p = product(&mut gpu, Float::F32, [m, n, k], lies);
         let counts = gpu.run(&matmul::matmul(&p, 0).unwrap()[0]);
         claim("f32", &counts, blocks * k * 512, m * n * 4);
+        // Threads walk along the axis that lies in one piece, so that sectors are used whole.
+        assert_eq!(counts.global_read_sectors, blocks * k * 512 / 32, "{lies:?}");
         assert_eq!(counts.matrix_flops, 0);
     }
 }

@@ -220,13 +220,17 @@ fn decoding_reads_the_cache_once() {
         mask: Mask::Full,
         dropout: None,
     };
-    let workspace = gpu.room(decode::workspace_bytes(&a));
-    let [split, merge] = decode::forward(&a, workspace).unwrap();
-    // Parts of 256 keys: two. In each, 16 groups of 8 lanes read the query.
-    let (parts, partial) = (2, heads * 2 * (d + 2) * 4);
-    claim("split", &gpu.run(&split), 2 * keys * heads * d * 2 + heads * parts * 16 * d * 2, partial);
-    let counts = gpu.run(&merge);
-    assert_eq!(counts.global_write_bytes, heads * d * 2);
+    // Parts of 256 keys: two. Of a window both the keys and the parts before it are left alone.
+    for (mask, seen, merged) in [(Mask::Full, keys, 2), (Mask::Window(20), 20, 1)] {
+        let a = Attention { mask, ..a };
+        let workspace = gpu.room(decode::workspace_bytes(&a));
+        let [split, merge] = decode::forward(&a, workspace).unwrap();
+        // In each part 16 groups of 8 lanes read the query.
+        let (parts, partial) = (2, heads * 2 * (d + 2) * 4);
+        claim("split", &gpu.run(&split), 2 * seen * heads * d * 2 + heads * parts * 16 * d * 2, partial);
+        // Of a part its sums once, and its maximum and total by all lanes.
+        claim("merge", &gpu.run(&merge), heads * merged * (4 * d + 32 * 8), heads * d * 2);
+    }
 }
 
 #[test]

@@ -172,3 +172,29 @@ fn every_rung_of_matmul_improves_what_it_says() {
         total(&mut gpu, &(rung.launches)(&call).unwrap())
     });
 }
+
+/// What a slice of 32 along K costs a rung of matmul more: the loop without the way in and out.
+fn of_a_slice(rung: &Rung<Product>, what: Count) -> f64 {
+    let [short, long] = [64, 96].map(|k| {
+        let mut gpu = Gpu::new();
+        let (call, ..) = product(&mut gpu, [128, 128, k]);
+        count(&total(&mut gpu, &(rung.launches)(&call).unwrap()), what)
+    });
+    (long - short) as f64
+}
+
+/// What the headers say of the loop alone.
+#[test]
+fn the_loops_of_matmul_do_what_the_headers_say() {
+    for (number, what, times_fewer) in [
+        (3, Count::BytesRead, 32.0),
+        (4, Count::BytesRead, 4.0),
+        (4, Count::SharedBytes, 7.5),
+        (5, Count::MemoryInstructions, 4.0),
+        (6, Count::Instructions, 10.0),
+    ] {
+        let [before, now] = [number - 2, number - 1].map(|at| of_a_slice(&matmul::RUNGS[at], what));
+        let found = before / now;
+        assert!(found >= times_fewer, "rung {number}: {found:.2} times fewer {}", what.name());
+    }
+}

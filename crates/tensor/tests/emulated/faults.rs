@@ -1,10 +1,10 @@
 //! Launches that cannot be, and kernels that break the rules of the machine.
 
+use warpsmith_emulator::alone;
 use warpsmith_kernels::{Entry, Launch, Module};
 use warpsmith_tensor::cuda::Attributes;
 use warpsmith_tensor::{Device, Kind, Scope, Tensor};
 
-use crate::alone::alone;
 use crate::{cuda, device};
 
 /// Stores 7 at the address that its parameter gives.

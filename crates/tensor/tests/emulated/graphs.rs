@@ -13,7 +13,7 @@ fn full(n: usize, value: f64, device: &warpsmith_tensor::Device) -> Tensor {
 /// One test: recording takes the device's one stream, and tests run side by side.
 #[test]
 fn a_recording_is_done_at_each_launch_and_keeps_its_memory() {
-    crate::alone::alone("graphs::a_recording_is_done_at_each_launch_and_keeps_its_memory", &[], || {
+    warpsmith_emulator::alone("graphs::a_recording_is_done_at_each_launch_and_keeps_its_memory", &[], || {
         let device = device();
         let stream = cuda(&device).stream();
         let input = Tensor::from_slice(&[1f32, 2.0, 3.0], &[3], &device).unwrap();
@@ -47,36 +47,41 @@ fn a_recording_is_done_at_each_launch_and_keeps_its_memory() {
 
 #[test]
 fn what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind() {
-    crate::alone::alone("graphs::what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind", &[], || {
-        let device = device();
-        let stream = cuda(&device).stream();
-        let x = full(3, 1.0, &device);
-        let told = |error: Error| error.to_string();
-        let read = stream.capture(|| x.to_vec::<f32>()).map(drop).unwrap_err();
-        assert!(told(read).contains("copies between host and device"));
-        let write = stream.capture(|| Tensor::from_slice(&[1f32], &[1], &device)).map(drop).unwrap_err();
-        assert!(told(write).contains("copies between host and device"));
-        let nested = stream.capture(|| stream.capture(|| Ok(())).map(drop)).map(drop).unwrap_err();
-        assert!(told(nested).contains("being recorded"));
-        let other = stream.capture(|| std::thread::scope(|s| s.spawn(|| x.copy().map(drop)).join().unwrap()));
-        assert!(told(other.map(drop).unwrap_err()).contains("another thread"));
-        let own = stream.capture(|| -> Result<(), Error> { Err(Error::value("mine", "no")) }).map(drop);
-        assert_eq!(told(own.unwrap_err()), "mine: no");
-        let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _ = stream.capture(|| -> Result<(), Error> { panic!("in the work") });
-        }));
-        assert!(panics.is_err());
-        assert_eq!(x.copy().unwrap().to_vec::<f32>().unwrap(), [1.0; 3]);
-        let (graph, copied) = stream.capture(|| x.copy()).unwrap();
-        graph.launch().unwrap();
-        assert_eq!(copied.to_vec::<f32>().unwrap(), [1.0; 3]);
-    });
+    warpsmith_emulator::alone(
+        "graphs::what_cannot_be_recorded_is_an_error_and_leaves_nothing_behind",
+        &[],
+        || {
+            let device = device();
+            let stream = cuda(&device).stream();
+            let x = full(3, 1.0, &device);
+            let told = |error: Error| error.to_string();
+            let read = stream.capture(|| x.to_vec::<f32>()).map(drop).unwrap_err();
+            assert!(told(read).contains("copies between host and device"));
+            let write = stream.capture(|| Tensor::from_slice(&[1f32], &[1], &device)).map(drop).unwrap_err();
+            assert!(told(write).contains("copies between host and device"));
+            let nested = stream.capture(|| stream.capture(|| Ok(())).map(drop)).map(drop).unwrap_err();
+            assert!(told(nested).contains("being recorded"));
+            let other =
+                stream.capture(|| std::thread::scope(|s| s.spawn(|| x.copy().map(drop)).join().unwrap()));
+            assert!(told(other.map(drop).unwrap_err()).contains("another thread"));
+            let own = stream.capture(|| -> Result<(), Error> { Err(Error::value("mine", "no")) }).map(drop);
+            assert_eq!(told(own.unwrap_err()), "mine: no");
+            let panics = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _ = stream.capture(|| -> Result<(), Error> { panic!("in the work") });
+            }));
+            assert!(panics.is_err());
+            assert_eq!(x.copy().unwrap().to_vec::<f32>().unwrap(), [1.0; 3]);
+            let (graph, copied) = stream.capture(|| x.copy()).unwrap();
+            graph.launch().unwrap();
+            assert_eq!(copied.to_vec::<f32>().unwrap(), [1.0; 3]);
+        },
+    );
 }
 
 /// A kernel that reads the number says which launch it is.
 #[test]
 fn launches_are_numbered_for_what_they_record() {
-    crate::alone::alone("graphs::launches_are_numbered_for_what_they_record", &[], || {
+    warpsmith_emulator::alone("graphs::launches_are_numbered_for_what_they_record", &[], || {
         let device = device();
         assert_eq!((device.advance(), warpsmith_tensor::Device::Cpu.advance()), (0, 0));
         let ones = Tensor::from_slice(&[1f32; 8], &[8], &device).unwrap();

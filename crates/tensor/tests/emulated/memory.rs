@@ -1,8 +1,8 @@
 //! The arena: what it counts, that a steady state asks the driver for nothing, and what happens when memory ends.
 
+use warpsmith_emulator::alone;
 use warpsmith_tensor::{DType, Device, Kind, Shape, Tensor};
 
-use crate::alone::alone;
 use crate::{cuda, device};
 
 fn tensors(n: usize, device: &Device) -> Vec<Tensor> {

@@ -1,8 +1,8 @@
 //! bf16 copies of f32 numbers: made once, and never out of date, whoever writes the numbers.
 
+use warpsmith_emulator::alone;
 use warpsmith_tensor::{DType, Device, Tensor};
 
-use crate::alone::alone;
 use crate::{cuda, device};
 
 fn numbers(values: &[f32], device: &Device) -> Tensor {
