@@ -1,8 +1,9 @@
-//! The script of `cargo xtask bundle` asks the program for nothing that the program does not have.
+//! The script of `cargo xtask bundle` asks the program for nothing that the program does not have, and runs with it.
 
 use std::collections::BTreeSet;
 
 use super::{Place, succeeded};
+use crate::Checked;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/crates/xtask/src/bundle/run.sh");
 
@@ -48,4 +49,31 @@ fn each_flag_of_the_bundles_script_is_one_of_its_command() {
             assert!(known.contains(flag.as_str()), "{command} has no {flag}: {known:?}");
         }
     }
+}
+
+/// What `cargo xtask bundle` tries with the release program, which takes minutes to build: the files of a bundle in a folder of
+/// their own, and an empty environment.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_script_runs_the_program_elsewhere_with_an_empty_environment() -> Checked {
+    let place = Place::new();
+    let found: serde_json::Value = serde_json::from_str(&succeeded(&place.run(&["doctor", "--json"])))?;
+    let emulator = found["emulator"].as_str().ok_or("no emulator")?;
+    for (from, name) in [
+        (env!("CARGO_BIN_EXE_warpsmith"), "warpsmith"),
+        (emulator, "libwarpsmith_emulator.so"),
+        (SCRIPT, "run.sh"),
+    ] {
+        std::fs::copy(from, place.path(name))?;
+    }
+    place.write("COMMIT", b"0123456789ab\n");
+    let mut script = std::process::Command::new("/bin/sh");
+    script.arg(place.path("run.sh")).args(["--device", "cpu", "--steps", "doctor,selftest", "--small"]);
+    let told = succeeded(&script.env_clear().current_dir("/").output()?);
+    for step in ["doctor", "selftest"] {
+        let row = told.lines().find(|line| line.split_whitespace().next() == Some(step)).ok_or("no row")?;
+        assert_eq!(row.split_whitespace().nth(1), Some("passed"), "{told}");
+    }
+    assert!(told.contains("0 failed") && told.contains("commit 0123456789ab"), "{told}");
+    Ok(())
 }

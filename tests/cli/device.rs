@@ -168,6 +168,35 @@ fn a_driver_or_gpu_that_is_too_old_is_named_with_what_is_needed() {
     }
 }
 
+/// What `doctor` says of a GPU, on a machine whose driver is the emulator.
+#[test]
+fn the_doctor_opens_a_gpu_and_tells_its_free_memory() -> Checked {
+    let place = Place::new();
+    let json = |output: &Output| serde_json::from_str::<serde_json::Value>(&succeeded(output));
+    let here = json(&place.run(&["doctor", "--json"]))?;
+    let library = here["emulator"].as_str().ok_or("no emulator")?;
+    std::os::unix::fs::symlink(library, place.path("libcuda.so"))?;
+    let doctor = |words: &[&str], variables: &[(&str, &str)]| {
+        let mut command = place.command();
+        command.arg("doctor").args(words).env("LD_LIBRARY_PATH", place.path(""));
+        command.envs(variables.iter().copied()).output().expect("the command starts")
+    };
+    let found = json(&doctor(&["--json"], &[]))?;
+    let gpu = &found["gpus"][0];
+    let (free, total) = (gpu["memory_free_mib"].as_u64(), gpu["memory_mib"].as_u64());
+    assert!(free > Some(0) && free <= total && found["cuda_device"] == true, "{found}");
+    let told = succeeded(&doctor(&[], &[]));
+    assert!(told.contains(&format!("{} MiB, {} MiB free", total.unwrap_or(0), free.unwrap_or(0))), "{told}");
+    let old = json(&doctor(&["--json"], &[("WARPSMITH_EMULATOR_CAPABILITY", "7.5")]))?;
+    let missing = old["cuda_missing"].as_str().unwrap_or("");
+    assert!(
+        missing.contains("compute capability 7.5") && old["gpus"][0]["memory_free_mib"].is_null(),
+        "{old}"
+    );
+    assert_eq!((&old["cuda_device"], &old["gpus"][0]["usable"]), (&false.into(), &false.into()));
+    Ok(())
+}
+
 /// The GPU is lost in the middle of the third step: the run ends with an error that says where, what it had saved is whole,
 /// and from there it takes the steps of a run that nothing happened to.
 #[test]

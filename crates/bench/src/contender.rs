@@ -3,7 +3,7 @@
 use warpsmith_kernels::ladder::Claim;
 use warpsmith_tensor::Tensor;
 
-use crate::oracle::{Verdict, judge};
+use crate::oracle::{Slack, Verdict, judge};
 use crate::tasks::Case;
 use crate::{Error, Result};
 
@@ -15,8 +15,7 @@ pub trait Contender {
     /// The name in the table.
     fn name(&self) -> String;
 
-    /// Whether it is somebody else's library: its rows are ratios to the first contender, and 16-bit results may be rounded
-    /// where ours are not.
+    /// Whether it is somebody else's library: its rows are ratios to the first contender, and it may round where ours do not.
     fn is_peer(&self) -> bool {
         false
     }
@@ -95,6 +94,8 @@ pub trait Call {
 
 /// A peer may round 16-bit intermediates so often more than the case's own allowance.
 const PEER_ROUNDS: f64 = 4.0;
+/// And in f32 so often for each rounding that our op claims: its sums may be in f32 where ours are in f64, as those of a norm.
+const PEER_TIMES: f64 = 4.0;
 
 /// Runs a prepared call on fresh inputs of the seed, over poisoned outputs, and compares.
 ///
@@ -105,8 +106,9 @@ pub fn prove(call: &mut dyn Call, case: &Case, inputs: &[Tensor], is_peer: bool)
     call.poison()?;
     call.run()?;
     let outputs = call.outputs()?;
-    let inside = case.work.rounds_inside(case.pass) + if is_peer { PEER_ROUNDS } else { 0.0 };
-    judge(case, inputs, &outputs, inside)
+    let (times, more) = if is_peer { (PEER_TIMES, PEER_ROUNDS) } else { (1.0, 0.0) };
+    let slack = Slack { times, inside: case.work.rounds_inside(case.pass) + more };
+    judge(case, inputs, &outputs, slack)
 }
 
 /// [`prove`] on two sets of inputs in turn: an answer kept from the first is wrong for the second.

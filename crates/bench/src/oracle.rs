@@ -4,7 +4,8 @@
 //! Per element |err| ≤ u·|ref| + roundings·2⁻²⁴·scale + inside·u·scale + smallest, where u is the unit roundoff of the
 //! output's dtype, roundings and scale are what the op claims ([`Op::roundings`], [`Op::scale`]), and inside is how often
 //! a kernel in 16-bit floats may round between its products ([`Workload::rounds_inside`]). Nothing is scaled by the size
-//! of the tensor, and there is no absolute tolerance that zeros could pass.
+//! of the tensor, and there is no absolute tolerance that zeros could pass. What a contender is allowed beyond its op's
+//! claims is its [`Slack`].
 //!
 //! [`Workload::rounds_inside`]: crate::tasks::Workload::rounds_inside
 
@@ -133,11 +134,20 @@ pub enum Verdict {
     Wrong(Box<Wrong>),
 }
 
+/// What is allowed to a contender whose way to compute is not the op's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Slack {
+    /// How many roundings in f32 there may be for each that the op claims.
+    pub times: f64,
+    /// Roundings of 16-bit intermediates.
+    pub inside: f64,
+}
+
 /// Compares a contender's outputs for these inputs with the oracle. Both may lie on any device.
 ///
 /// # Errors
 /// If the oracle cannot be computed, or the outputs do not have the shapes of the case.
-pub fn judge(case: &Case, inputs: &[Tensor], outputs: &[Tensor], inside: f64) -> Result<Verdict> {
+pub fn judge(case: &Case, inputs: &[Tensor], outputs: &[Tensor], slack: Slack) -> Result<Verdict> {
     let metas = case.outputs(inputs)?;
     let fits = outputs.len() == metas.len() && outputs.iter().zip(&metas).all(|(y, m)| y.dims() == m.dims());
     if !fits {
@@ -146,7 +156,7 @@ pub fn judge(case: &Case, inputs: &[Tensor], outputs: &[Tensor], inside: f64) ->
         let (got, want) = (got.join(", "), want.join(", "));
         return Err(Error::Failed(format!("the outputs have the shapes {got}, expected {want}")));
     }
-    case.work.judge(case, inputs, outputs, inside)
+    case.work.judge(case, inputs, outputs, slack)
 }
 
 /// [`judge`] by the windows of the workload.
@@ -154,13 +164,13 @@ pub(crate) fn judge_windows(
     case: &Case,
     inputs: &[Tensor],
     outputs: &[Tensor],
-    inside: f64,
+    slack: Slack,
 ) -> Result<Verdict> {
     let all: Vec<Meta> = inputs.iter().map(Meta::from).collect();
-    let roundings = case.work.op(case.pass)?.roundings(&all);
+    let roundings = slack.times * case.work.op(case.pass)?.roundings(&all);
     let (mut worst, mut compared) = (0.0f64, 0);
     for window in case.work.windows(case.pass) {
-        for mut found in compare(&window, inputs, outputs, roundings, inside)? {
+        for mut found in compare(&window, inputs, outputs, roundings, slack.inside)? {
             if let Some(wrong) = found.wrong.take() {
                 return Ok(Verdict::Wrong(Box::new(wrong)));
             }

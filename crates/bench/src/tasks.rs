@@ -22,7 +22,7 @@ use warpsmith_tensor::{DType, Device, Rng, Tensor};
 
 use crate::contender::Contender;
 use crate::engine::Engine;
-use crate::oracle::{self, Verdict, Window};
+use crate::oracle::{self, Slack, Verdict, Window};
 use crate::{Error, Result};
 
 pub use adamw::AdamW;
@@ -112,12 +112,12 @@ pub trait Workload: fmt::Debug + fmt::Display + Send + Sync {
         None
     }
 
-    /// Compares outputs, which have the right shapes, with the oracle; `inside` as for [`oracle::judge`].
+    /// Compares outputs, which have the right shapes, with the oracle.
     ///
     /// # Errors
     /// If the oracle cannot be computed.
-    fn judge(&self, case: &Case, inputs: &[Tensor], outputs: &[Tensor], inside: f64) -> Result<Verdict> {
-        oracle::judge_windows(case, inputs, outputs, inside)
+    fn judge(&self, case: &Case, inputs: &[Tensor], outputs: &[Tensor], slack: Slack) -> Result<Verdict> {
+        oracle::judge_windows(case, inputs, outputs, slack)
     }
 
     /// Whether a case of this size is too large for the f64 oracle, so that everybody has to be right on the awkward shapes

@@ -14,7 +14,7 @@ use super::gpt::{Beside, GptSizes, distance};
 use super::{Case, Pass, Workload};
 use crate::contender::Contender;
 use crate::engine::DecodeEngine;
-use crate::oracle::{Verdict, Wrong};
+use crate::oracle::{Slack, Verdict, Wrong};
 use crate::tensors::whole_numbers;
 use crate::{Error, Result};
 
@@ -116,7 +116,7 @@ impl Workload for Decode {
         Some(self.new as u64)
     }
 
-    fn judge(&self, case: &Case, inputs: &[Tensor], outputs: &[Tensor], _inside: f64) -> Result<Verdict> {
+    fn judge(&self, case: &Case, inputs: &[Tensor], outputs: &[Tensor], _slack: Slack) -> Result<Verdict> {
         let (prompt, tokens): (Vec<i64>, Vec<i64>) = (inputs[0].to_vec()?, outputs[0].to_vec()?);
         let v = self.gpt.classes;
         let as_numbers = |tokens: &[i64]| tokens.iter().map(|t| *t as f64).collect::<Vec<_>>();

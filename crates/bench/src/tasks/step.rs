@@ -20,7 +20,7 @@ use super::gpt::{Beside, GptSizes, distance, sum_error};
 use super::{Case, Pass, Workload};
 use crate::contender::Contender;
 use crate::engine::StepEngine;
-use crate::oracle::{Verdict, Wrong};
+use crate::oracle::{Slack, Verdict, Wrong};
 use crate::tensors::whole_numbers;
 use crate::{Error, Result};
 
@@ -305,7 +305,7 @@ impl Workload for Step {
         Some((self.batch * self.gpt.context) as u64)
     }
 
-    fn judge(&self, case: &Case, inputs: &[Tensor], outputs: &[Tensor], _inside: f64) -> Result<Verdict> {
+    fn judge(&self, case: &Case, inputs: &[Tensor], outputs: &[Tensor], _slack: Slack) -> Result<Verdict> {
         let answer = self.answer(case.dtype, inputs)?;
         let config = self.train_config(case.dtype);
         let (loss, [expected, allowed]) = (outputs[0].item()?, answer.loss);

@@ -7,7 +7,7 @@ use warpsmith_bench::clock::Cache;
 use warpsmith_bench::contender::{Contender, prove};
 use warpsmith_bench::counts::NoMeter;
 use warpsmith_bench::engine::Engine;
-use warpsmith_bench::oracle::{Verdict, judge};
+use warpsmith_bench::oracle::{Slack, Verdict, judge};
 use warpsmith_bench::record::{Ceilings, Status};
 use warpsmith_bench::session::{Options, Session, measure_against};
 use warpsmith_bench::tasks::{Case, KERNEL_TASKS, TASKS, preset};
@@ -74,13 +74,36 @@ fn a_wrong_number_at_either_end_is_seen(case: &Case, inputs: &[Tensor], outputs:
         for at in [0, outputs[which].numel() - 1] {
             let mut spoiled: Vec<Tensor> = outputs.to_vec();
             spoiled[which].data_mut::<f32>().unwrap()[at] += 1000.0;
-            let verdict = judge(case, inputs, &spoiled, 0.0).unwrap();
+            let verdict = judge(case, inputs, &spoiled, Slack { times: 1.0, inside: 0.0 }).unwrap();
             let Verdict::Wrong(wrong) = verdict else { panic!("{}: output {which} at {at}", case.name()) };
             assert_eq!((wrong.output, wrong.count.0), (which, 1), "{}: {wrong}", case.name());
             let size = outputs[which].dims();
             let place = if at == 0 { vec![0; size.len()] } else { size.iter().map(|s| s - 1).collect() };
             assert_eq!(wrong.place, place, "{}", case.name());
         }
+    }
+}
+
+/// A library that sums in f32 what the op sums in f64 is not wrong, one that is four times as far off is.
+#[test]
+fn slack_is_of_the_roundings_that_the_op_claims() {
+    let case = case("norm", "layer:5x70", warpsmith_bench::tasks::Pass::Forward, DType::F32);
+    let inputs = case.inputs(3, &Device::Cpu).unwrap();
+    let mut call = Engine.prepare(&case, &inputs).unwrap();
+    call.run().unwrap();
+    let outputs = call.outputs().unwrap();
+    let judged = |number: f32, times| {
+        let mut spoiled = outputs.clone();
+        spoiled[0].data_mut::<f32>().unwrap()[7] = number;
+        judge(&case, &inputs, &spoiled, Slack { times, inside: 0.0 }).unwrap()
+    };
+    let Verdict::Wrong(wrong) = judged(1000.0, 1.0) else { panic!("1000 is right") };
+    let off = |bounds: f64| (wrong.expected + bounds * wrong.allowed) as f32;
+    for (number, times, is_right) in
+        [(0.5, 1.0, true), (2.5, 1.0, false), (2.5, 4.0, true), (4.5, 4.0, false)]
+    {
+        let verdict = judged(off(number), times);
+        assert_eq!(matches!(verdict, Verdict::Right { .. }), is_right, "{number} bounds off: {verdict:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 use warpsmith_bench::Result;
 use warpsmith_bench::contender::{Call, Contender};
 use warpsmith_bench::record::Status;
+use warpsmith_bench::session::{Options, Session};
 use warpsmith_bench::tasks::{Case, Pass};
 use warpsmith_tensor::{DType, Device, Tensor};
 
@@ -145,5 +146,32 @@ fn the_cuda_path_of_both_is_proven_on_the_emulated_gpu() {
             assert_eq!(row.status, Status::Ok, "{task} {}: {:?}", dtype.name(), row.reason);
             assert!(row.error.is_some_and(|share| share <= 1.0) && row.counts.is_some(), "{task}");
         }
+    }
+}
+
+/// What one token more and one layer more cost a GPU: launches, and bytes that its lanes ask for beside the formula, which
+/// counts each tensor once. A step of writing is replayed by then; what it moves are weights, in bf16 half of the formula's f32.
+#[cfg(all(feature = "cuda", target_os = "linux"))]
+#[test]
+fn a_token_and_a_layer_cost_so_many_launches_and_bytes() {
+    let (_guard, device) = crate::emulated::alone();
+    let (token, layer) = (["3x6x2x2x64x65", "3x7x2x2x64x65"], ["1x16x1x2x64x65", "1x16x2x2x64x65"]);
+    for (task, shapes, dtype, launches, times) in [
+        ("decode", token, DType::F32, 28, 1.6),
+        ("decode", token, DType::BF16, 35, 0.85),
+        ("step", layer, DType::F32, 33, 2.8),
+        ("step", layer, DType::BF16, 47, 2.7),
+    ] {
+        let [less, more] = shapes.map(|shape| {
+            let case = case(task, shape, Pass::Forward, dtype);
+            let options = Options { timed: false, ..crate::quick() };
+            let mut session = Session::new(&device, options, &crate::emulated::Emulator).unwrap();
+            let row = session.case(&case, &mut [case.work.engine()]).unwrap().remove(0);
+            let counts = row.counts.unwrap_or_else(|| panic!("{task} {shape}: {:?}", row.reason));
+            (counts.launches, counts.global_read_bytes + counts.global_write_bytes, row.bytes)
+        });
+        let (moved, formula) = ((more.1 - less.1) as f64, (more.2 - less.2) as f64);
+        assert_eq!(more.0 - less.0, launches, "{task} {dtype}");
+        assert!(moved <= times * formula, "{task} {dtype}: {moved} bytes where the formula has {formula}");
     }
 }

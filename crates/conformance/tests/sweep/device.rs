@@ -1,9 +1,11 @@
 //! Every op of the registry on the emulated driver.
 
-use warpsmith_autograd::Spec;
-use warpsmith_conformance::{Check, Plan, Sweep};
+use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec};
+use warpsmith_conformance::{Check, Plan, Report, Sweep};
 use warpsmith_emulator::alone;
-use warpsmith_tensor::Device;
+use warpsmith_kernels::Float;
+use warpsmith_kernels::softmax::{Form, Softmax, forward};
+use warpsmith_tensor::{DType, Device, Result, Tensor};
 
 use crate::forward::show;
 use crate::specs;
@@ -54,4 +56,62 @@ fn ask_every_second_op(half: usize, checks: &[Check]) {
         assert!(absent.iter().all(|name| without.contains(name)), "ops without a kernel: {absent:?}");
         assert!(check != Check::Values || absent.len() == without.len(), "{absent:?}, not {without:?}");
     }
+}
+
+/// An op whose kernel reads a row more than its input (2, 64) has, and writes the place of its own output for that row.
+#[derive(Clone, Debug)]
+struct ReadsARowMore;
+
+impl Op for ReadsARowMore {
+    fn name(&self) -> &'static str {
+        "reads_a_row_more"
+    }
+    fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
+        Ok(vec![Meta::new(x[0].shape.with_dim(0, 3)?, DType::F32)])
+    }
+    fn reference(&self, _x: &[Array], _y: &mut [Array]) -> Result<()> {
+        Ok(())
+    }
+    fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        Ok(x)
+    }
+    fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let mut out = Tensor::empty(y[0].shape, DType::F32, &x[0].device())?;
+        let at = out.device_address_mut()?;
+        let call = Softmax {
+            form: Form::Plain,
+            dtype: Float::F32,
+            y: at,
+            x: x[0].device_address()?,
+            rows: 3,
+            n: 64,
+        };
+        out.device().launch(&forward(&call))?;
+        Ok(vec![out])
+    }
+    fn differentiability(&self) -> Differentiability {
+        Differentiability::Refused
+    }
+    fn cost(&self) -> Cost {
+        Cost::new("N*s", "N*s", "N")
+    }
+}
+
+fn ask_of_it() -> Report {
+    warpsmith_emulator::install().expect("the emulator is built beside the tests");
+    let device = Device::cuda(0).expect("the emulated GPU can be used");
+    let samples = || vec![Sample::new(ReadsARowMore, [Input::any(&[2, 64])])];
+    let specs = vec![Spec { name: "reads_a_row_more", summary: "", samples }];
+    Sweep { check: Check::Repeat, specs, device, plan: Plan::Small }.run(&|_, _, _| {})
+}
+
+/// In the arena the row behind the input is there, and the same each time. Where blocks lie apart nothing is there.
+#[test]
+fn a_read_past_the_end_of_an_input_is_seen_where_blocks_lie_apart() {
+    let test = "device::a_read_past_the_end_of_an_input_is_seen_where_blocks_lie_apart";
+    alone(test, &[("WARPSMITH_ARENA", "off")], || {
+        let report = ask_of_it();
+        let told = format!("{:?} {:?}", report.broken, report.total().failures);
+        assert!(!report.is_green() && told.contains("softmax_fwd_f32"), "{told}");
+    });
 }

@@ -93,15 +93,23 @@ impl CudaDevice {
         DeviceUsage { copies, ..self.stream.context.arena.usage() }
     }
 
-    /// Bytes that tensors of this process can still have: what the driver has free, and what lies idle in the arena.
+    /// The bytes of the GPU's memory that are free, whoever holds the others, and how many there are in all.
     ///
     /// # Errors
     /// If the device is lost, or another thread records a graph.
-    pub fn free(&self) -> Result<u64> {
+    pub fn free_and_total(&self) -> Result<(u64, u64)> {
         let context = &self.stream.context;
-        context.enter("memory")?;
-        let (free, _) = driver::memory_info().map_err(|failure| context.error("memory", failure))?;
-        let DeviceUsage { reserved, live, .. } = context.arena.usage();
+        context.enter("free_and_total")?;
+        context.run("free_and_total", driver::memory_info)
+    }
+
+    /// Bytes that tensors of this process can still have: what the driver has free, and what lies idle in the arena.
+    ///
+    /// # Errors
+    /// As [`CudaDevice::free_and_total`].
+    pub fn free(&self) -> Result<u64> {
+        let (free, _) = self.free_and_total()?;
+        let DeviceUsage { reserved, live, .. } = self.stream.context.arena.usage();
         Ok(free + reserved.saturating_sub(live))
     }
 

@@ -45,6 +45,8 @@ struct Gpu {
     name: String,
     compute_capability: String,
     memory_mib: u64,
+    /// Free now, whoever holds the rest; none if the GPU cannot be opened.
+    memory_free_mib: Option<u64>,
     multiprocessors: u32,
     usable: bool,
 }
@@ -68,9 +70,10 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         say!("CUDA      {version}, offered by the driver")?;
     }
     for (i, gpu) in findings.gpus.iter().enumerate() {
-        let Gpu { name, compute_capability, memory_mib, multiprocessors, .. } = gpu;
+        let Gpu { name, compute_capability, memory_mib, memory_free_mib, multiprocessors, .. } = gpu;
         say!(
-            "cuda:{i}    {name}: compute capability {compute_capability}, {multiprocessors} processors, {memory_mib} MiB"
+            "cuda:{i}    {name}: compute capability {compute_capability}, {multiprocessors} processors, {memory_mib} MiB, {} free",
+            mib(*memory_free_mib)
         )?;
     }
     if let Some(library) = &findings.emulator {
@@ -125,23 +128,32 @@ fn examine() -> Findings {
 /// What the driver offers, its GPUs, and why `--device cuda` does not work, if it does not.
 #[cfg(feature = "cuda")]
 fn cuda() -> (Option<String>, Vec<Gpu>, Option<String>) {
+    use warpsmith::tensor::cuda::CudaDevice;
+
     let found = match warpsmith::tensor::cuda::inventory() {
         Ok(found) => found,
         Err(reason) => return (None, Vec::new(), Some(reason.to_string())),
     };
     let version = |(major, minor): (u32, u32)| format!("{major}.{minor}");
-    let row = |gpu: &warpsmith::tensor::cuda::Gpu| Gpu {
-        name: gpu.name.clone(),
-        compute_capability: version(gpu.capability),
-        memory_mib: gpu.memory >> 20,
-        multiprocessors: gpu.multiprocessors,
-        usable: gpu.shortcoming().is_none(),
+    // Opened for a moment: what else can stand in the way, as a GPU that is full, only shows then.
+    let free = |gpu: &warpsmith::tensor::cuda::Gpu| CudaDevice::new(gpu.ordinal)?.free_and_total();
+    let mut missing = found.gpus.is_empty().then(|| "the driver sees no GPU".to_owned());
+    let mut row = |gpu: &warpsmith::tensor::cuda::Gpu| {
+        let opened = free(gpu);
+        if let (0, Err(reason)) = (gpu.ordinal, &opened) {
+            missing = Some(gpu.shortcoming().unwrap_or_else(|| reason.to_string()));
+        }
+        Gpu {
+            name: gpu.name.clone(),
+            compute_capability: version(gpu.capability),
+            memory_mib: gpu.memory >> 20,
+            memory_free_mib: opened.as_ref().ok().map(|(free, _)| free >> 20),
+            multiprocessors: gpu.multiprocessors,
+            usable: opened.is_ok(),
+        }
     };
-    let missing = match found.gpus.first() {
-        None => Some("the driver sees no GPU".into()),
-        Some(gpu) => gpu.shortcoming(),
-    };
-    (Some(version(found.cuda_version)), found.gpus.iter().map(row).collect(), missing)
+    let gpus = found.gpus.iter().map(&mut row).collect();
+    (Some(version(found.cuda_version)), gpus, missing)
 }
 
 /// Nothing: this build has no CUDA device.
