@@ -1,6 +1,6 @@
 //! What is asked of a `config.json` from anywhere: an error, or a config of the family that it names.
 
-use warpsmith_model::{BertConfig, Family, GptConfig, LlamaConfig, T5Config};
+use warpsmith_model::{BertConfig, Family, GptConfig, LlamaConfig, MarianConfig, T5Config};
 
 /// Whether it is one.
 pub fn is_config(bytes: &[u8]) -> bool {
@@ -10,6 +10,7 @@ pub fn is_config(bytes: &[u8]) -> bool {
         Ok(Family::Llama) => LlamaConfig::from_json(text).is_ok(),
         Ok(Family::Bert) => BertConfig::from_json(text).is_ok(),
         Ok(Family::T5) => T5Config::from_json(text).is_ok(),
+        Ok(Family::Marian) => MarianConfig::from_json(text).is_ok(),
         Err(_) => false,
     }
 }

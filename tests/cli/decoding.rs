@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use warpsmith::generate::write;
-use warpsmith::model::{BeamSearch, Decoder, LlamaKind, Penalties, T5, T5Config, to_safetensors};
+use warpsmith::model::{Answers, BeamSearch, Decoder, EncoderDecoder as _, LlamaKind, Penalties, T5, T5Config, to_safetensors};
 use warpsmith::prelude::*;
 
 use super::families::folder;
@@ -224,7 +224,7 @@ fn a_t5_answers() -> Checked {
         "--max_new_tokens",
         "6",
     ];
-    let answers = model.answers(&Tokenizer::byte_level().encode("line")?)?;
+    let answers = Answers::to(&model, &[&Tokenizer::byte_level().encode("line")?])?;
     let penalties = Penalties {
         logit_bias: (256..260).map(|id| (id, f32::NEG_INFINITY)).collect(),
         ..Penalties::default()

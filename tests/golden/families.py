@@ -17,7 +17,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from sentence_transformers.models import Normalize, Pooling
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 OUT = pathlib.Path(__file__).parent / "families"
 T = 24
@@ -38,9 +38,15 @@ def noise(name, count):
     return ((z >> np.uint64(40)).astype(np.float64) / 2**23 - 1).astype(np.float32)
 
 
+def weights_of(model):
+    """The weights by name. Sinusoids are none, though transformers counts them; a bias of the logits is, though it does not."""
+    named = dict(model.named_parameters()) | {n: b for n, b in model.named_buffers() if n == "final_logits_bias"}
+    return {n: p for n, p in named.items() if not (n.endswith("embed_positions.weight") and not p.requires_grad)}
+
+
 def fill(model):
     """Sets all weights by `noise`: gains about 1, biases about 0, matrices of about unit variance in and out."""
-    for name, p in model.named_parameters():
+    for name, p in weights_of(model).items():
         values = torch.from_numpy(noise(name, p.numel())).reshape(p.shape)
         if p.dim() > 1:
             values = values * float(np.float32(math.sqrt(3 / p.shape[-1])))
@@ -260,9 +266,17 @@ def classifiers():
 
 T5 = dict(vocab_size=37, d_model=24, d_kv=6, d_ff=40, num_layers=2, num_decoder_layers=3, num_heads=3,
           dropout_rate=0.0, relative_attention_num_buckets=8, relative_attention_max_distance=16, decoder_start_token_id=0)
+# The original Transformer's form, and what translators made of it: other heads and widths on each side.
+MARIAN = dict(vocab_size=37, decoder_vocab_size=37, d_model=24, encoder_layers=2, decoder_layers=3, encoder_attention_heads=4,
+              decoder_attention_heads=4, encoder_ffn_dim=40, decoder_ffn_dim=40, activation_function="relu", dropout=0.0,
+              max_position_embeddings=80, scale_embedding=True, decoder_start_token_id=0, pad_token_id=0, eos_token_id=1,
+              forced_eos_token_id=None)
 SEQ2SEQ = {
-    "t5": dict(),
-    "t5_gated": dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+    "t5": ("t5", T5),
+    "t5_gated": ("t5", T5 | dict(feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "marian": ("marian", MARIAN),
+    "marian_swish": ("marian", MARIAN | dict(activation_function="swish", scale_embedding=False, decoder_layers=1,
+                                             decoder_attention_heads=3, encoder_ffn_dim=32)),
 }
 
 
@@ -270,21 +284,21 @@ def seq2seq():
     """Two prompts of 21 and 8 tokens; the second is padded and masked in transformers. Answers of 19 tokens."""
     tensors, cases = {}, {}
     rng = np.random.default_rng(9)
-    for name, extra in SEQ2SEQ.items():
-        config = AutoConfig.for_model("t5", **(T5 | extra))
-        model = fill(transformers.T5ForConditionalGeneration(config).float())
+    for name, (model_type, settings) in SEQ2SEQ.items():
+        config = AutoConfig.for_model(model_type, **settings)
+        model = fill(AutoModelForSeq2SeqLM.from_config(config).float())
         prompts, answers = (torch.from_numpy(rng.integers(1, 37, (2, length))) for length in (21, 19))
         answers[:, 0] = 0
         mask = torch.arange(21)[None] < torch.tensor([[21], [8]])
         with torch.no_grad():
-            tensors[f"{name}.encoded"] = model.encoder(prompts, attention_mask=mask.long()).last_hidden_state
+            tensors[f"{name}.encoded"] = model.get_encoder()(prompts, attention_mask=mask.long()).last_hidden_state
             tensors[name] = model(input_ids=prompts, attention_mask=mask.long(), decoder_input_ids=answers).logits
             greedy = model.generate(prompts[:1], attention_mask=SEEN[:, :21], max_new_tokens=12,
                                     do_sample=False, eos_token_id=None, pad_token_id=0,
                                     use_cache=False)  # its cache has as many layers as the encoder
         cases[name] = dict(
             config=json.loads(config.to_json_string()),
-            shapes={n: list(p.shape) for n, p in model.named_parameters()},
+            shapes={n: list(p.shape) for n, p in weights_of(model).items()},
             prompts=[prompts[0].tolist(), prompts[1, :8].tolist()], answers=answers.tolist(),
             greedy=greedy[0, 1:].tolist(),
             texts=searches(model, prompts[:1], SEARCHES, use_cache=False),

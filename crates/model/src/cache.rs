@@ -12,7 +12,7 @@ use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor};
 use crate::layers::rotary::Tables;
 use memory::Memory;
 
-pub(crate) use memory::ReadTexts;
+pub use memory::ReadTexts;
 
 /// Keys and values of every layer, for up to `capacity` positions.
 pub struct KvCache {

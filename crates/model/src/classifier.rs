@@ -74,7 +74,7 @@ impl TextClassifier {
             Family::Gpt | Family::Llama => {
                 Kind::Decoder(DecoderClassifier::from_state(config, tensors, held, device)?)
             }
-            Family::T5 => return Err(not_t5()),
+            family @ (Family::T5 | Family::Marian) => return Err(no_classifier(family)),
         };
         Ok(Self { kind })
     }
@@ -112,7 +112,7 @@ impl TextClassifier {
             Family::Gpt | Family::Llama => {
                 Kind::Decoder(DecoderClassifier::new(config, tensors, labels, pad, &drawn)?)
             }
-            Family::T5 => return Err(not_t5()),
+            family @ (Family::T5 | Family::Marian) => return Err(no_classifier(family)),
         };
         Ok(Self { kind })
     }
@@ -202,7 +202,7 @@ impl TextClassifier {
     }
 }
 
-fn not_t5() -> Error {
-    Error::value("config.json", "a T5 is no classifier here")
+fn no_classifier(family: Family) -> Error {
+    Error::value("config.json", format!("a {family} is no classifier here"))
         .hint("BERT, GPT-2 and models of Llama's kind are")
 }

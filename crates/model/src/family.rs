@@ -23,6 +23,8 @@ pub enum Family {
     Bert,
     /// T5: an encoder and a decoder, with relative positions.
     T5,
+    /// Marian: the encoder and the decoder of the original Transformer, with sinusoids.
+    Marian,
 }
 
 impl Family {
@@ -43,7 +45,16 @@ impl Family {
     /// Each `model_type` that is known, with its family.
     fn all() -> impl Iterator<Item = (&'static str, Self)> {
         let llamas = LlamaKind::ALL.into_iter().map(|kind| (kind.name(), Self::Llama));
-        std::iter::once(("gpt2", Self::Gpt)).chain(llamas).chain([("bert", Self::Bert), ("t5", Self::T5)])
+        std::iter::once(("gpt2", Self::Gpt)).chain(llamas).chain([
+            ("bert", Self::Bert),
+            ("t5", Self::T5),
+            ("marian", Self::Marian),
+        ])
+    }
+
+    /// Whether models of this family read a text and answer it.
+    pub fn answers(self) -> bool {
+        matches!(self, Self::T5 | Self::Marian)
     }
 
     /// An error unless models of this family say what token comes next.
@@ -53,12 +64,12 @@ impl Family {
     pub fn check_causal(self) -> Result<()> {
         let (what, hint) = match self {
             Self::Gpt | Self::Llama => return Ok(()),
-            Self::Bert => ("a BERT reads a text and writes none", "`warpsmith embed` runs it"),
-            Self::T5 => {
-                ("a T5 answers a text and does not write on from it", "`warpsmith generate` lets it answer")
+            Self::Bert => ("reads a text and writes none", "`warpsmith embed` runs it"),
+            Self::T5 | Self::Marian => {
+                ("answers a text and does not write on from it", "`warpsmith generate` lets it answer")
             }
         };
-        Err(Error::value("config.json", what).hint(hint))
+        Err(Error::value("config.json", format!("a {self} {what}")).hint(hint))
     }
 
     /// An error unless models of this family have one hidden state for each token that they read.
@@ -68,8 +79,11 @@ impl Family {
     pub fn check_reads(self) -> Result<()> {
         match self {
             Self::Gpt | Self::Llama | Self::Bert => Ok(()),
-            Self::T5 => Err(Error::value("config.json", "a T5 answers a text and makes no vector of it")
-                .hint("a BERT, a GPT-2 or a model of Llama's kind does")),
+            Self::T5 | Self::Marian => {
+                let message = format!("a {self} answers a text and makes no vector of it");
+                Err(Error::value("config.json", message)
+                    .hint("a BERT, a GPT-2 or a model of Llama's kind does"))
+            }
         }
     }
 }
@@ -81,6 +95,7 @@ impl fmt::Display for Family {
             Self::Llama => "Llama",
             Self::Bert => "BERT",
             Self::T5 => "T5",
+            Self::Marian => "Marian",
         })
     }
 }

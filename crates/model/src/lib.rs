@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod answers;
 mod batch;
 mod beam;
 mod bert;
@@ -21,6 +22,7 @@ mod labels;
 mod layers;
 mod llama;
 mod log_probs;
+mod marian;
 mod penalties;
 mod pooling;
 mod reader;
@@ -30,11 +32,12 @@ mod step;
 mod t5;
 mod weights;
 
+pub use answers::{Answers, EncoderDecoder, answering_model};
 pub use batch::{Completion, Request, complete};
 pub use beam::{BeamSearch, EarlyStopping, Found};
 pub use bert::{Bert, BertConfig, BertTask, EncoderBatch, HiddenActivation, Span, Task};
 pub use block::Block;
-pub use cache::KvCache;
+pub use cache::{KvCache, ReadTexts};
 pub use causal::CausalModel;
 pub use classifier::TextClassifier;
 pub use config::GptConfig;
@@ -47,11 +50,12 @@ pub use layers::{
 };
 pub use llama::{Llama, LlamaConfig, LlamaKind, from_llama2c};
 pub use log_probs::TokenLogProb;
+pub use marian::{Marian, MarianConfig};
 pub use penalties::Penalties;
 pub use pooling::Pooling;
 pub use reader::TextReader;
 pub use sampling::{Sampler, Sampling};
-pub use t5::{Answers, T5, T5Config};
+pub use t5::{T5, T5Config};
 pub use weights::{
     Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, read_safetensors, to_safetensors,
 };

@@ -3,7 +3,6 @@
 //! Source: Raffel et al., *Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer*, 2019, arXiv
 //! 1910.10683, §2.1; the gated network of version 1.1 is that of Shazeer 2020, arXiv 2002.05202.
 
-mod answer;
 mod attention;
 mod config;
 mod mlp;
@@ -12,8 +11,9 @@ use std::collections::BTreeMap;
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Device, Error, Result, Rng, Scope, Seed, Tensor};
+use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
 
+use crate::answers::EncoderDecoder;
 use crate::bert::EncoderBatch;
 use crate::block::drop_out;
 use crate::cache::{KvCache, LayerCache, ReadTexts};
@@ -23,7 +23,6 @@ use crate::weights::{Weights, state};
 use attention::{Attention, Biased, DistanceBias};
 use mlp::Mlp;
 
-pub use answer::Answers;
 pub use config::T5Config;
 
 /// An encoder-decoder of the T5 family.
@@ -170,11 +169,6 @@ impl T5 {
         &self.config
     }
 
-    /// Where the model lives.
-    pub fn device(&self) -> &Device {
-        &self.device
-    }
-
     /// What the encoder makes of its sequences: (B, T) → (B, T, C). With `rng`, activations are dropped. What stands behind
     /// a sequence's end means nothing.
     ///
@@ -192,69 +186,10 @@ impl T5 {
         drop_out(self.encoder.norm.forward(&x)?, self.config.dropout_rate, rng)
     }
 
-    /// Logits of the next token of every position of the decoder: ids (B, T) behind what `cache` holds → (B, T, V).
-    ///
-    /// # Errors
-    /// If the sequence would pass the capacity of the cache, an id is out of range, or the cache is none of [`T5::cache`].
-    pub fn decode_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
-        let memory = cache.memory().cloned().ok_or_else(|| {
-            Error::value("t5", "the cache answers no text").hint("make it with the model's cache")
-        })?;
-        let past = cache.len();
-        let t = check_ids("t5", ids, past, cache.capacity())?;
-        let biased = self.decoder.bias.causal(past, t)?;
-        let mut x = self.embed.forward(ids)?;
-        for (i, block) in self.decoder.blocks.iter().enumerate() {
-            let _scope = Scope::enter(format!("decoder.blocks.{i}"));
-            let read = (&memory.blocks[i], &memory.lengths);
-            x = block.forward(&x, &biased, Some(read), None, Some(cache.layer(i)?))?;
-        }
-        cache.advance(t);
-        self.head(x, None)
-    }
-
-    /// Logits of the next token at every position: `batch` and what the decoder has said, (B, T) → (B, T, V). With `rng`,
-    /// activations are dropped.
-    ///
-    /// # Errors
-    /// If an id is out of range.
-    pub fn forward(&self, batch: &EncoderBatch, ids: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
-        let encoded = self.encode(batch, rng)?;
-        let t = check_ids("t5", ids, 0, usize::MAX)?;
-        let biased = self.decoder.bias.causal(0, t)?;
-        let mut x = drop_out(self.embed.forward(ids)?, self.config.dropout_rate, rng)?;
-        for (i, (block, memory)) in self.decoder.blocks.iter().zip(self.memory(&encoded)?).enumerate() {
-            let _scope = Scope::enter(format!("decoder.blocks.{i}"));
-            x = block.forward(&x, &biased, Some((&memory, &batch.lengths)), rng, None)?;
-        }
-        self.head(x, rng)
-    }
-
     /// The keys and values of the encoder's output, for each block of the decoder.
     fn memory(&self, encoded: &Tensor) -> Result<Vec<(Tensor, Tensor)>> {
         let crosses = self.decoder.blocks.iter().flat_map(|block| &block.cross);
         crosses.map(|(_, cross)| cross.keys_and_values(encoded)).collect()
-    }
-
-    /// The sequences of `batch`, whose encoder output is `encoded`, as the decoder sees them.
-    fn texts(&self, batch: &EncoderBatch, encoded: &Tensor) -> Result<ReadTexts> {
-        Ok(ReadTexts { blocks: self.memory(encoded)?, lengths: batch.lengths.clone() })
-    }
-
-    /// A cache whose row i answers text `rows[i]` by at most `capacity` tokens.
-    fn cache_of(&self, texts: &ReadTexts, rows: &[usize], capacity: usize) -> Result<KvCache> {
-        let c = &self.config;
-        let dims = [rows.len(), capacity, c.num_heads, c.d_kv];
-        KvCache::new(c.num_decoder_layers, dims, DType::F32, &self.device)?.answering(texts, rows)
-    }
-
-    /// A cache for the answers to `batch`, whose encoder output is `encoded`, of at most `capacity` tokens each.
-    ///
-    /// # Errors
-    /// If memory runs out.
-    pub fn cache(&self, batch: &EncoderBatch, encoded: &Tensor, capacity: usize) -> Result<KvCache> {
-        let texts = self.texts(batch, encoded)?;
-        self.cache_of(&texts, &(0..texts.count()).collect::<Vec<_>>(), capacity)
     }
 
     /// x (B, T, C) → logits (B, T, V)
@@ -270,16 +205,75 @@ impl T5 {
             None => Linear::tied(&self.embed).forward(&x),
         }
     }
+}
 
-    /// All parameters, tied ones once, in the order of the forward pass.
-    pub fn parameters(&self) -> Vec<Parameter> {
+impl EncoderDecoder for T5 {
+    fn vocab_size(&self) -> usize {
+        self.config.vocab_size
+    }
+
+    fn start(&self) -> u32 {
+        self.config.decoder_start_token_id
+    }
+
+    /// Positions are relative: no answer is too long.
+    fn context(&self) -> usize {
+        usize::MAX
+    }
+
+    fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn config_json(&self) -> String {
+        self.config.to_json()
+    }
+
+    fn read(&self, batch: &EncoderBatch) -> Result<ReadTexts> {
+        let blocks = self.memory(&self.encode(batch, None)?)?;
+        Ok(ReadTexts { blocks, lengths: batch.lengths.clone() })
+    }
+
+    fn decode_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
+        let memory = cache.texts()?;
+        let past = cache.len();
+        let t = check_ids("t5", ids, past, cache.capacity())?;
+        let biased = self.decoder.bias.causal(past, t)?;
+        let mut x = self.embed.forward(ids)?;
+        for (i, block) in self.decoder.blocks.iter().enumerate() {
+            let _scope = Scope::enter(format!("decoder.blocks.{i}"));
+            let read = (&memory.blocks[i], &memory.lengths);
+            x = block.forward(&x, &biased, Some(read), None, Some(cache.layer(i)?))?;
+        }
+        cache.advance(t);
+        self.head(x, None)
+    }
+
+    fn forward(&self, batch: &EncoderBatch, ids: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
+        let encoded = self.encode(batch, rng)?;
+        let t = check_ids("t5", ids, 0, usize::MAX)?;
+        let biased = self.decoder.bias.causal(0, t)?;
+        let mut x = drop_out(self.embed.forward(ids)?, self.config.dropout_rate, rng)?;
+        for (i, (block, memory)) in self.decoder.blocks.iter().zip(self.memory(&encoded)?).enumerate() {
+            let _scope = Scope::enter(format!("decoder.blocks.{i}"));
+            x = block.forward(&x, &biased, Some((&memory, &batch.lengths)), rng, None)?;
+        }
+        self.head(x, rng)
+    }
+
+    fn cache_of(&self, texts: &ReadTexts, rows: &[usize], capacity: usize) -> Result<KvCache> {
+        let c = &self.config;
+        let dims = [rows.len(), capacity, c.num_heads, c.d_kv];
+        KvCache::new(c.num_decoder_layers, dims, DType::F32, &self.device)?.answering(texts, rows)
+    }
+
+    fn parameters(&self) -> Vec<Parameter> {
         let head = self.head.iter().flat_map(Linear::parameters);
         let embed = self.embed.parameters().into_iter();
         embed.chain(self.encoder.parameters()).chain(self.decoder.parameters()).chain(head).collect()
     }
 
-    /// All weights by their names in transformers, tied ones once.
-    pub fn state(&self) -> BTreeMap<String, Tensor> {
+    fn state(&self) -> BTreeMap<String, Tensor> {
         state(&self.parameters())
     }
 }

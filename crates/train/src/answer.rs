@@ -1,18 +1,18 @@
-//! Folders of encoders with decoders (T5): models that answer a text.
+//! Folders of encoders with decoders (T5, Marian): models that answer a text.
 
 use std::path::Path;
 
-use warpsmith_model::{Held, T5};
+use warpsmith_model::{EncoderDecoder, Held, answering_model};
 use warpsmith_tensor::Device;
 use warpsmith_text::Tokenizer;
 
 use crate::folder::{ends, read_config, read_weights};
 use crate::{Error, Result};
 
-/// A T5, its tokenizer, and the tokens that end an answer.
+/// Such a model, its tokenizer, and the tokens that end an answer.
 pub struct AnswerFolder {
     /// The model.
-    pub model: T5,
+    pub model: Box<dyn EncoderDecoder>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// The tokens that end an answer.
@@ -20,17 +20,17 @@ pub struct AnswerFolder {
 }
 
 impl AnswerFolder {
-    /// Reads a folder of a T5; matrices of bf16 and f16 stay so.
+    /// Reads such a folder; matrices of bf16 and f16 stay so.
     ///
     /// # Errors
     /// If the folder or a file is missing or damaged, or the files do not belong together.
     pub fn open(dir: &Path, device: &Device) -> Result<Self> {
         let in_folder = Error::at::<String>(dir);
         let config = read_config(dir)?;
-        let model = T5::from_weights(&config, &read_weights(dir, Held::AsStored, device)?);
+        let model = answering_model(&config, &read_weights(dir, Held::AsStored, device)?);
         let model = model.map_err(|e| in_folder(e.to_string()))?;
         let tokenizer = Tokenizer::from_file(dir)?;
-        let (tokens, known) = (tokenizer.vocab_size(), model.config().vocab_size);
+        let (tokens, known) = (tokenizer.vocab_size(), model.vocab_size());
         if tokens > known {
             return Err(in_folder(format!(
                 "the tokenizer has {tokens} tokens, the model {known}; are they of one model?"

@@ -20,6 +20,8 @@ pub enum HiddenActivation {
     Gelu(Form),
     /// max(x, 0).
     Relu,
+    /// x·σ(x), also called swish.
+    Silu,
 }
 
 impl HiddenActivation {
@@ -30,6 +32,7 @@ impl HiddenActivation {
             Self::Gelu(Form::Exact) => x.gelu(),
             Self::Gelu(Form::Tanh) => x.gelu_tanh(),
             Self::Relu => x.relu(),
+            Self::Silu => x.silu(),
         }
     }
 
@@ -38,16 +41,18 @@ impl HiddenActivation {
             "gelu" => Ok(Self::Gelu(Form::Exact)),
             "gelu_new" | "gelu_pytorch_tanh" => Ok(Self::Gelu(Form::Tanh)),
             "relu" => Ok(Self::Relu),
+            "silu" | "swish" => Ok(Self::Silu),
             other => Err(Error::value("config.json", format!("activation `{other}` is not known"))
-                .hint("gelu, gelu_new, relu")),
+                .hint("gelu, gelu_new, relu, silu")),
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gelu(Form::Exact) => "gelu",
             Self::Gelu(Form::Tanh) => "gelu_new",
             Self::Relu => "relu",
+            Self::Silu => "silu",
         }
     }
 }

@@ -6,13 +6,13 @@ use warpsmith_tensor::{Error, Result, Tensor};
 
 use super::KvCache;
 
-/// R texts as the blocks of a decoder see them.
+/// R texts that an encoder has read, as the blocks of a decoder see them.
 #[derive(Clone)]
-pub(crate) struct ReadTexts {
+pub struct ReadTexts {
     /// Keys and values of each block, (R, T, H, D).
-    pub blocks: Vec<(Tensor, Tensor)>,
+    pub(crate) blocks: Vec<(Tensor, Tensor)>,
     /// How long each text is, (R,) i64.
-    pub lengths: Tensor,
+    pub(crate) lengths: Tensor,
 }
 
 /// The texts that the rows of a cache answer.
@@ -68,7 +68,12 @@ impl KvCache {
     }
 
     /// The text that each row answers.
-    pub(crate) fn memory(&self) -> Option<&ReadTexts> {
-        self.memory.as_ref().map(|memory| &memory.by_row)
+    ///
+    /// # Errors
+    /// If the cache answers none.
+    pub(crate) fn texts(&self) -> Result<ReadTexts> {
+        self.memory.as_ref().map(|memory| memory.by_row.clone()).ok_or_else(|| {
+            Error::value("cache", "it answers no text").hint("make it with the cache of the model's answers")
+        })
     }
 }

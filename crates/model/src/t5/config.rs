@@ -139,10 +139,8 @@ impl T5Config {
     /// The text of `config.json`, as transformers reads it.
     pub fn to_json(&self) -> String {
         let activation = match self.activation {
-            HiddenActivation::Relu => "relu",
             HiddenActivation::Gelu(Form::Tanh) if self.gated => "gelu",
-            HiddenActivation::Gelu(Form::Tanh) => "gelu_new",
-            HiddenActivation::Gelu(Form::Exact) => "gelu",
+            other => other.name(),
         };
         let json = json!({
             "architectures": ["T5ForConditionalGeneration"],

@@ -1,4 +1,4 @@
-//! `warpsmith generate`: writes on from prompts, as it goes, or finds the likeliest texts; a T5 answers its prompts.
+//! `warpsmith generate`: writes on from prompts, as it goes, or finds the likeliest texts; a T5 or a Marian answers its prompts.
 
 pub mod flags;
 mod output;
@@ -115,7 +115,7 @@ fn prompt_logprobs(
         return Ok(None);
     }
     let model = writer.decoder().ok_or_else(|| {
-        Failure::Failed("--prompt_logprobs: a T5 reads its prompt and gives it no probabilities".into())
+        Failure::Failed("--prompt_logprobs: a model that answers its prompt gives it no probabilities".into())
     })?;
     let found = TokenLogProb::of_prompt(model, ids, asked.top_logprobs.unwrap_or(0))?;
     Ok(Some(told(&found, writer.tokenizer())))

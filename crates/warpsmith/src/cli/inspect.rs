@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::{ArgMatches, Command};
 use serde::Serialize;
-use warpsmith::model::{BertTask, Family, Held, Kept, T5, Weights, causal_model_from};
+use warpsmith::model::{BertTask, Family, Held, Kept, Weights, answering_model, causal_model_from};
 use warpsmith::tensor::{Device, Tensor};
 use warpsmith::text::Tokenizer;
 use warpsmith::train::folder::{ends, gguf_ends, read_config, read_tensors};
@@ -161,10 +161,11 @@ fn build(family: Family, config: &str, weights: &Weights) -> warpsmith::tensor::
             let kept = kept.map(|(name, kept)| (model.name_in_file(name), kept)).collect();
             Ok(Model { vocab_size, context, state: model.state(), kept, cache_per_position: None })
         }
-        Family::T5 => {
-            let model = T5::from_weights(config, weights)?;
-            // Positions are relative: no length is too long.
-            let (vocab_size, context) = (model.config().vocab_size, None);
+        Family::T5 | Family::Marian => {
+            let model = answering_model(config, weights)?;
+            // Relative positions have no end.
+            let (vocab_size, context) =
+                (model.vocab_size(), Some(model.context()).filter(|&c| c != usize::MAX));
             let (state, kept) = (model.state(), weights.kept());
             Ok(Model { vocab_size, context, state, kept, cache_per_position: None })
         }

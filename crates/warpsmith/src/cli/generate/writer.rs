@@ -62,8 +62,8 @@ impl Writer {
     pub fn open(args: &ArgMatches) -> Result<Self, Failure> {
         let path = flags::model_path(args);
         // Who is no family at all is told so by the folder's own reader.
-        let is_t5 = path.is_dir() && Family::of(&read_config(path)?).is_ok_and(|family| family == Family::T5);
-        match is_t5 {
+        let answers = path.is_dir() && Family::of(&read_config(path)?).is_ok_and(Family::answers);
+        match answers {
             true => Ok(Self::Answers(Box::new(AnswerFolder::open(path, &device::of(args)?)?))),
             false => flags::open(args).map(Self::GoesOn),
         }
@@ -124,7 +124,7 @@ impl Writer {
             Self::Answers(folder) => {
                 let read = prompts.iter().map(|(prompt, _)| encode(prompt)).collect::<Result<Vec<_>, _>>()?;
                 let read: Vec<&[u32]> = read.iter().map(Vec::as_slice).collect();
-                let answers = folder.model.answers_to(&read)?;
+                let answers = Answers::to(&*folder.model, &read)?;
                 let start = |_| Start { ids: vec![answers.start()], shown: Vec::new(), echo: "" };
                 Ok((prompts.iter().map(start).collect(), Model::Answers(Box::new(answers))))
             }
