@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 use warpsmith::generate::write;
-use warpsmith::model::{Answers, BeamSearch, Decoder, EncoderDecoder as _, LlamaKind, Penalties, T5, T5Config, to_safetensors};
+use warpsmith::model::{
+    Answers, BeamSearch, Decoder, EncoderDecoder as _, LlamaKind, Marian, MarianConfig, Penalties, T5,
+    T5Config, to_safetensors,
+};
 use warpsmith::prelude::*;
 
 use super::families::folder;
@@ -272,6 +275,40 @@ fn a_t5_answers_several_prompts_at_once() -> Checked {
     // What is printed is the answers, without the prompts.
     let text = succeeded(&place.run(&[&words[..], &flags].concat()));
     assert!(!text.contains("line"), "{text}");
+    Ok(())
+}
+
+/// The original Transformer, through the commands: its folder is looked into, and answers.
+#[test]
+fn a_marian_answers() -> Checked {
+    let place = Place::new();
+    let config = MarianConfig {
+        init_std: 0.5,
+        ..MarianConfig::from_json(
+            r#"{"model_type":"marian","vocab_size":260,"d_model":16,"encoder_layers":1,"decoder_layers":2,
+            "encoder_attention_heads":2,"decoder_attention_heads":4,"encoder_ffn_dim":24,"decoder_ffn_dim":20,
+            "max_position_embeddings":40,"activation_function":"swish","decoder_start_token_id":0}"#,
+        )?
+    };
+    let model = Marian::new(config, &Device::Cpu, Seed(5))?;
+    std::fs::create_dir(place.path("marian"))?;
+    place.write("marian/config.json", model.config_json().as_bytes());
+    place.write("marian/model.safetensors", &to_safetensors(&model.state(), &[])?);
+    Tokenizer::byte_level().save(place.path("marian/tokenizer.json"))?;
+    let told = succeeded(&place.run(&["inspect", "--model", "marian", "--json"]));
+    let told: Value = serde_json::from_str(&told)?;
+    assert_eq!((&told["vocab_size"], &told["context"]), (&260.into(), &40.into()), "{told}");
+
+    let words = ["generate", "--model", "marian", "--prompt", "line", "--device", "cpu", "--json"];
+    let told =
+        succeeded(&place.run(&[&words[..], &["--max_new_tokens", "6", "--temperature", "0"]].concat()));
+    let told: Value = serde_json::from_str(&told)?;
+    let answers = Answers::to(&model, &[&Tokenizer::byte_level().encode("line")?])?;
+    let mut decoder = Decoder::new(&answers, &[0], &Sampling::greedy().max_new_tokens(6), &[])?;
+    while decoder.next_token()?.is_ok() {}
+    assert_eq!(tokens(&told), decoder.tokens()[1..]);
+    let error = refused(&place.run(&["generate", "--model", "marian", "--prompt", &"line ".repeat(9)]), 1);
+    assert!(error.contains("45 positions, the model knows 40"), "{error}");
     Ok(())
 }
 

@@ -111,7 +111,7 @@ impl Block {
             // A layer that ends in GELU and the one behind it are one op.
             up: match config.hidden_act {
                 HiddenActivation::Gelu(form) => up.with_activation(Activation::Gelu(form)),
-                HiddenActivation::Relu => up,
+                _ => up,
             },
             down: linear("output.dense", (hidden, c))?,
             mlp_norm: norm("output.LayerNorm")?,
@@ -131,8 +131,8 @@ impl Block {
     /// x + mlp(x)
     fn mlp(&self, x: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
         let _scope = Scope::enter("mlp");
-        if self.activation == HiddenActivation::Relu {
-            return self.add(x, &self.down, &self.up.forward(x)?.relu()?, rng);
+        if !matches!(self.activation, HiddenActivation::Gelu(_)) {
+            return self.add(x, &self.down, &self.activation.after(&self.up, x)?, rng);
         }
         match self.dropping(rng) {
             None => self.up.then(&self.down, x, Some(x)), // (B, T, hidden) inside
