@@ -1,7 +1,8 @@
 //! Each family on a GPU: the texts and the numbers that the CPU has.
 
 use warpsmith::model::{
-    BertConfig, BertTask, Decoder, EncoderBatch, HiddenActivation, LlamaKind, T5, T5Config, Task,
+    BertConfig, BertTask, Decoder, EncoderBatch, EncoderDecoder as _, HiddenActivation, LlamaKind, Marian,
+    MarianConfig, T5, T5Config, Task,
 };
 use warpsmith::prelude::*;
 
@@ -49,7 +50,7 @@ fn llamas_write_what_they_write_on_the_cpu() -> Checked {
 }
 
 #[test]
-fn a_bert_and_a_t5_have_the_numbers_of_the_cpu() -> Checked {
+fn encoders_and_what_answers_have_the_numbers_of_the_cpu() -> Checked {
     let (_alone, device) = gpu();
     let bert = BertConfig {
         vocab_size: 20,
@@ -69,15 +70,22 @@ fn a_bert_and_a_t5_have_the_numbers_of_the_cpu() -> Checked {
     let t5 = r#"{"model_type": "t5", "vocab_size": 20, "d_model": 16, "d_kv": 4, "d_ff": 24, "num_layers": 1,
         "num_heads": 2, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16,
         "feed_forward_proj": "gated-gelu"}"#;
-    let run = |device: &Device| -> Result<[Tensor; 2], Box<dyn std::error::Error>> {
+    let marian = r#"{"model_type": "marian", "vocab_size": 20, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 4, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24,
+        "activation_function": "swish", "scale_embedding": true, "init_std": 0.3}"#;
+    let run = |device: &Device| -> Result<[Tensor; 3], Box<dyn std::error::Error>> {
         let batch = EncoderBatch::new(&[&[3, 1, 4, 1, 5], &[9, 2]], None, device)?;
         let bert = BertTask::new(bert.clone(), Task::SequenceClassification, device, Seed(5))?;
         let t5 = T5::new(T5Config::from_json(t5)?, device, Seed(6))?;
         let answers = Tensor::from_slice(&[0u32, 7, 8, 0, 9, 10], &[2, 3], device)?;
-        let [bert, t5] = no_grad(|| [bert.forward(&batch, None), t5.forward(&batch, &answers, None)]);
-        Ok([bert?, t5?])
+        let marian = Marian::new(MarianConfig::from_json(marian)?, device, Seed(7))?;
+        let answered =
+            no_grad(|| [t5.forward(&batch, &answers, None), marian.forward(&batch, &answers, None)]);
+        let [t5, marian] = answered;
+        Ok([no_grad(|| bert.forward(&batch, None))?, t5?, marian?])
     };
-    let ([bert, t5], [bert_there, t5_there]) = (run(&Device::Cpu)?, run(&device)?);
-    assert_close(&bert, &bert_there)?;
-    assert_close(&t5, &t5_there)
+    for (here, there) in run(&Device::Cpu)?.iter().zip(&run(&device)?) {
+        assert_close(here, there)?;
+    }
+    Ok(())
 }
