@@ -109,7 +109,7 @@ pub fn matmul_quantised(
             got: (expected.0, a.view().col_stride),
         });
     }
-    if m == 0 || k == 0 {
+    if m == 0 || w.n == 0 || k == 0 {
         (0..m).for_each(|i| c.row_mut(i).into_iter().for_each(|row| row.fill(0.0)));
         return Ok(());
     }
@@ -133,15 +133,18 @@ pub fn matmul_quantised(
 /// C must lie at `out`, and nobody else may see it; A must have m rows, as long as those of W.
 unsafe fn as_floats(a: View<f32>, m: usize, w: Blocks<'_>, out: Out<f32>) {
     let together = if m > 1 { TILE } else { STREAMS };
-    for_rows_of(&w, (TASK_WORK / (m * w.k)).next_multiple_of(together).max(together), &|range| {
+    for_rows_of(&w, TASK_WORK / (m * w.k), together, &|range| {
         let first = range.start;
         // SAFETY: these columns of C are this task's alone.
         unsafe { columns(a, m, w.rows(range), out.at(0, first)) };
     });
 }
 
-/// Calls `body` with all rows of W, so many at a time, on all threads: whoever is free takes the next.
-fn for_rows_of(w: &Blocks<'_>, rows: usize, body: &(dyn Fn(Range<usize>) + Sync)) {
+/// Calls `body` with all rows of W, about so many at a time, on all threads: whoever is free takes the next. Parts are
+/// multiples of `unit`, but for the last, and as many for each thread.
+fn for_rows_of(w: &Blocks<'_>, rows: usize, unit: usize, body: &(dyn Fn(Range<usize>) + Sync)) {
+    let tasks = w.n.div_ceil(rows.max(unit)).next_multiple_of(rayon::current_num_threads());
+    let rows = w.n.div_ceil(tasks).next_multiple_of(unit);
     for_tasks(w.n.div_ceil(rows), &|i| body(i * rows..((i + 1) * rows).min(w.n)));
 }
 

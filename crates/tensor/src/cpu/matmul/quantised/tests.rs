@@ -182,6 +182,9 @@ fn what_does_not_fit_is_refused_and_nothing_is_a_product_too() {
     };
     run(2, 32, 1).unwrap();
     run(0, 32, 1).unwrap();
+    let none = Blocks::new(Kind::Q8_0, &[], 0, 32).unwrap();
+    let x_row = MatRef::row_major(&x[..32], 1, 32).unwrap();
+    matmul_quantised(x_row, none, MatMut::row_major(&mut [], 1, 0).unwrap()).unwrap();
     assert!(matches!(run(2, 16, 1), Err(MatmulError::Shape { what: "quantised weights", .. })));
     assert!(matches!(run(1, 32, 2), Err(MatmulError::Shape { what: "strides of A", .. })));
 }

@@ -69,7 +69,7 @@ impl Rounded {
     pub(super) unsafe fn product(&self, w: Blocks<'_>, out: Out<f32>) {
         let m = self.rows().len();
         let least = if m < FEW { 1 } else { W_ROWS };
-        for_rows_of(&w, (TASK_WORK / (m * w.k)).max(least).next_multiple_of(STREAMS), &|range| {
+        for_rows_of(&w, (TASK_WORK / (m * w.k)).max(least), STREAMS, &|range| {
             let first = range.start;
             // SAFETY: these columns of C are this task's alone; the instruction set was found.
             unsafe {
