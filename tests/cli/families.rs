@@ -76,7 +76,9 @@ fn eval_and_logits_say_what_the_library_says() -> Checked {
 #[test]
 fn a_family_that_writes_no_text_is_refused_before_its_weights_are_read() {
     let place = Place::new();
-    for (name, mention) in [("bert", "warpsmith embed"), ("t5", "T5"), ("marian", "Marian"), ("mamba", "qwen3")] {
+    for (name, mention) in
+        [("bert", "warpsmith embed"), ("t5", "T5"), ("marian", "Marian"), ("mamba", "qwen3")]
+    {
         std::fs::create_dir(place.path(name)).expect("the temporary folder can be written");
         let config = format!("{{\"model_type\": \"{name}\"}}");
         place.write(&format!("{name}/config.json"), config.as_bytes());

@@ -3,8 +3,8 @@
 use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind};
 use warpsmith_model::{
-    BertConfig, BertTask, CausalModel, EncoderBatch, EncoderDecoder as _, Gpt, GptConfig, Held, Llama, LlamaConfig, T5, T5Config,
-    Weights, causal_model, causal_model_from, gguf_model, write_gguf,
+    BertConfig, BertTask, CausalModel, EncoderBatch, EncoderDecoder as _, Gpt, GptConfig, Held, Llama,
+    LlamaConfig, T5, T5Config, Weights, causal_model, causal_model_from, gguf_model, write_gguf,
 };
 use warpsmith_ops::gelu::Form;
 use warpsmith_tensor::{DType, Device, Seed, Tensor};
