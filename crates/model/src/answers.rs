@@ -9,6 +9,7 @@ use warpsmith_tensor::{Device, Error, Result, Rng, Tensor};
 
 use crate::bert::EncoderBatch;
 use crate::cache::ReadTexts;
+use crate::weights::state;
 use crate::{CausalModel, Family, KvCache, Marian, T5, Weights};
 
 /// An encoder that reads a text, and a decoder that answers it.
@@ -28,11 +29,27 @@ pub trait EncoderDecoder {
     /// The text of `config.json`, as transformers reads it.
     fn config_json(&self) -> String;
 
-    /// What the encoder makes of its texts, as the blocks of the decoder see it.
+    /// What the encoder makes of its texts: (B, T) → (B, T, C). With `rng`, activations are dropped. What stands behind a
+    /// text's end means nothing.
     ///
     /// # Errors
     /// If a text is too long, or an id out of range.
-    fn read(&self, batch: &EncoderBatch) -> Result<ReadTexts>;
+    fn encode(&self, batch: &EncoderBatch, rng: Option<&Rng>) -> Result<Tensor>;
+
+    /// The keys and values (B, T, H, D) of the encoder's output (B, T, C), for each block of the decoder.
+    ///
+    /// # Errors
+    /// If memory runs out.
+    fn memory(&self, encoded: &Tensor) -> Result<Vec<(Tensor, Tensor)>>;
+
+    /// Texts as the blocks of the decoder see them.
+    ///
+    /// # Errors
+    /// As [`EncoderDecoder::encode`].
+    fn read(&self, batch: &EncoderBatch) -> Result<ReadTexts> {
+        let blocks = self.memory(&self.encode(batch, None)?)?;
+        Ok(ReadTexts { blocks, lengths: batch.lengths.clone() })
+    }
 
     /// A cache whose row i answers text `rows[i]` by at most `capacity` tokens.
     ///
@@ -57,7 +74,9 @@ pub trait EncoderDecoder {
     fn parameters(&self) -> Vec<Parameter>;
 
     /// All weights by their names in transformers, tied ones once.
-    fn state(&self) -> BTreeMap<String, Tensor>;
+    fn state(&self) -> BTreeMap<String, Tensor> {
+        state(&self.parameters())
+    }
 }
 
 /// The model that a `config.json` and its weights describe.

@@ -124,26 +124,6 @@ impl Marian {
         Ok((drop_out(x, self.config.dropout, rng)?, t))
     }
 
-    /// What the encoder makes of its sequences: (B, T) → (B, T, C). With `rng`, activations are dropped. What stands behind
-    /// a sequence's end means nothing.
-    ///
-    /// # Errors
-    /// If T passes `max_position_embeddings`, or an id is out of range.
-    pub fn encode(&self, batch: &EncoderBatch, rng: Option<&Rng>) -> Result<Tensor> {
-        let _scope = Scope::enter("encoder");
-        let (mut x, _) = self.embedded(&batch.ids, 0, self.config.max_position_embeddings, rng)?;
-        for (i, block) in self.encoder.iter().enumerate() {
-            let _scope = Scope::enter(format!("blocks.{i}"));
-            x = block.forward(&x, Own::Text(&batch.lengths), None, rng)?;
-        }
-        Ok(x)
-    }
-
-    /// The keys and values of the encoder's output, for each block of the decoder.
-    fn memory(&self, encoded: &Tensor) -> Result<Vec<(Tensor, Tensor)>> {
-        self.decoder.iter().filter_map(|block| block.memory(encoded)).collect()
-    }
-
     /// x (B, T, C) → logits (B, T, V)
     fn head(&self, x: &Tensor) -> Result<Tensor> {
         let _scope = Scope::enter("head");
@@ -172,9 +152,18 @@ impl EncoderDecoder for Marian {
         self.config.to_json()
     }
 
-    fn read(&self, batch: &EncoderBatch) -> Result<ReadTexts> {
-        let blocks = self.memory(&self.encode(batch, None)?)?;
-        Ok(ReadTexts { blocks, lengths: batch.lengths.clone() })
+    fn encode(&self, batch: &EncoderBatch, rng: Option<&Rng>) -> Result<Tensor> {
+        let _scope = Scope::enter("encoder");
+        let (mut x, _) = self.embedded(&batch.ids, 0, self.config.max_position_embeddings, rng)?;
+        for (i, block) in self.encoder.iter().enumerate() {
+            let _scope = Scope::enter(format!("blocks.{i}"));
+            x = block.forward(&x, Own::Text(&batch.lengths), None, rng)?;
+        }
+        Ok(x)
+    }
+
+    fn memory(&self, encoded: &Tensor) -> Result<Vec<(Tensor, Tensor)>> {
+        self.decoder.iter().filter_map(|block| block.memory(encoded)).collect()
     }
 
     fn cache_of(&self, texts: &ReadTexts, rows: &[usize], capacity: usize) -> Result<KvCache> {

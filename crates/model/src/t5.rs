@@ -19,7 +19,7 @@ use crate::block::drop_out;
 use crate::cache::{KvCache, LayerCache, ReadTexts};
 use crate::causal::check_ids;
 use crate::layers::{Embedding, Linear, RmsNorm};
-use crate::weights::{Weights, state};
+use crate::weights::Weights;
 use attention::{Attention, Biased, DistanceBias};
 use mlp::Mlp;
 
@@ -169,29 +169,6 @@ impl T5 {
         &self.config
     }
 
-    /// What the encoder makes of its sequences: (B, T) → (B, T, C). With `rng`, activations are dropped. What stands behind
-    /// a sequence's end means nothing.
-    ///
-    /// # Errors
-    /// If an id is out of range.
-    pub fn encode(&self, batch: &EncoderBatch, rng: Option<&Rng>) -> Result<Tensor> {
-        let _scope = Scope::enter("encoder");
-        let t = check_ids("t5", &batch.ids, 0, usize::MAX)?;
-        let biased = self.encoder.bias.all(t, &batch.lengths)?;
-        let mut x = drop_out(self.embed.forward(&batch.ids)?, self.config.dropout_rate, rng)?;
-        for (i, block) in self.encoder.blocks.iter().enumerate() {
-            let _scope = Scope::enter(format!("blocks.{i}"));
-            x = block.forward(&x, &biased, None, rng, None)?;
-        }
-        drop_out(self.encoder.norm.forward(&x)?, self.config.dropout_rate, rng)
-    }
-
-    /// The keys and values of the encoder's output, for each block of the decoder.
-    fn memory(&self, encoded: &Tensor) -> Result<Vec<(Tensor, Tensor)>> {
-        let crosses = self.decoder.blocks.iter().flat_map(|block| &block.cross);
-        crosses.map(|(_, cross)| cross.keys_and_values(encoded)).collect()
-    }
-
     /// x (B, T, C) → logits (B, T, V)
     fn head(&self, x: Tensor, rng: Option<&Rng>) -> Result<Tensor> {
         let _scope = Scope::enter("head");
@@ -229,9 +206,21 @@ impl EncoderDecoder for T5 {
         self.config.to_json()
     }
 
-    fn read(&self, batch: &EncoderBatch) -> Result<ReadTexts> {
-        let blocks = self.memory(&self.encode(batch, None)?)?;
-        Ok(ReadTexts { blocks, lengths: batch.lengths.clone() })
+    fn encode(&self, batch: &EncoderBatch, rng: Option<&Rng>) -> Result<Tensor> {
+        let _scope = Scope::enter("encoder");
+        let t = check_ids("t5", &batch.ids, 0, usize::MAX)?;
+        let biased = self.encoder.bias.all(t, &batch.lengths)?;
+        let mut x = drop_out(self.embed.forward(&batch.ids)?, self.config.dropout_rate, rng)?;
+        for (i, block) in self.encoder.blocks.iter().enumerate() {
+            let _scope = Scope::enter(format!("blocks.{i}"));
+            x = block.forward(&x, &biased, None, rng, None)?;
+        }
+        drop_out(self.encoder.norm.forward(&x)?, self.config.dropout_rate, rng)
+    }
+
+    fn memory(&self, encoded: &Tensor) -> Result<Vec<(Tensor, Tensor)>> {
+        let crosses = self.decoder.blocks.iter().flat_map(|block| &block.cross);
+        crosses.map(|(_, cross)| cross.keys_and_values(encoded)).collect()
     }
 
     fn decode_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {
@@ -271,9 +260,5 @@ impl EncoderDecoder for T5 {
         let head = self.head.iter().flat_map(Linear::parameters);
         let embed = self.embed.parameters().into_iter();
         embed.chain(self.encoder.parameters()).chain(self.decoder.parameters()).chain(head).collect()
-    }
-
-    fn state(&self) -> BTreeMap<String, Tensor> {
-        state(&self.parameters())
     }
 }

@@ -19,3 +19,20 @@ fn a_large_mean_costs_no_digits() {
         assert!((a - b).abs() <= 2.0 * f32::EPSILON * b.abs(), "{a} against {b}");
     }
 }
+
+/// Sums go by registers: each width has its own rest.
+#[test]
+fn every_number_of_a_row_counts() {
+    for n in 2..100 {
+        let x: Vec<f32> = (0..n).map(|i| (i * i % 37) as f32 - 9.0).collect();
+        let ones = Tensor::from_slice(&vec![1f32; n], &[n], &Device::Cpu).unwrap();
+        let row = Tensor::from_slice(&x, &[1, n], &Device::Cpu).unwrap();
+        let y = row.layer_norm(&ones, None, 1e-5).unwrap().to_vec::<f32>().unwrap();
+        let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+        let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64;
+        for (x, y) in x.iter().zip(y) {
+            let truth = (f64::from(*x) - mean) / (variance + 1e-5).sqrt();
+            assert!((f64::from(y) - truth).abs() < 1e-6 * (1.0 + truth.abs()), "{n}: {y}, not {truth}");
+        }
+    }
+}
