@@ -9,6 +9,7 @@ mod block;
 mod config;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::prelude::*;
@@ -31,27 +32,25 @@ pub struct Marian {
     config: MarianConfig,
     device: Device,
     embed: Embedding,
-    /// (positions, C): no parameter.
-    positions: Tensor,
+    /// 10000^(2i/C), of which sinusoids are made where they are wanted: the config may name any number of positions.
+    waves: Vec<f64>,
     encoder: Vec<Block>,
     decoder: Vec<Block>,
     /// What is added to the logits, (1, V): kept in the file, not trained.
     logits_bias: Parameter,
 }
 
-/// sin(p·r⁰), sin(p·r¹), …, then cos(p·r⁰), cos(p·r¹), … for position p, r = 10000^(-2/C): (positions, C).
+/// sin(p/w₀), sin(p/w₁), …, then cos(p/w₀), cos(p/w₁), … for positions p and waves wᵢ = 10000^(2i/C): (positions, C).
 ///
 /// Source: Vaswani et al. 2017, §3.5.
-fn sinusoids(positions: usize, width: usize, device: &Device) -> Result<Tensor> {
-    let sines = width.div_ceil(2);
-    let angle = |p: usize, i: usize| p as f64 / 10000f64.powf((2 * i) as f64 / width as f64);
+fn sinusoids(positions: Range<usize>, waves: &[f64], width: usize, device: &Device) -> Result<Tensor> {
+    let dims = [positions.len(), width];
     let row = |p: usize| {
-        (0..width).map(move |c| match c < sines {
-            true => angle(p, c).sin() as f32,
-            false => angle(p, c - sines).cos() as f32,
-        })
+        let angles = waves.iter().map(move |wave| p as f64 / wave);
+        let cosines = angles.clone().map(|angle| angle.cos() as f32).take(width - waves.len());
+        angles.map(|angle| angle.sin() as f32).chain(cosines)
     };
-    Tensor::from_vec((0..positions).flat_map(row).collect(), &[positions, width], device)
+    Tensor::from_vec(positions.flat_map(row).collect(), &dims, device)
 }
 
 impl Marian {
@@ -101,8 +100,8 @@ impl Marian {
         let logits_bias = weights.parameter("final_logits_bias", &[1, v], Init::Constant(0.0))?;
         weights.finish()?;
         let device = weights.device().clone();
-        let positions = sinusoids(config.max_position_embeddings, c, &device)?;
-        Ok(Self { config, device, embed, positions, encoder, decoder, logits_bias })
+        let waves = (0..c.div_ceil(2)).map(|i| 10000f64.powf((2 * i) as f64 / c as f64)).collect();
+        Ok(Self { config, device, embed, waves, encoder, decoder, logits_bias })
     }
 
     /// The shape of the model.
@@ -119,8 +118,10 @@ impl Marian {
         rng: Option<&Rng>,
     ) -> Result<(Tensor, usize)> {
         let t = check_ids("marian", ids, past, limit)?;
-        let factor = if self.config.scale_embedding { (self.config.d_model as f64).sqrt() } else { 1.0 };
-        let x = self.embed.forward(ids)?.affine(factor, 0.0)?.add(&self.positions.slice(0, past, t, 1)?)?;
+        let c = self.config.d_model;
+        let factor = if self.config.scale_embedding { (c as f64).sqrt() } else { 1.0 };
+        let positions = sinusoids(past..past + t, &self.waves, c, &self.device)?; // (T, C)
+        let x = self.embed.forward(ids)?.affine(factor, 0.0)?.add(&positions)?;
         Ok((drop_out(x, self.config.dropout, rng)?, t))
     }
 

@@ -266,3 +266,20 @@ fn sinusoids_and_copies_in_a_file_change_nothing_and_a_text_may_be_too_long() {
     let answers = Answers::to(&model, &[&long[..80]]).unwrap();
     assert!(answers.cache(1, 80).is_ok() && answers.cache(1, 81).is_err());
 }
+
+/// Sinusoids have no table whose size could be held against the file.
+#[test]
+fn a_config_may_name_any_number_of_positions() {
+    let (_, case) = cases().into_iter().find(|(name, _)| name == "marian").unwrap();
+    let text =
+        config(&case).replace("\"max_position_embeddings\":80", "\"max_position_embeddings\":1000000000000");
+    let wide = answering_model(&text, &Weights::given(weights(&case["shapes"]), &Device::Cpu)).unwrap();
+    assert_eq!(wide.context(), 1_000_000_000_000);
+    let logits = |model: &dyn EncoderDecoder| {
+        no_grad(|| model.forward(&prompts(&case), &answers(&case, 0, 19), None))
+            .unwrap()
+            .to_vec::<f32>()
+            .unwrap()
+    };
+    assert_eq!(logits(&*wide), logits(&*model(&case)));
+}
