@@ -1,13 +1,6 @@
-//! Modules, their entries, and launches.
+//! Entries of modules, and launches.
 
-/// One file of PTX.
-#[derive(Debug)]
-pub struct Module {
-    /// The name of the source without `.cu`.
-    pub name: &'static str,
-    /// The text that the driver compiles.
-    pub ptx: &'static str,
-}
+use crate::Module;
 
 /// One `__global__` function. It takes one parameter, a struct by value.
 #[derive(Debug)]
@@ -76,8 +69,7 @@ pub trait Stream {
 /// The module of a kernel: its name and the PTX that is built from it.
 macro_rules! module {
     ($name:literal) => {
-        static MODULE: $crate::Module =
-            $crate::Module { name: $name, ptx: include_str!(concat!("../built/", $name, ".ptx")) };
+        static MODULE: $crate::Module = $crate::module::built!($name);
     };
 }
 

@@ -78,8 +78,7 @@ pub(crate) fn entries() -> Vec<&'static Entry> {
 /// The module of a rung and its entries, whose parameter is of type `$args`.
 macro_rules! rung {
     ($module:ident: $args:ty = $path:literal { $($entry:ident = $name:literal),+ }) => {
-        static $module: $crate::Module =
-            $crate::Module { name: $path, ptx: include_str!(concat!("../../built/", $path, ".ptx")) };
+        static $module: $crate::Module = $crate::module::built!($path);
         $(static $entry: $crate::Entry =
             $crate::Entry { module: &$module, name: $name, param_bytes: size_of::<$args>() };)+
     };

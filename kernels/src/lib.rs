@@ -11,6 +11,7 @@ mod dtype;
 mod entry;
 mod float;
 mod map;
+mod module;
 mod rows;
 mod sources;
 mod space;
@@ -48,9 +49,10 @@ pub mod unary_backward;
 pub mod unfold;
 
 pub use dtype::Dtype;
-pub use entry::{Entry, Launch, Module, Stream};
+pub use entry::{Entry, Launch, Stream};
 pub use float::Float;
 pub use map::Map;
+pub use module::Module;
 pub use sources::{source, source_of, sources};
 pub use space::{Dims, MAX_DIMS, Operand, Space, dims};
 

@@ -114,7 +114,7 @@ mod tests {
     fn every_file_of_a_line_table_has_its_text() {
         for module in crate::entries().iter().map(|entry| entry.module) {
             assert!(source_of(module).is_some_and(|text| text.contains("// Computes: ")), "{}", module.name);
-            let paths = module.ptx.lines().filter_map(|line| line.trim().strip_prefix(".file"));
+            let paths = module.ptx().lines().filter_map(|line| line.trim().strip_prefix(".file"));
             for path in paths.filter_map(|line| line.split('"').nth(1)) {
                 assert!(source(path).is_some(), "{path} of {}.ptx", module.name);
             }

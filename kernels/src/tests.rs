@@ -34,7 +34,7 @@ fn modules() -> Vec<&'static Module> {
 #[test]
 fn every_entry_takes_one_struct_of_the_size_of_its_rust_twin() {
     for module in modules() {
-        let mut declared = declared(module.ptx);
+        let mut declared = declared(module.ptx());
         let of_module = |entry: &&Entry| entry.module.name == module.name;
         for entry in entries().into_iter().filter(of_module) {
             let sizes = declared.remove(entry.name);
@@ -58,10 +58,10 @@ fn names_are_unique_and_end_in_a_dtype() {
 #[test]
 fn the_ptx_stays_within_the_driver_floor() {
     for module in modules() {
-        let (major, minor) = directive(module.ptx, ".version").split_once('.').unwrap();
+        let (major, minor) = directive(module.ptx(), ".version").split_once('.').unwrap();
         let version: (u32, u32) = (major.parse().unwrap(), minor.parse().unwrap());
         assert!(version <= (8, 4), "{}.ptx is of version {version:?}", module.name);
-        let target: u32 = directive(module.ptx, ".target sm_").parse().unwrap();
+        let target: u32 = directive(module.ptx(), ".target sm_").parse().unwrap();
         assert!(target <= 80, "{}.ptx is for sm_{target}", module.name);
     }
 }
@@ -75,7 +75,7 @@ fn hash(bytes: &[u8]) -> u64 {
 fn the_ptx_is_of_the_sources_beside_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for module in modules() {
-        let lines = module.ptx.lines().map_while(|line| line.strip_prefix("// "));
+        let lines = module.ptx().lines().map_while(|line| line.strip_prefix("// "));
         let sources: Vec<_> =
             lines.filter_map(|line| line.strip_prefix("source ")?.split_once(' ')).collect();
         assert!(sources.iter().any(|(_, path)| *path == format!("{}.cu", module.name)), "{}", module.name);
@@ -94,7 +94,7 @@ fn nothing_adds_floats_atomically() {
     let mut seen = Vec::new();
     for module in modules() {
         for word in
-            module.ptx.lines().filter_map(|line| line.split_whitespace().find(|w| !w.starts_with('@')))
+            module.ptx().lines().filter_map(|line| line.split_whitespace().find(|w| !w.starts_with('@')))
         {
             if word.starts_with("atom.") || word.starts_with("red.") {
                 seen.push(word);
@@ -110,7 +110,7 @@ fn nothing_adds_floats_atomically() {
 fn line_tables_name_sources_of_this_repository_alone() {
     for module in modules() {
         let named =
-            module.ptx.lines().filter_map(|line| line.trim().strip_prefix(".file\t")?.split('"').nth(1));
+            module.ptx().lines().filter_map(|line| line.trim().strip_prefix(".file\t")?.split('"').nth(1));
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for path in named {
             let own = path.strip_prefix("kernels/").filter(|path| root.join(path).exists());

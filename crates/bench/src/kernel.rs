@@ -51,8 +51,7 @@ impl UserKernel {
     fn entry(&self, param_bytes: usize) -> &'static Entry {
         // The device keeps modules by address for as long as it lives, so they have to live as long.
         let leak = |text: &str| -> &'static str { Box::leak(text.to_owned().into_boxed_str()) };
-        let module =
-            Box::leak(Box::new(Module { name: leak(&self.source.name), ptx: leak(&self.source.ptx) }));
+        let module = Box::leak(Box::new(Module::new(leak(&self.source.name), leak(&self.source.ptx))));
         Box::leak(Box::new(Entry { module, name: leak(&self.source.entry), param_bytes }))
     }
 }

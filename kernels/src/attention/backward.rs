@@ -2,11 +2,10 @@
 
 use super::args::AttentionArgs;
 use super::{Attention, Shape, THREADS, by_dtype};
-use crate::entry::entries;
+use crate::entry::{entries, module};
 use crate::{Entry, Launch};
 
-static MODULE: crate::Module =
-    crate::Module { name: "attention_backward", ptx: include_str!("../../built/attention_backward.ptx") };
+module!("attention_backward");
 
 entries! {
     KV_D64: AttentionArgs = "attention_bwd_kv_d64_f16" | "attention_bwd_kv_d64_bf16";

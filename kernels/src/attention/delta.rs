@@ -3,10 +3,9 @@
 use super::args::AttentionArgs;
 use super::{Attention, THREADS};
 use crate::Launch;
-use crate::entry::float_entries;
+use crate::entry::{float_entries, module};
 
-static MODULE: crate::Module =
-    crate::Module { name: "attention_delta", ptx: include_str!("../../built/attention_delta.ptx") };
+module!("attention_delta");
 
 float_entries! {
     DELTA: AttentionArgs = "attention_delta";

@@ -3,10 +3,9 @@
 use super::args::AttentionArgs;
 use super::{Shape, THREADS};
 use crate::Launch;
-use crate::entry::entries;
+use crate::entry::{entries, module};
 
-static MODULE: crate::Module =
-    crate::Module { name: "attention_f32", ptx: include_str!("../../built/attention_f32.ptx") };
+module!("attention_f32");
 
 entries! {
     D64: AttentionArgs = "attention_fwd_d64_f32" | "attention_bwd_kv_d64_f32" | "attention_bwd_q_d64_f32";

@@ -3,10 +3,9 @@
 use super::Matmul;
 use super::args::MatmulArgs;
 use crate::Launch;
-use crate::entry::float_entries;
+use crate::entry::{float_entries, module};
 
-static MODULE: crate::Module =
-    crate::Module { name: "matmul_reduce", ptx: include_str!("../../built/matmul_reduce.ptx") };
+module!("matmul_reduce");
 
 float_entries! {
     REDUCE: MatmulArgs = "matmul_reduce";

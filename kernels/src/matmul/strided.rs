@@ -2,10 +2,9 @@
 
 use super::args::MatmulArgs;
 use crate::Launch;
-use crate::entry::entries;
+use crate::entry::{entries, module};
 
-static MODULE: crate::Module =
-    crate::Module { name: "matmul_f32", ptx: include_str!("../../built/matmul_f32.ptx") };
+module!("matmul_f32");
 
 entries! {
     STRIDED: MatmulArgs = "matmul_strided_f32";

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use half::{bf16, f16};
 use warpsmith_emulator::{Counts, Memory, Options, Program, Schedule};
-use warpsmith_kernels::{Entry, Float, Launch, Module};
+use warpsmith_kernels::{Entry, Float, Launch};
 
 /// The unit roundoff of f32, in which all kernels compute.
 pub const UNIT: f64 = 1.0 / 16_777_216.0;
@@ -43,14 +43,14 @@ const MOST_STEPS: u64 = 1 << 18;
 /// The program that holds an entry, and the entry's number in it. Modules are parsed once for all tests.
 fn program(entry: &Entry) -> (&'static Program, usize) {
     static BUILT: OnceLock<Mutex<HashMap<&'static str, &'static Program>>> = OnceLock::new();
-    let Module { name, ptx } = *entry.module;
+    let name = entry.module.name;
     if let Some(planted) = planted(name)
         && let Some(number) = planted.entry(entry.name)
     {
         return (planted, number);
     }
     let mut programs = BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(|e| e.into_inner());
-    let program: &'static Program = programs.entry(name).or_insert_with(|| parsed(name, ptx));
+    let program: &'static Program = programs.entry(name).or_insert_with(|| parsed(name, entry.module.ptx()));
     (program, program.entry(entry.name).unwrap())
 }
 

@@ -70,7 +70,7 @@ impl Device {
 
     /// Adds a launch of a shipped kernel.
     pub fn add(&mut self, kernel: &Kernel) {
-        let program = self.load(kernel.entry.module.name, kernel.entry.module.ptx);
+        let program = self.load(kernel.entry.module.name, kernel.entry.module.ptx());
         self.push(
             program,
             kernel.entry.name,

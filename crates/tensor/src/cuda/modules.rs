@@ -56,7 +56,7 @@ impl Context {
         if let Some(handle) = modules.get(&key) {
             return Ok(*handle);
         }
-        let ptx = c_text(module.name, module.ptx)?;
+        let ptx = c_text(module.name, module.ptx())?;
         let handle = driver::load(&ptx).map_err(|(failure, log)| {
             let cause = self.error(module.name, failure);
             if log.is_empty() {

@@ -25,7 +25,7 @@ const POKE: &str = "
 }
 ";
 
-static GOOD: Module = Module { name: "poke", ptx: POKE };
+static GOOD: Module = Module::new("poke", POKE);
 static POKES: Entry = Entry { module: &GOOD, name: "poke", param_bytes: 8 };
 static MISSED: Entry = Entry { module: &GOOD, name: "pokes", param_bytes: 8 };
 static WIDER: Entry = Entry { module: &GOOD, name: "poke", param_bytes: 16 };

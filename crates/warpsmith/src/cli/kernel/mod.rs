@@ -132,7 +132,7 @@ fn ptx(name: &str) -> Result<(), Failure> {
     let all = entries();
     let found = all.iter().find(|known| known.name == entry);
     let found = found.ok_or_else(|| Failure::Usage(format!("no kernel has the entry `{entry}`")))?;
-    put!("{}", found.module.ptx)?;
+    put!("{}", found.module.ptx())?;
     Ok(())
 }
 

@@ -76,7 +76,7 @@ pub fn run(call: &Call, look: &Look) -> Result<(Vec<Ran>, Vec<Comparison>), Fail
         let module = launch.entry.module;
         let text = match &look.ptx {
             Some((name, text)) if name == module.name => text,
-            _ => module.ptx,
+            _ => module.ptx(),
         };
         if !programs.contains_key(module.name) {
             let program =
