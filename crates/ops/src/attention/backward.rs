@@ -1,6 +1,8 @@
 //! The backward kernel: the probabilities again, block by block, from the scores and their log-sum-exp
 //! (FlashAttention-2, §3.1.2). Sums run over rows and keys in ascending order, so that no bit depends on the cut.
 
+use std::f32::consts::{LN_2, LOG2_E};
+
 use pulp::{Arch, Simd, WithSimd};
 use warpsmith_autograd::Meta;
 use warpsmith_tensor::cpu::blocks::{Block, Order, split};
@@ -130,9 +132,11 @@ impl WithSimd for Task<'_, '_> {
         for r in 0..n {
             let (i, h) = at(r);
             let row = r * padded;
-            call.q.copy(b, h, i, &mut q[row..row + padded], padded);
+            let (numbers, padding) = q[row..row + padded].split_at_mut(d);
+            call.q.copy_row(b, i, h, call.op.log2_factor(d), numbers);
+            padding.fill(0.0);
             call.dout.copy(b, h, i, &mut dout[row..row + padded], padded);
-            lse[r] = call.lse[(b * sizes.heads + h) * sizes.queries + i];
+            lse[r] = call.lse[(b * sizes.heads + h) * sizes.queries + i] * LOG2_E;
             // dq has not begun: its row holds that of the output for a moment.
             call.out.copy(b, h, i, &mut dq_sum[row..row + padded], padded);
             delta[r] = dot(simd, &dout[row..row + padded], &dq_sum[row..row + padded]);
@@ -159,7 +163,8 @@ impl WithSimd for Task<'_, '_> {
             }
             if let Some((dk, dv)) = &mut dkv {
                 for j in 0..count {
-                    write(&dk_sum[j * padded..], factor, dk.row(first + j, kv_head));
+                    // The queries were multiplied by the factor and log₂e.
+                    write(&dk_sum[j * padded..], LN_2, dk.row(first + j, kv_head));
                     write(&dv_sum[j * padded..], 1.0, dv.row(first + j, kv_head));
                 }
             }
@@ -201,10 +206,11 @@ struct KeyBlock<'a> {
 
 /// Query rows `start..end` of a task.
 struct QueryRows<'a> {
-    /// (rows, padded)
+    /// (rows, padded), times the factor and log₂e: a product with a key is an exponent of 2.
     q: &'a [f32],
     /// (rows, padded)
     dout: &'a [f32],
+    /// Of the base 2.
     lse: &'a [f32],
     delta: &'a [f32],
     seen: &'a Intervals<'a>,
@@ -281,14 +287,13 @@ impl Backward<'_> {
             };
             product.run::<S, false>(simd); // (rows, high - low)
         }
-        let factor = self.op.factor(d) as f32;
         let (p, ds) = (p.as_chunks_mut().0, ds.as_chunks_mut().0);
         for r in tile.clone() {
             let (p, ds): (&mut [f32; KEYS], &mut [f32; KEYS]) =
                 (&mut p[r - tile.start], &mut ds[r - tile.start]);
             let (seen, lse, delta) = (rows.seen.in_block(r, keys.first), rows.lse[r], rows.delta[r]);
             for p in p.iter_mut() {
-                *p = math::exp_or_zero(*p * factor - lse);
+                *p = math::exp2_or_zero(*p - lse);
             }
             let (i, h) = at(r);
             let mask = self.op.mask(self.sizes, (b, h, i), keys.first);

@@ -1,4 +1,9 @@
 //! The forward kernel: blocks of keys outside, tiles of query rows inside, softmax as it goes (FlashAttention-2, §3.1).
+//!
+//! Queries are multiplied by scale·log₂e once, when they are copied: scores are then exponents of 2, which are cheaper than
+//! those of e, and there are as many of them as pairs of a query and a key.
+
+use std::f32::consts::LN_2;
 
 use pulp::{Arch, Simd, WithSimd};
 use warpsmith_autograd::Meta;
@@ -83,11 +88,11 @@ struct Task<'a, 'b> {
 
 /// What a tile of query rows has seen so far.
 struct Running<'a> {
-    /// (rows, D): Σ e^(s - max)·v
+    /// (rows, D): Σ 2^(s - max)·v
     sums: &'a mut [f32],
     /// The largest score.
     max: &'a mut [f32],
-    /// Σ e^(s - max)
+    /// Σ 2^(s - max)
     total: &'a mut [f32],
 }
 
@@ -108,8 +113,9 @@ impl WithSimd for Task<'_, '_> {
         let lengths = [n * d, n * padded, n, n, d * KEYS, KEYS * padded, ROWS * KEYS];
         let (buffers, seen) = scratch.buffers(lengths, (0..n).map(seen));
         let [q, sums, max, total, k, v, scores] = buffers;
+        let factor = forward.op.log2_factor(d);
         for (r, to) in q.chunks_exact_mut(d).enumerate() {
-            to.copy_from_slice(forward.q.row(b, at(r).0, at(r).1));
+            forward.q.copy_row(b, at(r).0, at(r).1, factor, to);
         }
         sums.fill(0.0);
         max.fill(f32::NEG_INFINITY);
@@ -216,9 +222,8 @@ impl Forward<'_> {
                     .map_err(bug("attention"))?;
             }
         }
-        let factor = self.op.factor(d) as f32;
         for (r, p) in tile.clone().zip(scores.as_chunks_mut().0) {
-            running.softmax(simd, r, seen.in_block(r, block.first), factor, padded, p);
+            running.softmax(simd, r, seen.in_block(r, block.first), padded, p);
             let (i, h) = at(r);
             if let Some(mask) = self.op.mask(self.sizes, (b, h, i), block.first) {
                 drop_out(p, &mask);
@@ -251,7 +256,7 @@ impl Forward<'_> {
 }
 
 impl Running<'_> {
-    /// Turns row `r`'s scores of one block, of which it sees `seen`, into e^(s·factor - max), with the maximum so far,
+    /// Turns row `r`'s scores of one block, of which it sees `seen`, into 2^(s - max), with the maximum so far,
     /// and brings the sums so far to that maximum.
     #[inline(always)]
     fn softmax<S: Simd>(
@@ -259,29 +264,25 @@ impl Running<'_> {
         simd: S,
         r: usize,
         seen: (usize, usize),
-        factor: f32,
         padded: usize,
         s: &mut [f32; KEYS],
     ) {
-        for s in s.iter_mut() {
-            *s *= factor;
-        }
         hide(s, seen, f32::NEG_INFINITY);
         // Should NaN be lost here, it comes back through the exponentials, their sum and the division by it.
         let (old, block) = (self.max[r], largest(simd, s));
         let max = if old > block { old } else { block };
-        // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives e^(-∞) = 0, as it should be.
+        // Where nothing finite was seen yet, -∞ - -∞ would be NaN; any other number gives 2^(-∞) = 0, as it should be.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
         for s in s.iter_mut() {
-            *s = math::exp_or_zero(*s - shift);
+            *s = math::exp2_or_zero(*s - shift);
         }
         self.max[r] = max;
         if old == max {
-            // The common case once the first blocks are seen: the factor would be e⁰.
+            // The common case once the first blocks are seen: the factor would be 2⁰.
             self.total[r] += sum(simd, s);
             return;
         }
-        let rescale = math::exp_or_zero(old - shift);
+        let rescale = math::exp2_or_zero(old - shift);
         self.total[r] = self.total[r].mul_add(rescale, sum(simd, s));
         for v in &mut self.sums[r * padded..][..padded] {
             *v *= rescale;
@@ -303,6 +304,6 @@ impl Running<'_> {
             out[i] = sums[i] * scale + 0.0;
         }
         // Scores of -∞ alone: softmax is 0/0, so NaN, here as in the output.
-        if total == 0.0 { f32::NAN } else { self.max[r] + math::ln(total) }
+        if total == 0.0 { f32::NAN } else { self.max[r].mul_add(LN_2, math::ln(total)) }
     }
 }

@@ -77,6 +77,11 @@ impl Attention {
         self.scale.unwrap_or(1.0 / (width as f64).sqrt())
     }
 
+    /// The factor that makes a score an exponent of 2: e^(factor·s) = 2^(this·s).
+    pub(super) fn log2_factor(&self, width: usize) -> f32 {
+        (self.factor(width) * std::f64::consts::LOG2_E) as f32
+    }
+
     /// Checks the attributes and the optional key lengths; `x` holds q, k, v and perhaps the lengths.
     pub(super) fn check(&self, op: &'static str, sizes: &Sizes, lengths: Option<&Meta>) -> Result<()> {
         if matches!(self.mask, Mask::SlidingWindow(0) | Mask::Trailing(0)) {

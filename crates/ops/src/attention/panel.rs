@@ -51,6 +51,15 @@ impl<'a> Rows<'a> {
         &self.data[at..at + self.width]
     }
 
+    /// Copies one row times a factor into `out`: batch row, time, head.
+    #[inline(always)]
+    pub fn copy_row(&self, b: usize, t: usize, h: usize, factor: f32, out: &mut [f32]) {
+        let row = self.row(b, t, h);
+        for i in 0..row.len() {
+            out[i] = row[i] * factor;
+        }
+    }
+
     /// Copies `rows` of one head into `out`, (rows, padded), the padding zero.
     #[inline(always)]
     pub fn copy(&self, b: usize, h: usize, first: usize, out: &mut [f32], padded: usize) {

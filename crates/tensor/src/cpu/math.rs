@@ -58,15 +58,23 @@ pub fn exp(x: f32) -> f32 {
     if x.is_nan() { x } else { scaled }
 }
 
-/// eˣ for x ≤ 88, within 2 ulp, where less than e⁻⁸⁷ counts as 0. NaN gives NaN. Cheaper than [`exp`], and no result lies
-/// below the normal numbers, which would cost the processor a hundred cycles each.
+/// 2ˣ for x < 128, within 1 ulp, where less than 2⁻¹²⁶ counts as 0. NaN gives NaN. Cheaper than [`exp`], and no result lies below
+/// the normal numbers, which would cost the processor a hundred cycles each.
 #[inline(always)]
-pub fn exp_or_zero(x: f32) -> f32 {
-    const LOWEST: f32 = -87.0;
+pub fn exp2_or_zero(x: f32) -> f32 {
+    const LOWEST: f32 = -126.0;
+    /// The low bits of a rounded number are its exponent as a float has it, 127 too many.
+    const BIASED: f32 = ROUNDER + 127.0;
     let tiny = x < LOWEST;
-    let (y, k) = exp_parts(if tiny { LOWEST } else { x });
-    // For NaN, k is arbitrary, but y is NaN.
-    let y = y * f32::from_bits((k.wrapping_add(127) << 23) as u32);
+    let x = if tiny { LOWEST } else { x };
+    let shifted = x + BIASED;
+    let r = x - (shifted - BIASED);
+    let slope = polynomial(
+        r,
+        [0.693_147_18, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_4, 0.000_153_533_62],
+    );
+    // For NaN the power is arbitrary, and the product NaN.
+    let y = fma(r, slope, 1.0) * f32::from_bits(shifted.to_bits() << 23);
     if tiny { 0.0 } else { y }
 }
 
@@ -205,8 +213,8 @@ mod tests {
     #[test]
     fn elementary_functions_hold_their_bounds() {
         hold("exp", 2.0, worst(exp, f64::exp));
-        let exact = |x: f64| if x < -87.0 { 0.0 } else { x.min(88.0).exp() };
-        hold("exp_or_zero", 2.0, worst(|x| exp_or_zero(if x > 88.0 { 88.0 } else { x }), exact));
+        let exact = |x: f64| if x < -126.0 { 0.0 } else { x.min(127.25).exp2() };
+        hold("exp2_or_zero", 1.0, worst(|x| exp2_or_zero(if x > 127.25 { 127.25 } else { x }), exact));
         hold("ln", 2.0, worst(ln, f64::ln));
         hold("sigmoid", 3.0, worst(sigmoid, |x| 1.0 / (1.0 + (-x).exp())));
         hold("tanh", 3.0, worst(tanh, f64::tanh));
@@ -243,7 +251,7 @@ mod tests {
 
     #[test]
     fn nan_stays_nan() {
-        for f in [exp, exp_or_zero, ln, sigmoid, tanh, |x| normal(x).0, |x| normal(x).1] {
+        for f in [exp, exp2_or_zero, ln, sigmoid, tanh, |x| normal(x).0, |x| normal(x).1] {
             assert!(f(f32::NAN).is_nan());
         }
     }
