@@ -18,7 +18,7 @@ use crate::moments;
 use crate::normalise::{
     backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width,
 };
-use crate::rows::{sum_of, sum_of_pairs};
+use crate::rows::sums_of;
 
 /// Normalises rows to mean 0 and variance 1, then scales by a weight and adds a bias if there is a third input.
 #[derive(Clone, Copy, Debug)]
@@ -297,25 +297,18 @@ fn backward_row(
     let width = g.len();
     let (x, weight, dx, dw, db) =
         (&x[..width], &weight[..width], &mut dx[..width], &mut dw[..width], &mut db[..width]);
-    // dx holds h until both means are known.
-    for i in 0..width {
-        dx[i] = g[i] * weight[i];
-    }
-    let n = width as f32;
-    let mean_h = sum_of(
-        dx,
+    let sums = sums_of(
+        [g, weight, x],
         #[inline(always)]
-        |h| h,
-    ) / n;
-    let mean_hx = sum_of_pairs(
-        dx,
-        x,
-        #[inline(always)]
-        |h, x| h * ((x - mean) * rstd),
-    ) / n;
+        |[g, w, x]| {
+            let h = g * w;
+            [h, h * ((x - mean) * rstd)]
+        },
+    );
+    let [mean_h, mean_hx] = [sums[0] / width as f32, sums[1] / width as f32];
     for i in 0..width {
         let normal = (x[i] - mean) * rstd;
-        dx[i] = rstd * ((dx[i] - mean_h) - normal * mean_hx);
+        dx[i] = rstd * ((g[i] * weight[i] - mean_h) - normal * mean_hx);
         dw[i] = g[i].mul_add(normal, dw[i]);
         db[i] += g[i];
     }

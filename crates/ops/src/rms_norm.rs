@@ -17,7 +17,7 @@ use crate::moments;
 use crate::normalise::{
     backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width,
 };
-use crate::rows::sum_of_pairs;
+use crate::rows::sums_of;
 
 /// Divides rows by their root mean square, then scales by a weight.
 #[derive(Clone, Copy, Debug)]
@@ -192,20 +192,15 @@ impl Op for RmsNormBackward {
 fn backward_row(g: &[f32], x: &[f32], weight: &[f32], rstd: f32, dx: &mut [f32], dw: &mut [f32]) {
     let width = g.len();
     let (x, weight, dx, dw) = (&x[..width], &weight[..width], &mut dx[..width], &mut dw[..width]);
-    // dx holds h until the mean is known.
-    for i in 0..width {
-        dx[i] = g[i] * weight[i];
-    }
-    let sum = sum_of_pairs(
-        dx,
-        x,
+    let [sum] = sums_of(
+        [g, weight, x],
         #[inline(always)]
-        |h, x| h * (x * rstd),
+        |[g, w, x]| [g * w * (x * rstd)],
     );
     let mean_hx = sum / width as f32;
     for i in 0..width {
         let normal = x[i] * rstd;
-        dx[i] = rstd * (dx[i] - normal * mean_hx);
+        dx[i] = rstd * (g[i] * weight[i] - normal * mean_hx);
         dw[i] = g[i].mul_add(normal, dw[i]);
     }
 }

@@ -35,59 +35,101 @@ pub(crate) fn max_of_f64(x: &[f64]) -> f64 {
     x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a > b || a.is_nan() { a } else { b })
 }
 
-/// All pairs (xᵢ, yᵢ) taken into one value, in an order that depends on the length alone: pair i goes to running value i mod 32,
-/// and a fixed tree joins those. `y` must not be shorter than `x`. Call inside `dispatch`, with closures that are
-/// `#[inline(always)]`.
+/// The i-th numbers of all rows `x`, for each i, taken into `S` values, in an order that depends on the length alone: i goes to
+/// running values i mod 32, and a fixed tree joins those. No row may be shorter than the first. Call inside `dispatch`, with
+/// closures that are `#[inline(always)]`.
 #[inline(always)]
-fn fold(
-    x: &[f32],
-    y: &[f32],
+fn fold<const ROWS: usize, const S: usize>(
+    x: [&[f32]; ROWS],
     start: f32,
-    step: impl Fn(f32, f32, f32) -> f32,
+    step: impl Fn([f32; S], [f32; ROWS]) -> [f32; S],
     join: impl Fn(f32, f32) -> f32,
-) -> f32 {
-    let mut lanes = [start; LANES];
-    let ((x, rest_x), (y, rest_y)) = (x.as_chunks::<LANES>(), y[..x.len()].as_chunks::<LANES>());
-    for chunk in 0..x.len() {
-        let (x, y) = (&x[chunk], &y[chunk]);
+) -> [f32; S] {
+    let n = x[0].len();
+    let mut lanes = [[start; LANES]; S];
+    let mut chunks: [&[[f32; LANES]]; ROWS] = [&[]; ROWS];
+    for row in 0..ROWS {
+        chunks[row] = &x[row][..n].as_chunks::<LANES>().0[..n / LANES];
+    }
+    for chunk in 0..n / LANES {
         for i in 0..LANES {
-            lanes[i] = step(lanes[i], x[i], y[i]);
+            let mut now = [0.0; ROWS];
+            for row in 0..ROWS {
+                now[row] = chunks[row][chunk][i];
+            }
+            take(&mut lanes, i, &now, &step);
         }
     }
-    for i in 0..rest_x.len() {
-        lanes[i] = step(lanes[i], rest_x[i], rest_y[i]);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        let (low, high) = lanes.split_at_mut(width);
-        for i in 0..width {
-            low[i] = join(low[i], high[i]);
+    let whole = n / LANES * LANES;
+    for i in 0..n - whole {
+        let mut now = [0.0; ROWS];
+        for row in 0..ROWS {
+            now[row] = x[row][whole + i];
         }
-        width /= 2;
+        take(&mut lanes, i, &now, &step);
     }
-    lanes[0]
+    let mut values = [start; S];
+    for s in 0..S {
+        let mut width = LANES / 2;
+        while width > 0 {
+            let (low, high) = lanes[s].split_at_mut(width);
+            for i in 0..width {
+                low[i] = join(low[i], high[i]);
+            }
+            width /= 2;
+        }
+        values[s] = lanes[s][0];
+    }
+    values
+}
+
+/// One step of lane `i`.
+#[inline(always)]
+fn take<const ROWS: usize, const S: usize>(
+    lanes: &mut [[f32; LANES]; S],
+    i: usize,
+    now: &[f32; ROWS],
+    step: &impl Fn([f32; S], [f32; ROWS]) -> [f32; S],
+) {
+    let mut values = [0.0; S];
+    for s in 0..S {
+        values[s] = lanes[s][i];
+    }
+    let values = step(values, *now);
+    for s in 0..S {
+        lanes[s][i] = values[s];
+    }
 }
 
 /// Σ f(xᵢ), by [`fold`].
 #[inline(always)]
 pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    sum_of_pairs(
-        x,
-        x,
-        #[inline(always)]
-        |x, _| f(x),
-    )
-}
-
-/// Σ f(xᵢ, yᵢ), by [`fold`].
-#[inline(always)]
-pub(crate) fn sum_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     fold(
-        x,
-        y,
+        [x],
         0.0,
         #[inline(always)]
-        |sum, x, y| sum + f(x, y),
+        |[sum], [x]| [sum + f(x)],
+        plus,
+    )[0]
+}
+
+/// The sums of the `S` numbers that f makes of the i-th numbers of all rows, by [`fold`].
+#[inline(always)]
+pub(crate) fn sums_of<const ROWS: usize, const S: usize>(
+    x: [&[f32]; ROWS],
+    f: impl Fn([f32; ROWS]) -> [f32; S],
+) -> [f32; S] {
+    fold(
+        x,
+        0.0,
+        #[inline(always)]
+        |mut sums, x| {
+            let terms = f(x);
+            for s in 0..S {
+                sums[s] += terms[s];
+            }
+            sums
+        },
         plus,
     )
 }
@@ -96,13 +138,12 @@ pub(crate) fn sum_of_pairs(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> f32) ->
 #[inline(always)]
 pub(crate) fn dot(x: &[f32], y: &[f32]) -> f32 {
     fold(
-        x,
-        y,
+        [x, y],
         0.0,
         #[inline(always)]
-        |sum, x, y| x.mul_add(y, sum),
+        |[sum], [x, y]| [x.mul_add(y, sum)],
         plus,
-    )
+    )[0]
 }
 
 /// The largest element; NaN if any element is NaN; -∞ of nothing. By [`fold`].
@@ -114,13 +155,12 @@ pub(crate) fn max_of(x: &[f32]) -> f32 {
         if a > b || a.is_nan() { a } else { b }
     }
     fold(
-        x,
-        x,
+        [x],
         f32::NEG_INFINITY,
         #[inline(always)]
-        |max, x, _| larger(max, x),
+        |[max], [x]| [larger(max, x)],
         larger,
-    )
+    )[0]
 }
 
 #[inline(always)]

@@ -71,7 +71,14 @@ pub fn exp2_or_zero(x: f32) -> f32 {
     let r = x - (shifted - BIASED);
     let slope = polynomial(
         r,
-        [0.693_147_18, 0.240_226_48, 0.055_503_324, 0.009_618_437, 0.001_339_887_4, 0.000_153_533_62],
+        [
+            std::f32::consts::LN_2,
+            0.240_226_48,
+            0.055_503_324,
+            0.009_618_437,
+            0.001_339_887_4,
+            0.000_153_533_62,
+        ],
     );
     // For NaN the power is arbitrary, and the product NaN.
     let y = fma(r, slope, 1.0) * f32::from_bits(shifted.to_bits() << 23);
