@@ -11,6 +11,8 @@ mod convert;
 mod data;
 mod device;
 mod doctor;
+#[cfg(test)]
+mod documents;
 mod embed;
 mod eval;
 mod failure;
