@@ -1,6 +1,5 @@
 //! What can be wrong with data, one line each: where it is, what was expected, what to do.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The result of every fallible call in this crate.
@@ -49,12 +48,7 @@ pub enum Error {
     Write(String),
 }
 
-/// As it is displayed: this is what a `main` prints of the error that it returns.
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+warpsmith_text::debug_as_displayed!(Error);
 
 impl Error {
     /// Something wrong on a line.

@@ -1,7 +1,19 @@
 //! Everything that can go wrong between a path and a batch, one line each.
 
-use std::fmt;
 use std::path::PathBuf;
+
+/// The form in which a `main` prints the error that it returns is the one that is displayed.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! debug_as_displayed {
+    ($error:ty) => {
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
 
 /// The result of every fallible call in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -201,12 +213,7 @@ pub enum Error {
     },
 }
 
-/// As it is displayed: this is what a `main` prints of the error that it returns.
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+debug_as_displayed!(Error);
 
 /// What a person calls the place of a text.
 fn name(path: &std::path::Path) -> String {

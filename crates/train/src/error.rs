@@ -1,6 +1,5 @@
 //! The one error type of this crate. Each message is one line: what was expected, what came, what to do.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`enum@Error`].
@@ -127,12 +126,7 @@ pub enum Error {
     },
 }
 
-/// As it is displayed: this is what a `main` prints of the error that it returns.
-impl fmt::Debug for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+warpsmith_text::debug_as_displayed!(Error);
 
 impl Error {
     /// For `map_err`: wraps what the operating system said about `action` on `path`.
