@@ -35,6 +35,13 @@ impl Gradients {
         self.by_leaf.insert(parameter.leaf_id(), gradient);
     }
 
+    /// Removes the gradients of these parameters and gives them back on their own: where groups of parameters have each
+    /// an optimiser of their own.
+    pub fn split_off(&mut self, parameters: &[Parameter]) -> Self {
+        let taken = parameters.iter().filter_map(|p| Some((p.leaf_id(), self.take(p)?)));
+        Self { by_leaf: taken.collect() }
+    }
+
     /// How many leaves have a gradient.
     pub fn len(&self) -> usize {
         self.by_leaf.len()

@@ -130,7 +130,7 @@ pub trait Op: fmt::Debug + Send + Sync + 'static {
     /// come; inputs may be views, and one whose storage nobody else holds may be written over.
     fn cuda(&self, _x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
         let error = Error::new(warpsmith_tensor::Kind::Device, self.name(), "has no CUDA kernel yet");
-        Err(error.hint("use --device cpu"))
+        Err(error.hint("move its inputs to the CPU with to_device, or use --device cpu"))
     }
 
     /// Whether there is a CUDA kernel: whether [`Op::cuda`] is more than an error.

@@ -57,5 +57,6 @@ pub use reader::TextReader;
 pub use sampling::{Sampler, Sampling};
 pub use t5::{T5, T5Config};
 pub use weights::{
-    Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, read_safetensors, to_safetensors,
+    Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, read_safetensors, state,
+    to_safetensors,
 };

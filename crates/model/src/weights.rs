@@ -75,7 +75,7 @@ fn fill<T: Element>(tensor: &mut Tensor, bytes: &[u8]) -> Result<()> {
 }
 
 /// The parameters by name: what a weight file holds.
-pub(crate) fn state(parameters: &[Parameter]) -> BTreeMap<String, Tensor> {
+pub fn state(parameters: &[Parameter]) -> BTreeMap<String, Tensor> {
     parameters.iter().map(|p| (p.name().to_string(), p.get().detach())).collect()
 }
 

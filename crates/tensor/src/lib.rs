@@ -41,5 +41,5 @@ pub use recording::Recording;
 pub use replay::Replay;
 pub use rng::{Rng, Seed};
 pub use scope::{Scope, current as current_scope};
-pub use shape::{Dims, MAX_RANK, Shape};
+pub use shape::{Dims, MAX_RANK, Shape, ToShape};
 pub use tensor::{Tensor, Trace};

@@ -145,6 +145,39 @@ impl Shape {
     }
 }
 
+/// What says the shape of a new tensor: a [`Shape`], or the sizes themselves, as in `&[2, 3]`.
+pub trait ToShape {
+    /// The shape.
+    ///
+    /// # Errors
+    /// As [`Shape::new`].
+    fn to_shape(&self) -> Result<Shape>;
+}
+
+impl ToShape for Shape {
+    fn to_shape(&self) -> Result<Shape> {
+        Ok(*self)
+    }
+}
+
+impl ToShape for [usize] {
+    fn to_shape(&self) -> Result<Shape> {
+        Shape::new(self)
+    }
+}
+
+impl<const RANK: usize> ToShape for [usize; RANK] {
+    fn to_shape(&self) -> Result<Shape> {
+        Shape::new(self)
+    }
+}
+
+impl<T: ToShape + ?Sized> ToShape for &T {
+    fn to_shape(&self) -> Result<Shape> {
+        (*self).to_shape()
+    }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list: Vec<String> = self.dims().iter().map(usize::to_string).collect();

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::storage::Storage;
-use crate::{DType, Device, Element, Error, Layout, Result, Rng, Shape, cpu, with_dtype};
+use crate::{DType, Device, Element, Error, Layout, Result, Rng, Shape, ToShape, cpu, with_dtype};
 
 /// Where a tensor came from, for autograd alone to read: this crate only carries it.
 pub type Trace = Arc<dyn Any + Send + Sync>;
@@ -60,12 +60,14 @@ impl Tensor {
     }
 
     /// A tensor of zeros.
-    pub fn zeros(shape: Shape, dtype: DType, device: &Device) -> Result<Self> {
+    pub fn zeros(shape: impl ToShape, dtype: DType, device: &Device) -> Result<Self> {
+        let shape = shape.to_shape()?;
         Ok(Self::from_storage(Storage::zeros(dtype, shape.numel(), device)?, shape, dtype))
     }
 
     /// A tensor of one number repeated, rounded to `dtype`.
-    pub fn full(shape: Shape, value: f64, dtype: DType, device: &Device) -> Result<Self> {
+    pub fn full(shape: impl ToShape, value: f64, dtype: DType, device: &Device) -> Result<Self> {
+        let shape = shape.to_shape()?;
         if !device.is_cpu() {
             return Self::filled_on_device(shape, value, dtype, device);
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use warpsmith_autograd::Parameter;
-use warpsmith_model::load_parameters;
+use warpsmith_model::{load_parameters, state};
 use warpsmith_tensor::Device;
 
 use crate::folder::{CONFIG, read_config, read_tensors, write_state, write_text};
@@ -19,8 +19,7 @@ use crate::{Error, Result};
 /// # Errors
 /// If two parameters have one name, the config is no JSON, or a file cannot be written.
 pub fn write<C: Serialize>(dir: &Path, config: &C, parameters: &[Parameter]) -> Result<()> {
-    let state: std::collections::BTreeMap<_, _> =
-        parameters.iter().map(|p| (p.name().to_string(), p.get().detach())).collect();
+    let state = state(parameters);
     if state.len() < parameters.len() {
         let problem =
             "two parameters have one name: build the parts of the model at different places of its weights";

@@ -81,6 +81,11 @@ impl AdamW {
         Ok(Self { config, slots: slots(parameters, 2)?, steps: 0 })
     }
 
+    /// Sets the learning rate of the next step.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.config.learning_rate = learning_rate;
+    }
+
     /// Moves every parameter that has a gradient.
     pub fn step(&mut self, gradients: Gradients) -> Result<()> {
         let ops = [true, false].map(|decays| self.op(decays));
@@ -115,6 +120,11 @@ impl Sgd {
     pub fn new(parameters: Vec<Parameter>, config: SgdConfig) -> Result<Self> {
         let states = usize::from(config.momentum != 0.0);
         Ok(Self { config, slots: slots(parameters, states)?, steps: 0 })
+    }
+
+    /// Sets the learning rate of the next step.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.config.learning_rate = learning_rate;
     }
 
     /// Moves every parameter that has a gradient.
@@ -232,8 +242,8 @@ impl Optimizer {
     /// Sets the learning rate of the next step.
     pub fn set_learning_rate(&mut self, learning_rate: f64) {
         match self {
-            Self::AdamW(o) => o.config.learning_rate = learning_rate,
-            Self::Sgd(o) => o.config.learning_rate = learning_rate,
+            Self::AdamW(o) => o.set_learning_rate(learning_rate),
+            Self::Sgd(o) => o.set_learning_rate(learning_rate),
         }
     }
 

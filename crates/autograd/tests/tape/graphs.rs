@@ -195,6 +195,15 @@ fn micro_batches_add_up() {
 }
 
 #[test]
+fn a_group_of_parameters_takes_its_gradients_and_leaves_the_others() {
+    let (a, b, unused) = (parameter("a", &[3.0]), parameter("b", &[5.0]), parameter("unused", &[7.0]));
+    let mut others = times(&a.get(), &b.get()).unwrap().backward().unwrap();
+    let group = others.split_off(&[a.clone(), unused]);
+    assert_eq!((group.len(), others.len()), (1, 1));
+    assert_eq!((numbers(group.get(&a)), numbers(others.get(&b))), (vec![5.0], vec![3.0]));
+}
+
+#[test]
 fn tied_weights_are_one_leaf() {
     let weight = parameter("embedding", &[3.0]);
     let tied = weight.clone();
