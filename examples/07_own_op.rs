@@ -79,7 +79,10 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let values = Array { shape: Shape::new(&[3])?, data: vec![-7.0, 0.3, 2.0] };
     let op: Arc<dyn Op> = Arc::new(cap);
     let report = gradcheck(&op, &[(values, DType::F64)])?;
-    println!("{} derivatives compared, the worst off by {:.0e} of what is allowed", report.compared, report.worst);
+    println!(
+        "{} derivatives compared, the worst off by {:.0e} of what is allowed",
+        report.compared, report.worst
+    );
 
     // Is the fast path right? Against the oracle, which is what f64 runs.
     let x = Tensor::randn(&[1000], &Rng::new(Seed(1)), &cpu)?.mul_scalar(10.0)?; // (1000)

@@ -168,7 +168,7 @@ fn embed_says_what_the_library_says_and_what_it_cut_off() -> Checked {
     let table = succeeded(&place.run(&[&words[..], &["one two", "one two"]].concat()));
     assert_eq!(table.matches("1.0000").count(), 4, "{table}");
     let refusal = refused(&place.run(&["embed", "--model", "llama", "x"]), 1);
-    assert!(refusal.contains("llama is not a folder"), "{refusal}");
+    assert!(refusal.contains("llama does not exist"), "{refusal}");
     Ok(())
 }
 

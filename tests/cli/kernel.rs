@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Place, refused, succeeded};
+use super::{Place, refused, stderr, stdout, succeeded};
 use crate::Checked;
 
 fn report(place: &Place, words: &[&str]) -> Result<Value, Box<dyn std::error::Error>> {
@@ -164,6 +164,27 @@ fn a_dropped_barrier_is_a_sentence() {
             Some(kind) => assert!(said.contains(kind) && said.contains("kernels/tile/row.cuh:"), "{said}"),
         }
     }
+}
+
+/// What the lesson shows of each command is what comes; `...` is what it leaves out.
+#[test]
+fn the_lesson_shows_what_comes() {
+    let lesson = include_str!("../../crates/emulator/README.md");
+    let joined = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let place = Place::new();
+    without_barrier(&place, 3);
+    let mut commands = 0;
+    for block in lesson.split("```") {
+        let Some((_, last)) = block.rsplit_once("\n$ warpsmith kernel run ") else { continue };
+        let (words, shown) = last.split_once('\n').unwrap_or_default();
+        let output = place.run(&[&["kernel", "run"], &words.split(' ').collect::<Vec<_>>()[..]].concat());
+        let told = joined(&(stdout(&output) + &stderr(&output)));
+        for part in shown.split("\n  ...\n").map(joined) {
+            assert!(!part.is_empty() && told.contains(&part), "{words}: {part:?} is not in {told}");
+        }
+        commands += 1;
+    }
+    assert_eq!(commands, 2);
 }
 
 /// The race is the same; who comes too early depends on whose turn it is.

@@ -1,6 +1,6 @@
 //! What cannot be done is refused in one line that says why, with the exit code of its kind, and without a panic.
 
-use super::{PLAIN, Place, refused, state_at, succeeded, tiny};
+use super::{PLAIN, Place, refused, state_at, stderr, stdout, succeeded, tiny};
 use crate::Checked;
 
 #[test]
@@ -27,6 +27,23 @@ fn examples_that_are_none_are_refused_with_file_and_line() {
         assert!(error.contains(mention), "{data}: {error}");
         assert!(!place.path("tuned").exists(), "{data}");
     }
+}
+
+#[test]
+fn a_place_that_must_not_be_written_is_refused_before_the_work() -> Checked {
+    let place = Place::new();
+    place.trained("run", &PLAIN);
+    place.write("lines.jsonl", b"{\"text\": \"line\"}\n");
+    let before = std::fs::read(place.path("run/model.safetensors"))?;
+    for (out, mention) in [("run", "run holds a run"), ("text.txt", "cannot create text.txt")] {
+        let output = place.run(&["finetune", "--model", "run", "--data", "lines.jsonl", "--out", out]);
+        let error = refused(&output, 1);
+        assert!(error.contains(mention) && !stdout(&output).contains("step"), "{out}: {error}");
+        let error = refused(&place.run(&["convert", "--from", "run", "--out", out]), 1);
+        assert!(error.contains(mention), "{out}: {error}");
+    }
+    assert_eq!(std::fs::read(place.path("run/model.safetensors"))?, before);
+    Ok(())
 }
 
 /// Words after `train`, the exit code, and what the line has to mention.
@@ -225,7 +242,7 @@ fn a_configuration_file_is_refused_by_line() {
 fn models_that_are_not_there_are_refused() {
     let place = Place::new();
     let error = refused(&place.run(&["generate", "--model", "nowhere"]), 1);
-    assert!(error.contains("nowhere is not a folder"), "{error}");
+    assert!(error.contains("nowhere does not exist"), "{error}");
     std::fs::create_dir(place.path("bare")).expect("the temporary folder can be written");
     let error = refused(&place.run(&["eval", "--model", "bare", "--data", "text.txt"]), 1);
     assert!(error.contains("config.json"), "{error}");
@@ -283,11 +300,36 @@ fn weights_with_a_flipped_bit_are_refused_or_say_the_same() -> Checked {
 }
 
 #[test]
+fn a_usage_error_is_one_line_that_says_where_to_read_on() {
+    let place = Place::new();
+    let cases: [(&[&str], &str); 6] = [
+        (&["generate"], "not provided: --model <DIR|FILE.gguf>; see `warpsmith generate --help`"),
+        (
+            &["generat"],
+            "unrecognized subcommand 'generat'; some similar subcommands exist: 'convert', 'generate'; see",
+        ),
+        (&["bench", "sorting"], "[possible values: attention, "),
+        (&["generate", "--model", "run", "--top_k", "99999999999999999999"], "number too large"),
+        (&["generate", "--model", "a", "--model", "b"], "cannot be used multiple times"),
+        (&["generate", "--model", "a", "--prompt", "x", "--prompts", "y"], "cannot be used with"),
+    ];
+    for (words, mention) in cases {
+        let output = place.run(words);
+        let (error, told) = (refused(&output, 2), stderr(&output));
+        assert!(error.contains(mention) && error.contains("--help"), "{words:?}: {error}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
 fn questions_that_a_model_cannot_answer_are_refused() {
     let place = Place::new();
     place.trained("run", &PLAIN);
     place.write("latin.txt", b"caf\xe9");
-    let cases: [Case; 10] = [
+    let cases: [Case; 13] = [
+        (&["generate", "--model", "run", "--num_return_sequences", "0"], 2, "must be at least 1"),
+        (&["generate", "--model", "run", "--logit_bias", "9999:1"], 2, "--logit_bias 9999: the model has"),
+        (&["generate", "--model", "run", "--seed", "-1"], 2, "invalid value '-1'"),
         (&["generate", "--model", "run", "--prompt", "FILE:latin.txt"], 1, "byte 0xE9 at offset 3"),
         (&["generate", "--model", "run", "--max_new_tokens", "-1"], 2, "invalid value '-1'"),
         (

@@ -71,7 +71,7 @@ fn what_cannot_be_listed_or_compared_is_refused() {
         (&["runs", "list"], 1, "cannot read runs"),
         (&["runs", "list", "."], 1, "no run in it"),
         (&["runs", "compare", "a", "b"], 2, "a is no run folder"),
-        (&["runs", "compare", "a", "b", "--data", "text.txt"], 1, "a is not a folder"),
+        (&["runs", "compare", "a", "b", "--data", "text.txt"], 1, "a does not exist"),
     ];
     for (words, code, mention) in cases {
         let error = refused(&place.run(words), code);

@@ -219,7 +219,8 @@ pub(crate) fn tensors_of(path: &Path, device: &Device) -> Result<BTreeMap<String
 /// If the folder or the file is missing.
 pub fn read_config(dir: &Path) -> Result<String> {
     if !dir.is_dir() {
-        let problem = format!("{} is not a folder; give the folder that holds {CONFIG}", dir.display());
+        let what = if dir.exists() { "is not a folder" } else { "does not exist" };
+        let problem = format!("{} {what}; give the folder that holds {CONFIG}", dir.display());
         return Err(Error::Run(problem));
     }
     Ok(String::from_utf8_lossy(&read(&dir.join(CONFIG))?).into_owned())

@@ -55,7 +55,8 @@ pub fn write_gguf(model: &dyn CausalModel, kind: Stored) -> Result<Writer> {
 
 fn describe_gpt(writer: &mut Writer, config: &GptConfig) -> Result<()> {
     if config.activation != Form::Tanh {
-        return Err(wrong("GPT-2 of this format has the GELU by tanh").hint("this model has the exact one"));
+        return Err(wrong("GPT-2 of this format has the GELU by tanh")
+            .hint("this model has the exact one, as all that `warpsmith train` makes"));
     }
     if !config.bias {
         return Err(wrong("GPT-2 of this format has biases").hint("this model has none"));

@@ -18,12 +18,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Prints one line (clap's errors have more) and gives the exit code.
+    /// Prints one line (or the help that was asked for) and gives the exit code.
     pub fn report(self) -> ExitCode {
         match self {
             Self::Clap(error) if error.kind() == ErrorKind::UnknownArgument => {
                 Self::Usage(unknown(&error)).report()
             }
+            Self::Clap(error) if !is_help(error.kind()) => Self::Usage(in_a_line(&error)).report(),
             Self::Clap(error) => {
                 // If not even this can be printed, the exit code has to tell.
                 let _ = error.print();
@@ -42,6 +43,22 @@ impl Failure {
     }
 }
 
+/// Whether clap answers with a text to read, and not with what is wrong.
+fn is_help(kind: ErrorKind) -> bool {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion};
+    matches!(kind, DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion)
+}
+
+/// What clap says in paragraphs: what is wrong and what it takes to be meant, without the usage.
+fn in_a_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let (wrong, tips): (Vec<_>, Vec<_>) = paragraphs.enumerate().partition(|(i, _)| *i == 0);
+    let wrong = wrong.into_iter().map(|(_, part)| part.trim_start_matches("error: ").to_owned());
+    let tips = tips.into_iter().filter_map(|(_, part)| part.strip_prefix("tip: ").map(str::to_owned));
+    wrong.chain(tips).chain([see_help(error)]).collect::<Vec<_>>().join("; ")
+}
+
 /// A flag or a word that a command does not take: clap's own message repeats every flag that was given.
 fn unknown(error: &clap::Error) -> String {
     let word = |kind| match error.get(kind) {
@@ -51,11 +68,19 @@ fn unknown(error: &clap::Error) -> String {
     let given = word(ContextKind::InvalidArg).unwrap_or_default();
     let what = if given.starts_with('-') { "flag" } else { "word" };
     let near = word(ContextKind::SuggestedArg).map_or(String::new(), |near| format!(", perhaps {near}"));
+    format!("unknown {what} {given}{near}; {}", see_help(error))
+}
+
+/// Where to read on, by the usage that clap gives with most errors.
+fn see_help(error: &clap::Error) -> String {
     let usage = error.get(ContextKind::Usage).map_or(String::new(), ToString::to_string);
     // `Usage: warpsmith train [OPTIONS]`
     let is_name = |word: &&str| word.starts_with(|letter: char| letter.is_ascii_lowercase());
     let command: Vec<&str> = usage.split_whitespace().skip(1).take_while(is_name).collect();
-    format!("unknown {what} {given}{near}; see `{} --help`", command.join(" "))
+    match command[..] {
+        [] => "see --help".into(),
+        _ => format!("see `{} --help`", command.join(" ")),
+    }
 }
 
 impl From<Error> for Failure {

@@ -128,13 +128,13 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let (train, val) = (read("data")?, read("val_data")?);
     let learned: usize = train.iter().map(Example::learned).sum();
     note!("{} examples, {learned} tokens of them to learn", train.len());
-    let json = args.get_flag("json");
+    let (json, dir) = (args.get_flag("json"), flags::made(out(args))?);
     let tuned = finetune(&*folder.model, &train, &val, &config, &mut |progress| {
         show!("{}", line(progress, json));
         true
     })?;
-    write_folder(out(args), &*folder.model, folder.texts())?;
-    say!("{}", end(&tuned, out(args), json))
+    write_folder(dir, &*folder.model, folder.texts())?;
+    say!("{}", end(&tuned, dir, json))
 }
 
 fn line(progress: Progress, json: bool) -> String {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use warpsmith::model::Held;
-use warpsmith::train::ModelFolder;
+use warpsmith::train::runs::is_run;
+use warpsmith::train::{Error, ModelFolder};
 
 use super::{Failure, device};
 
@@ -26,6 +27,17 @@ pub fn model_path(args: &ArgMatches) -> &Path {
 /// A decoder with its tokenizer, from that folder, on the device of `--device`.
 pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
     Ok(ModelFolder::open(model_path(args), Held::AsStored, &device::of(args)?)?)
+}
+
+/// The folder that a command is to write a model to, made before the work: behind hours of it is too late to hear that it cannot be.
+pub fn made(dir: &Path) -> Result<&Path, Failure> {
+    if is_run(dir) {
+        let problem =
+            format!("{} holds a run, which is not written over: choose another --out", dir.display());
+        return Err(Failure::Failed(problem));
+    }
+    std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+    Ok(dir)
 }
 
 /// `--json`.

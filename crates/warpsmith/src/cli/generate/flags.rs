@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::model::{BeamSearch, EarlyStopping, Penalties, Sampling};
 use warpsmith::tensor::Seed;
-use warpsmith::text::{Corpus, StopStrings};
+use warpsmith::text::{Corpus, StopStrings, Tokenizer};
 
 use super::Failure;
 use super::writer::LongPrompt;
@@ -116,7 +116,8 @@ fn choices() -> [Arg; 10] {
             "Only tokens of nearly the expected surprise, that together reach this probability.",
         ),
         flag("seed", "N", format!("The same seed writes the same text [default: {}].", default.seed.0))
-            .value_parser(value_parser!(u64)),
+            .value_parser(value_parser!(u64))
+            .allow_negative_numbers(true),
         count("num_return_sequences", "How many texts: the i-th uses seed + i; of a search the best.")
             .visible_alias("num_samples"),
         flag("stop", "TEXT", "The text ends before this; may be given several times.")
@@ -198,14 +199,17 @@ pub fn asked(args: &ArgMatches) -> Result<Asked, Failure> {
         ));
     }
     let batch_size = args.get_one("batch_size").copied().unwrap_or(8);
-    if batch_size == 0 {
-        return Err(Failure::Usage("--batch_size must be at least 1".into()));
+    let count = args.get_one("num_return_sequences").copied().unwrap_or(1);
+    for (name, number) in [("batch_size", batch_size), ("num_return_sequences", count)] {
+        if number == 0 {
+            return Err(Failure::Usage(format!("--{name} must be at least 1")));
+        }
     }
     Ok(Asked {
         way,
         prompts: read_prompts(args)?,
         stops,
-        count: args.get_one("num_return_sequences").copied().unwrap_or(1),
+        count,
         batch_size,
         long_prompt: args.get_one("long_prompt").copied().unwrap_or_default(),
         top_logprobs: (logprobs || top.is_some()).then(|| top.unwrap_or(0)),
@@ -290,6 +294,18 @@ pub fn sampling(args: &ArgMatches) -> Result<Sampling, Failure> {
         penalties: penalties_of(args),
         seed: Seed(args.get_one("seed").copied().unwrap_or(default.seed.0)),
     })
+}
+
+/// Fails if a flag names a token that the tokenizer does not have.
+pub fn check_tokens(args: &ArgMatches, tokenizer: &Tokenizer) -> Result<(), Failure> {
+    let known = tokenizer.vocab_size();
+    let mut given = penalties_of(args).logit_bias.into_keys();
+    match given.find(|&id| id as usize >= known) {
+        Some(id) => {
+            Err(Failure::Usage(format!("--logit_bias {id}: the model has the tokens 0 to {}", known - 1)))
+        }
+        None => Ok(()),
+    }
 }
 
 fn penalties_of(args: &ArgMatches) -> Penalties {
