@@ -8,17 +8,17 @@
 //! - scores are not divided by √D, or are masked after the softmax, so that a row no longer adds up to 1;
 //! - Chinese is cut into bytes or words without saying so. Here: characters, or words where the text has spaces.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use warpsmith::prelude::*;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const SENTENCES: [&str; 3] = ["我今天去了公园", "我爱编程", "我 爱 吃 水果"];
-/// C, H and D.
-const WIDTH: usize = 8;
-const HEADS: usize = 2;
-const HEAD: usize = WIDTH / HEADS;
+// In shapes: T tokens of a sentence, C numbers of a token, H heads of D numbers each, V tokens that are known.
+const WIDTH: usize = 8; // C
+const HEADS: usize = 2; // H
+const HEAD: usize = WIDTH / HEADS; // D
 
 fn tokens(sentence: &str) -> Vec<String> {
     match sentence.contains(' ') {
@@ -27,62 +27,87 @@ fn tokens(sentence: &str) -> Vec<String> {
     }
 }
 
-/// A matrix (R, N) with a name before each row.
-fn show(what: &str, names: &[String], x: &Tensor) -> Outcome<()> {
-    println!("  {what} {}", x.shape());
-    for (name, row) in names.iter().zip(x.to_vec::<f32>()?.chunks(x.shape().last())) {
-        println!("    {}{name} {}", " ".repeat(6 - 2 * name.chars().count().min(3)), numbers(row));
-    }
-    Ok(())
+/// One sentence on its way, by the weights of a trained model.
+struct Walk<'a> {
+    weights: &'a BTreeMap<String, Tensor>,
+    tokens: &'a [String],
 }
 
-fn numbers(row: &[f32]) -> String {
-    row.iter().map(|v| format!("{v:6.2}")).collect()
-}
-
-/// Every step of one sentence, from the weights of the model; the logits.
-fn follow(weights: &BTreeMap<String, Tensor>, names: &[String], ids: &Tensor) -> Outcome<Tensor> {
-    let of = |name: &str| weights.get(&format!("transformer.{name}")).ok_or(format!("no weight {name}"));
-    let times = ids.dims()[0];
-    let token = of("wte.weight")?.embedding(ids)?; // (T, C)
-    show("token vectors, rows of a table", names, &token)?;
-    let x = token.add(&of("wpe.weight")?.narrow(0, 0, times)?)?; // (T, C)
-    show("with the vectors of their places added", names, &x)?;
-    let normal = x.layer_norm(of("h.0.ln_1.weight")?, None, 1e-5)?;
-    show("each row to mean 0 and deviation 1", names, &normal)?;
-    let qkv = normal.matmul(of("h.0.attn.c_attn.weight")?)?.split(-1, &[WIDTH; 3])?; // 3 × (T, C)
-    let mask: Vec<bool> = (0..times * times).map(|at| at % times > at / times).collect();
-    let mask = Tensor::from_vec(mask, &[times, times], &ids.device())?;
-    let mut found = Vec::new();
-    for head in 0..HEADS {
-        let [q, k, v] = [0, 1, 2].map(|i| qkv[i].narrow(1, head * HEAD, HEAD)); // (T, D)
-        let (q, k, v) = (q?, k?, v?);
-        let scores = q.matmul(&k.transpose(0, 1)?)?.mul_scalar(1.0 / (HEAD as f64).sqrt())?; // (T, T)
-        show(&format!("head {head}: queries times keys over √{HEAD}"), names, &scores)?;
-        let shares = scores.masked_fill(&mask, f64::NEG_INFINITY)?.softmax()?;
-        show(&format!("head {head}: nothing from the future, and each row adds up to 1"), names, &shares)?;
-        found.push(shares.matmul(&v)?); // (T, D)
+impl Walk<'_> {
+    fn weight(&self, name: &str) -> Outcome<&Tensor> {
+        Ok(self.weights.get(&format!("transformer.{name}")).ok_or(format!("no weight {name}"))?)
     }
-    let found =
-        found[0].cat(&found[1..].iter().collect::<Vec<_>>(), -1)?.matmul(of("h.0.attn.c_proj.weight")?)?;
-    let x = x.add(&found)?;
-    show("with what attention found added", names, &x)?;
-    let hidden =
-        x.layer_norm(of("h.0.ln_2.weight")?, None, 1e-5)?.matmul(of("h.0.mlp.c_fc.weight")?)?.gelu()?;
-    let x = x.add(&hidden.matmul(of("h.0.mlp.c_proj.weight")?)?)?;
-    show("with what two layers and a GELU made of it added", names, &x)?;
-    let last = x.layer_norm(of("ln_f.weight")?, None, 1e-5)?;
-    Ok(last.matmul(&of("wte.weight")?.transpose(0, 1)?)?) // (T, V)
+
+    /// Prints a matrix (T, …), a row for each token.
+    fn show(&self, what: &str, x: &Tensor) -> Outcome<()> {
+        println!("  {what} {}", x.shape());
+        for (token, row) in self.tokens.iter().zip(x.to_vec::<f32>()?.chunks(x.shape().last())) {
+            let row: String = row.iter().map(|v| format!("{v:6.2}")).collect();
+            // A Chinese character is two columns wide.
+            println!("    {}{token} {row}", " ".repeat(6 - 2 * token.chars().count().min(3)));
+        }
+        Ok(())
+    }
+
+    /// ids (T) → logits (T, V)
+    fn logits(&self, ids: &Tensor) -> Outcome<Tensor> {
+        let x = self.embed(ids)?; // (T, C)
+        let x = x.add(&self.attention(&x)?)?; // (T, C)
+        self.show("with what attention found added", &x)?;
+        let x = x.add(&self.network(&x)?)?; // (T, C)
+        self.show("with what two layers and a GELU made of it added", &x)?;
+        let last = x.layer_norm(self.weight("ln_f.weight")?, None, 1e-5)?; // (T, C)
+        Ok(last.matmul(&self.weight("wte.weight")?.transpose(0, 1)?)?) // (T, C) · (C, V) -> (T, V)
+    }
+
+    /// ids (T) → (T, C)
+    fn embed(&self, ids: &Tensor) -> Outcome<Tensor> {
+        let token = self.weight("wte.weight")?.embedding(ids)?; // (T, C)
+        self.show("token vectors, rows of a table", &token)?;
+        let x = token.add(&self.weight("wpe.weight")?.narrow(0, 0, ids.dims()[0])?)?; // (T, C)
+        self.show("with the vectors of their places added", &x)?;
+        Ok(x)
+    }
+
+    /// x (T, C) → (T, C)
+    fn attention(&self, x: &Tensor) -> Outcome<Tensor> {
+        let normal = x.layer_norm(self.weight("h.0.ln_1.weight")?, None, 1e-5)?; // (T, C)
+        self.show("each row to mean 0 and deviation 1", &normal)?;
+        let qkv = normal.matmul(self.weight("h.0.attn.c_attn.weight")?)?.split(-1, &[WIDTH; 3])?; // 3 × (T, C)
+        let t = x.dims()[0];
+        // Row by row: whether the key (column) lies behind the query (row).
+        let future = (0..t * t).map(|at| at % t > at / t).collect::<Vec<bool>>();
+        let future = Tensor::from_vec(future, &[t, t], &x.device())?; // (T, T)
+        let mut found = Vec::new();
+        for head in 0..HEADS {
+            let part = |i: usize| qkv[i].narrow(1, head * HEAD, HEAD); // (T, D)
+            let (q, k, v) = (part(0)?, part(1)?, part(2)?);
+            let scores = q.matmul(&k.transpose(0, 1)?)?.mul_scalar(1.0 / (HEAD as f64).sqrt())?; // (T, T)
+            self.show(&format!("head {head}: queries times keys over √{HEAD}"), &scores)?;
+            let shares = scores.masked_fill(&future, f64::NEG_INFINITY)?.softmax()?; // (T, T)
+            self.show(&format!("head {head}: nothing from the future, and each row adds up to 1"), &shares)?;
+            found.push(shares.matmul(&v)?); // (T, T) · (T, D) -> (T, D)
+        }
+        let found = found[0].cat(&found[1..].iter().collect::<Vec<_>>(), -1)?; // H × (T, D) -> (T, C)
+        Ok(found.matmul(self.weight("h.0.attn.c_proj.weight")?)?) // (T, C)
+    }
+
+    /// x (T, C) → (T, C)
+    fn network(&self, x: &Tensor) -> Outcome<Tensor> {
+        let normal = x.layer_norm(self.weight("h.0.ln_2.weight")?, None, 1e-5)?; // (T, C)
+        let hidden = normal.matmul(self.weight("h.0.mlp.c_fc.weight")?)?.gelu()?; // (T, 4C)
+        Ok(hidden.matmul(self.weight("h.0.mlp.c_proj.weight")?)?) // (T, C)
+    }
 }
 
 fn main() -> Outcome<()> {
     let device = Device::Cpu;
-    let mut known: Vec<String> = SENTENCES.iter().flat_map(|sentence| tokens(sentence)).collect();
-    known.sort_unstable();
-    known.dedup();
+    let known: BTreeSet<String> = SENTENCES.iter().flat_map(|sentence| tokens(sentence)).collect();
+    let known: Vec<String> = known.into_iter().collect();
+    let vocab_size = known.len();
     let id = |token: &String| known.iter().position(|other| other == token).map(|id| id as u32);
     let config = GptConfig {
-        vocab_size: known.len(),
+        vocab_size,
         block_size: 8,
         n_layer: 1,
         n_head: HEADS,
@@ -106,10 +131,11 @@ fn main() -> Outcome<()> {
         let (names, [inputs, targets]) = (tokens(sentence), sides(sentence)?);
         let all: Vec<String> = names.iter().filter_map(|n| Some(format!("{n}={}", id(n)?))).collect();
         println!("\n{sentence}\n  tokens and their numbers: {}", all.join(" "));
-        let logits = no_grad(|| follow(&model.state(), &names, &inputs.squeeze(0)?))?; // (T, V)
+        let walk = Walk { weights: &model.state(), tokens: &names };
+        let logits = no_grad(|| walk.logits(&inputs.squeeze(0)?))?; // (T, V)
         let shares = logits.softmax()?;
         println!("  the likeliest next token, its share, and that of the true one");
-        for (t, row) in shares.to_vec::<f32>()?.chunks(known.len()).enumerate() {
+        for (t, row) in shares.to_vec::<f32>()?.chunks(vocab_size).enumerate() {
             let best = (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap_or(0);
             let truth = id(&names[t + 1]).map_or(f32::NAN, |id| row[id as usize]);
             println!("    {} → {} {:.2}, {} {truth:.2}", names[t], known[best], row[best], names[t + 1]);

@@ -35,7 +35,11 @@ fn a_place_that_must_not_be_written_is_refused_before_the_work() -> Checked {
     place.trained("run", &PLAIN);
     place.write("lines.jsonl", b"{\"text\": \"line\"}\n");
     let before = std::fs::read(place.path("run/model.safetensors"))?;
-    for (out, mention) in [("run", "run holds a run"), ("text.txt", "cannot create text.txt")] {
+    for (out, mention) in [
+        ("run", "run holds a run"),
+        ("text.txt", "text.txt cannot be a folder"),
+        ("text.txt/x", "text.txt is a file"),
+    ] {
         let output = place.run(&["finetune", "--model", "run", "--data", "lines.jsonl", "--out", out]);
         let error = refused(&output, 1);
         assert!(error.contains(mention) && !stdout(&output).contains("step"), "{out}: {error}");

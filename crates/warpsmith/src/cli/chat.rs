@@ -63,7 +63,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let sampling = flags::sampling(args)?;
     sampling.validate().map_err(|e| Failure::Usage(e.to_string()))?;
     let mut folder = super::flags::open(args)?;
-    flags::check_tokens(args, &folder.tokenizer)?;
+    flags::check_tokens(args, folder.model.vocab_size())?;
     let text = |name: &str| args.get_one::<String>(name);
     let template = match text("chat_template") {
         None => folder.chat_template.take().ok_or_else(no_template)?,

@@ -70,7 +70,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let model = &*folder.model;
     let out = match (path("out"), path("to")) {
         (Some(out), _) => {
-            write_folder(flags::made(out)?, model, folder.texts())?;
+            write_folder(flags::vacant(out)?, model, folder.texts())?;
             out
         }
         (None, Some(to)) => {

@@ -128,7 +128,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let (train, val) = (read("data")?, read("val_data")?);
     let learned: usize = train.iter().map(Example::learned).sum();
     note!("{} examples, {learned} tokens of them to learn", train.len());
-    let (json, dir) = (args.get_flag("json"), flags::made(out(args))?);
+    let (json, dir) = (args.get_flag("json"), flags::vacant(out(args))?);
     let tuned = finetune(&*folder.model, &train, &val, &config, &mut |progress| {
         show!("{}", line(progress, json));
         true

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use warpsmith::model::Held;
+use warpsmith::train::ModelFolder;
 use warpsmith::train::runs::is_run;
-use warpsmith::train::{Error, ModelFolder};
 
 use super::{Failure, device};
 
@@ -29,15 +29,21 @@ pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
     Ok(ModelFolder::open(model_path(args), Held::AsStored, &device::of(args)?)?)
 }
 
-/// The folder that a command is to write a model to, made before the work: behind hours of it is too late to hear that it cannot be.
-pub fn made(dir: &Path) -> Result<&Path, Failure> {
+/// The folder that a command is to write a model to. To be asked before the work: behind hours of it is too late to hear that
+/// the place is no good.
+pub fn vacant(dir: &Path) -> Result<&Path, Failure> {
+    let shown = dir.display();
     if is_run(dir) {
-        let problem =
-            format!("{} holds a run, which is not written over: choose another --out", dir.display());
+        let problem = format!("{shown} holds a run, which is not written over: choose another --out");
         return Err(Failure::Failed(problem));
     }
-    std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-    Ok(dir)
+    match dir.ancestors().find(|place| place.exists()) {
+        Some(place) if !place.is_dir() => Err(Failure::Failed(format!(
+            "{shown} cannot be a folder: {} is a file; choose another --out",
+            place.display()
+        ))),
+        _ => Ok(dir),
+    }
 }
 
 /// `--json`.

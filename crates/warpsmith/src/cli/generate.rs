@@ -22,7 +22,7 @@ use writer::{Start, Writer};
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let asked = flags::asked(args)?;
     let writer = Writer::open(args)?;
-    flags::check_tokens(args, writer.tokenizer())?;
+    flags::check_tokens(args, writer.vocab_size())?;
     let mut out = Output::new(args.get_flag("json"));
     match &asked.way {
         Way::Draw(sampling) => {

@@ -60,7 +60,7 @@ pub fn run(args: &ArgMatches, config: &FinetuneConfig) -> Result<(), Failure> {
         labels.join(", "),
         if is_new { "a new" } else { "the model's own" }
     );
-    let (json, dir) = (args.get_flag("json"), flags::made(super::out(args))?);
+    let (json, dir) = (args.get_flag("json"), flags::vacant(super::out(args))?);
     let lesson = Lesson { args, config, unlabelled: unlabelled.as_ref() };
     let (tuned, val) = lesson.teach(&folder, &train, &val, &val, &mut |progress| {
         show!("{}", super::line(progress, json));

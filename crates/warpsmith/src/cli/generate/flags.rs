@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::model::{BeamSearch, EarlyStopping, Penalties, Sampling};
 use warpsmith::tensor::Seed;
-use warpsmith::text::{Corpus, StopStrings, Tokenizer};
+use warpsmith::text::{Corpus, StopStrings};
 
 use super::Failure;
 use super::writer::LongPrompt;
@@ -296,11 +296,9 @@ pub fn sampling(args: &ArgMatches) -> Result<Sampling, Failure> {
     })
 }
 
-/// Fails if a flag names a token that the tokenizer does not have.
-pub fn check_tokens(args: &ArgMatches, tokenizer: &Tokenizer) -> Result<(), Failure> {
-    let known = tokenizer.vocab_size();
-    let mut given = penalties_of(args).logit_bias.into_keys();
-    match given.find(|&id| id as usize >= known) {
+/// Fails if a flag names a token that a model of so many does not have.
+pub fn check_tokens(args: &ArgMatches, known: usize) -> Result<(), Failure> {
+    match penalties_of(args).logit_bias.into_keys().find(|&id| id as usize >= known) {
         Some(id) => {
             Err(Failure::Usage(format!("--logit_bias {id}: the model has the tokens 0 to {}", known - 1)))
         }

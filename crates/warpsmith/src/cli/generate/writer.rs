@@ -77,6 +77,14 @@ impl Writer {
         }
     }
 
+    /// How many tokens the model knows.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::GoesOn(folder) => folder.model.vocab_size(),
+            Self::Answers(folder) => folder.model.vocab_size(),
+        }
+    }
+
     /// The tokens that end a text.
     pub fn ends(&self) -> &[u32] {
         match self {
