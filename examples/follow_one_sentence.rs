@@ -51,22 +51,16 @@ impl Walk<'_> {
 
     /// ids (T) → logits (T, V)
     fn logits(&self, ids: &Tensor) -> Outcome<Tensor> {
-        let x = self.embed(ids)?; // (T, C)
+        let x = self.weight("wte.weight")?.embedding(ids)?; // (T, C)
+        self.show("token vectors, rows of a table", &x)?;
+        let x = x.add(&self.weight("wpe.weight")?.narrow(0, 0, ids.dims()[0])?)?; // (T, C)
+        self.show("with the vectors of their places added", &x)?;
         let x = x.add(&self.attention(&x)?)?; // (T, C)
         self.show("with what attention found added", &x)?;
         let x = x.add(&self.network(&x)?)?; // (T, C)
         self.show("with what two layers and a GELU made of it added", &x)?;
         let last = x.layer_norm(self.weight("ln_f.weight")?, None, 1e-5)?; // (T, C)
         Ok(last.matmul(&self.weight("wte.weight")?.transpose(0, 1)?)?) // (T, C) · (C, V) -> (T, V)
-    }
-
-    /// ids (T) → (T, C)
-    fn embed(&self, ids: &Tensor) -> Outcome<Tensor> {
-        let token = self.weight("wte.weight")?.embedding(ids)?; // (T, C)
-        self.show("token vectors, rows of a table", &token)?;
-        let x = token.add(&self.weight("wpe.weight")?.narrow(0, 0, ids.dims()[0])?)?; // (T, C)
-        self.show("with the vectors of their places added", &x)?;
-        Ok(x)
     }
 
     /// x (T, C) → (T, C)
@@ -132,7 +126,7 @@ fn main() -> Outcome<()> {
         let all: Vec<String> = names.iter().filter_map(|n| Some(format!("{n}={}", id(n)?))).collect();
         println!("\n{sentence}\n  tokens and their numbers: {}", all.join(" "));
         let walk = Walk { weights: &model.state(), tokens: &names };
-        let logits = no_grad(|| walk.logits(&inputs.squeeze(0)?))?; // (T, V)
+        let logits = no_grad(|| walk.logits(&inputs.squeeze(0)?))?; // (1, T) -> (T) -> (T, V)
         let shares = logits.softmax()?;
         println!("  the likeliest next token, its share, and that of the true one");
         for (t, row) in shares.to_vec::<f32>()?.chunks(vocab_size).enumerate() {

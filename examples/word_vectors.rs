@@ -100,7 +100,8 @@ fn report(name: &str, loss: f64, vectors: &Tensor, words: &[String]) -> Outcome<
 
 fn main() -> Outcome<()> {
     let (device, arguments) = (Device::best()?, std::env::args().skip(1).collect::<Vec<_>>());
-    let text = arguments.first().map_or_else(|| Ok(invented()), std::fs::read_to_string)?;
+    let open = |path: &String| std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"));
+    let text = arguments.first().map_or_else(|| Ok(invented()), open)?;
     let steps = arguments.get(1).map_or(Ok(300), |steps| steps.parse())?;
     let (words, counts, ids) = read(&text);
     let (size, sampler) = ((words.len(), WIDTH), NegativeSampler::new(&counts)?);

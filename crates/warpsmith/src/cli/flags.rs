@@ -67,7 +67,13 @@ pub fn seed_of(args: &ArgMatches) -> u64 {
 }
 
 /// The texts that a command is given as its words `texts`; without any, the lines of standard input.
-pub fn texts(args: &ArgMatches) -> std::io::Result<Vec<String>> {
+pub fn texts(args: &ArgMatches) -> Result<Vec<String>, Failure> {
     let given: Vec<String> = args.get_many("texts").into_iter().flatten().cloned().collect();
-    if given.is_empty() { std::io::stdin().lines().collect() } else { Ok(given) }
+    if !given.is_empty() {
+        return Ok(given);
+    }
+    let line = |(i, line): (usize, std::io::Result<String>)| {
+        line.map_err(|error| Failure::Failed(format!("standard input, line {}: {error}", i + 1)))
+    };
+    std::io::stdin().lines().enumerate().map(line).collect()
 }
