@@ -29,7 +29,7 @@ static GOOD: Module = Module::new("poke", POKE);
 static POKES: Entry = Entry { module: &GOOD, name: "poke", param_bytes: 8 };
 static MISSED: Entry = Entry { module: &GOOD, name: "pokes", param_bytes: 8 };
 static WIDER: Entry = Entry { module: &GOOD, name: "poke", param_bytes: 16 };
-static BROKEN: Module = Module { name: "broken", ptx: ".version 8.4\n.target sm_80\nthis is no ptx\n" };
+static BROKEN: Module = Module::new("broken", ".version 8.4\n.target sm_80\nthis is no ptx\n");
 static LOST: Entry = Entry { module: &BROKEN, name: "lost", param_bytes: 8 };
 
 fn launch(entry: &'static Entry, address: u64) -> Launch {
