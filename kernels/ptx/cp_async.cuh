@@ -11,6 +11,12 @@ __device__ __forceinline__ void cp_async_16(u32 to, const void* from, u32 bytes)
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(source), "r"(bytes) : "memory");
 }
 
+// The same for all 16 bytes.
+__device__ __forceinline__ void cp_async_16(u32 to, const void* from) {
+    u64 source = u64(__cvta_generic_to_global(from));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(source) : "memory");
+}
+
 // cp.async.commit_group: this thread's copies since the last one are a group.
 __device__ __forceinline__ void cp_async_commit() {
     asm volatile("cp.async.commit_group;" ::: "memory");

@@ -118,13 +118,14 @@ pub fn forward(a: &Attention) -> Option<Launch> {
     if a.dtype == Float::F32 {
         return Some(exact::launch(exact::Pass::Forward, shape, a.queries, rows, &args));
     }
-    let (table, keys): (&'static [Entry], u32) = match shape {
-        Shape::D64 => (&D64, 64),
-        Shape::D128 => (&D128, 64),
-        Shape::D256 => (&D256, 16),
+    // `BM` and `BN` of the source.
+    let (table, queries, keys): (&'static [Entry], u32, u32) = match shape {
+        Shape::D64 => (&D64, 128, 64),
+        Shape::D128 => (&D128, 128, 48),
+        Shape::D256 => (&D256, 64, 16),
     };
-    let mut launch = by_dtype(table, a.dtype).launch([a.queries.div_ceil(64) * rows, 1, 1], THREADS, &args);
-    launch.shared_bytes = (64 + 4 * keys) * shape.width() * 2;
+    let mut launch = by_dtype(table, a.dtype).launch([a.queries.div_ceil(queries) * rows, 1, 1], THREADS, &args);
+    launch.shared_bytes = (queries + 4 * keys) * shape.width() * 2;
     Some(launch)
 }
 

@@ -12,15 +12,15 @@ use std::fmt;
 use crate::entry::{entries, module};
 use crate::{Float, Launch};
 use args::MatmulArgs;
-pub use plan::Plan;
+pub use plan::{Plan, Tile};
 
 module!("matmul");
 
 entries! {
-    NN: MatmulArgs = "matmul_nn_f16" | "matmul_nn_bf16" | "matmul_nn_small_f16" | "matmul_nn_small_bf16";
-    NT: MatmulArgs = "matmul_nt_f16" | "matmul_nt_bf16" | "matmul_nt_small_f16" | "matmul_nt_small_bf16";
-    TN: MatmulArgs = "matmul_tn_f16" | "matmul_tn_bf16" | "matmul_tn_small_f16" | "matmul_tn_small_bf16";
-    TT: MatmulArgs = "matmul_tt_f16" | "matmul_tt_bf16" | "matmul_tt_small_f16" | "matmul_tt_small_bf16";
+    NN: MatmulArgs = "matmul_nn_small_f16" | "matmul_nn_small_bf16" | "matmul_nn_f16" | "matmul_nn_bf16" | "matmul_nn_wide_f16" | "matmul_nn_wide_bf16";
+    NT: MatmulArgs = "matmul_nt_small_f16" | "matmul_nt_small_bf16" | "matmul_nt_f16" | "matmul_nt_bf16" | "matmul_nt_wide_f16" | "matmul_nt_wide_bf16";
+    TN: MatmulArgs = "matmul_tn_small_f16" | "matmul_tn_small_bf16" | "matmul_tn_f16" | "matmul_tn_bf16" | "matmul_tn_wide_f16" | "matmul_tn_wide_bf16";
+    TT: MatmulArgs = "matmul_tt_small_f16" | "matmul_tt_small_bf16" | "matmul_tt_f16" | "matmul_tt_bf16" | "matmul_tt_wide_f16" | "matmul_tt_wide_bf16";
 }
 
 /// Batch dims, innermost first.
@@ -182,10 +182,9 @@ pub fn planned(product: &Matmul, plan: &Plan, workspace: u64) -> Result<Vec<Laun
             (true, true) => &TT,
         };
         args.align(product, [a, b]);
-        let entry = &table[usize::from(product.dtype == Float::Bf16) + 2 * usize::from(plan.tile == 64)];
-        let mut launch = entry.launch([plan.blocks(), 1, 1], if plan.tile == 64 { 128 } else { 256 }, &args);
-        // STAGES·(BM + BN)·BK·2 of the source.
-        launch.shared_bytes = 3 * 2 * plan.tile * 32 * 2;
+        let entry = &table[usize::from(product.dtype == Float::Bf16) + 2 * plan.tile as usize];
+        let mut launch = entry.launch([plan.blocks(), 1, 1], plan.tile.threads(), &args);
+        launch.shared_bytes = plan.tile.shared_bytes();
         launch
     };
     let second = (plan.splits > 1).then(|| reduce::launch(product, &args));

@@ -94,6 +94,17 @@ __device__ __forceinline__ bool is_kept(const AttentionArgs& a, const Place& p, 
 __device__ __forceinline__ u32 lane_row(u32 e) { return threadIdx.x % 32 / 4 + e / 2 * 8; }
 __device__ __forceinline__ u32 lane_col(u32 n, u32 e) { return n * 8 + threadIdx.x % 4 * 2 + e % 2; }
 
+// f(m, n, e) for every element of a lane: of M blocks of 16 rows and N of 8 columns.
+template <int M, int N, class F>
+__device__ __forceinline__ void each_element(F f) {
+#pragma unroll
+    for (int m = 0; m < M; m++)
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int e = 0; e < 4; e++) f(m, n, e);
+}
+
 // Bit 4n + e: whether the lane's element is kept. TRANSPOSED: rows are keys. One draw per turn, and not unrolled, since
 // ten rounds of Philox are long.
 template <int N, bool TRANSPOSED>
@@ -107,21 +118,34 @@ __device__ __forceinline__ u64 kept_bits(const AttentionArgs& a, const Place& p,
     return bits;
 }
 
-// acc (16, 8·N) += X·Yᵀ: rows `i`.. of tile x with rows `j`.. of tile y, both with COLS columns, summed over those.
-template <class T, int COLS, int N>
-__device__ __forceinline__ void multiply_rows(f32 (&acc)[N][4], u32 x, u32 i, u32 y, u32 j) {
-#pragma unroll 2
-    for (int k = 0; k < COLS; k += 16) {
-        u32 left[4];
-        load_fragment<COLS, true, false>(left, x, i, k);
+// acc (16·M, 8·N) += X·Yᵀ: rows of tile x, from the first that `left` reads, with rows of tile y, both with COLS columns,
+// summed over those. What is read of y serves all M blocks.
+template <class T, int COLS, int M, int N>
+__device__ __forceinline__ void multiply_rows(f32 (&acc)[M][N][4], u32 x, const Fragments<COLS, true, false>& left, u32 y,
+                                              const Fragments<COLS, true, true>& right) {
+#pragma unroll
+    for (int k = 0; k < COLS / 16; k++) {
+        u32 l[M][4];
+#pragma unroll
+        for (int m = 0; m < M; m++) left.load(l[m], x, m, k);
 #pragma unroll
         for (int n = 0; n < N; n += 2) {
-            u32 right[4];
-            load_fragment<COLS, true, true>(right, y, j + n * 8, k);
-            ptx::mma_16816<T>(acc[n], left, right[0], right[1]);
-            ptx::mma_16816<T>(acc[n + 1], left, right[2], right[3]);
+            u32 r[4];
+            right.load(r, y, n / 2, k);
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+                ptx::mma_16816<T>(acc[m][n], l[m], r[0], r[1]);
+                ptx::mma_16816<T>(acc[m][n + 1], l[m], r[2], r[3]);
+            }
         }
     }
+}
+
+// The same for 16 rows: those of x from i on, those of y from j on.
+template <class T, int COLS, int N>
+__device__ __forceinline__ void multiply_rows(f32 (&acc)[N][4], u32 x, u32 i, u32 y, u32 j) {
+    multiply_rows<T, COLS>(reinterpret_cast<f32(&)[1][N][4]>(acc), x, Fragments<COLS, true, false>(i, 0), y,
+                           Fragments<COLS, true, true>(j, 0));
 }
 
 // Two f32 as a pair of T in one register.
@@ -132,22 +156,36 @@ __device__ __forceinline__ u32 packed<bf16>(f32 low, f32 high) { return ptx::bf1
 template <>
 __device__ __forceinline__ u32 packed<f16>(f32 low, f32 high) { return ptx::f16x2_from_f32(low, high); }
 
-// acc (16, 8·N) += P·Y: P (16, 8·K) from registers, where a product left it, rounded to T; Y the tile of 8·K rows of
-// COLS columns, of which those from `first` on count.
-template <class T, int COLS, int K, int N>
-__device__ __forceinline__ void multiply_held(f32 (&acc)[N][4], const f32 (&p)[K][4], u32 y, u32 first) {
+// acc (16·M, 8·N) += P·Y: P (16·M, 8·K) from registers, where a product left it, rounded to T; Y the tile of 8·K rows of
+// COLS columns, of which those count that `right` reads.
+template <class T, int COLS, int M, int K, int N>
+__device__ __forceinline__ void multiply_held(f32 (&acc)[M][N][4], const f32 (&p)[M][K][4], u32 y,
+                                              const Fragments<COLS, false, true>& right) {
 #pragma unroll
     for (int k = 0; k < K; k += 2) {
-        u32 left[4] = {packed<T>(p[k][0], p[k][1]), packed<T>(p[k][2], p[k][3]), packed<T>(p[k + 1][0], p[k + 1][1]),
-                       packed<T>(p[k + 1][2], p[k + 1][3])};
+        u32 l[M][4];
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) l[m][i] = packed<T>(p[m][k + i / 2][i % 2 * 2], p[m][k + i / 2][i % 2 * 2 + 1]);
 #pragma unroll
         for (int n = 0; n < N; n += 2) {
-            u32 right[4];
-            load_fragment<COLS, false, true>(right, y, first + n * 8, k * 8);
-            ptx::mma_16816<T>(acc[n], left, right[0], right[1]);
-            ptx::mma_16816<T>(acc[n + 1], left, right[2], right[3]);
+            u32 r[4];
+            right.load(r, y, n / 2, k / 2);
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+                ptx::mma_16816<T>(acc[m][n], l[m], r[0], r[1]);
+                ptx::mma_16816<T>(acc[m][n + 1], l[m], r[2], r[3]);
+            }
         }
     }
+}
+
+// The same for 16 rows, and columns from `first` on.
+template <class T, int COLS, int K, int N>
+__device__ __forceinline__ void multiply_held(f32 (&acc)[N][4], const f32 (&p)[K][4], u32 y, u32 first) {
+    multiply_held<T, COLS>(reinterpret_cast<f32(&)[1][N][4]>(acc), reinterpret_cast<const f32(&)[1][K][4]>(p), y,
+                           Fragments<COLS, false, true>(first, 0));
 }
 
 // Stores the lane's elements of columns first.. of row r of a product (e = 0 or 2 chooses the half), times `factor`.

@@ -133,6 +133,16 @@ __device__ __forceinline__ i64 batch_offset(const MatmulArgs& a, u32 index, cons
     return offset;
 }
 
+// Where a pair of a part of K goes, to be summed by matmul_reduce.
+__device__ __forceinline__ void store_partial(const MatmulArgs& a, const TileAt& at, u32 row, u32 col, Pair v) {
+    u32 batches = a.batch[0] * a.batch[1] * a.batch[2];
+    u64 line = (u64(at.split) * batches + at.batch) * a.m + row;
+    f32* to = reinterpret_cast<f32*>(a.partial) + line * a.n + col;
+    if (a.n % 2 == 0) return store_vector(to, v);
+    to[0] = v.at[0];
+    if (col + 1 < a.n) to[1] = v.at[1];
+}
+
 // Stores rows of f32 that lie in shared memory, PITCH apart: through the epilogue, or as they are if K is split.
 template <int ROWS, int COLS, int PITCH, int THREADS, class T>
 __device__ __forceinline__ void finish_rows(const MatmulArgs& a, const TileAt& at, const f32* rows, u32 row, u32 col) {
@@ -142,13 +152,34 @@ __device__ __forceinline__ void finish_rows(const MatmulArgs& a, const TileAt& a
         if (row + r >= a.m || col + c >= a.n) continue;
         Pair v = load_vector<2>(rows + r * PITCH + c);
         if (a.splits > 1) {
-            u32 batches = a.batch[0] * a.batch[1] * a.batch[2];
-            u64 line = (u64(at.split) * batches + at.batch) * a.m + row + r;
-            f32* to = reinterpret_cast<f32*>(a.partial) + line * a.n + col + c;
-            to[0] = v.at[0];
-            if (col + c + 1 < a.n) to[1] = v.at[1];
+            store_partial(a, at, row + r, col + c, v);
         } else {
             epilogue<T>(a, at.batch, row + r, col + c, v);
         }
+    }
+}
+
+// The same where no more is done to C than to add a bias: there is so little to compute that several pairs are on their way
+// at a time, and each thread stays in its columns.
+template <int ROWS, int COLS, int PITCH, int THREADS, class T>
+__device__ __forceinline__ void finish_plain_rows(const MatmulArgs& a, const TileAt& at, const f32* rows, u32 row, u32 col) {
+    constexpr i32 PAIRS = COLS / 2, STEP = THREADS / PAIRS;
+    static_assert(THREADS % PAIRS == 0, "all pairs of some rows");
+    i32 begin = threadIdx.x / PAIRS, end = min(i32(a.m) - i32(row), ROWS);
+    u32 c = threadIdx.x % PAIRS * 2;
+    rows += c;
+    col += c;
+    if (col >= a.n) return;
+    bool whole = col + 1 < a.n;
+    Pair bias = a.bias && a.splits == 1 ? load_pair<T>(a, BESIDE_F32, a.bias, col, whole) : Pair{};
+#pragma unroll 4
+    for (i32 r = begin; r < end; r += STEP) {
+        Pair v = load_vector<2>(rows + r * PITCH);
+        if (a.splits > 1) {
+            store_partial(a, at, row + r, col, v);
+            continue;
+        }
+        if (a.bias) v = {v.at[0] + bias.at[0], v.at[1] + bias.at[1]};
+        store_pair<T>(a, OUT_F32, a.c, at.batch * a.c_batch + (row + r) * a.c_row + col, v, whole);
     }
 }

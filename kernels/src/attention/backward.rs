@@ -18,20 +18,18 @@ entries! {
 
 /// The launches of dk and dv, and of dq.
 pub(super) fn launches(a: &Attention, shape: Shape, args: &AttentionArgs) -> [Launch; 2] {
-    // `OWN`, `TILE` and the blocks per tile of keys of the source.
-    let own = 64;
-    let (kv, q, tile, parts): (&'static [Entry], &'static [Entry], u32, u32) = match shape {
-        Shape::D64 => (&KV_D64, &Q_D64, 32, 1),
-        Shape::D128 => (&KV_D128, &Q_D128, 32, 1),
-        Shape::D256 => (&KV_D256, &Q_D256, 16, 2),
+    /// `OWN` and `TILE` of the source.
+    type Tiles = (&'static [Entry], u32, u32);
+    // And the blocks per tile of keys.
+    let (kv, q, parts): (Tiles, Tiles, u32) = match shape {
+        Shape::D64 => ((&KV_D64, 64, 64), (&Q_D64, 128, 32), 1),
+        Shape::D128 => ((&KV_D128, 64, 32), (&Q_D128, 128, 16), 1),
+        Shape::D256 => ((&KV_D256, 64, 16), (&Q_D256, 64, 16), 2),
     };
-    let launch = |table, blocks: u32| {
-        let mut launch = by_dtype(table, a.dtype).launch([blocks, 1, 1], THREADS, args);
+    let launch = |(table, own, tile): Tiles, rows: u32, blocks: u32| {
+        let mut launch = by_dtype(table, a.dtype).launch([rows.div_ceil(own) * blocks, 1, 1], THREADS, args);
         launch.shared_bytes = (2 * own + 4 * tile) * shape.width() * 2;
         launch
     };
-    [
-        launch(kv, a.keys.div_ceil(own) * a.batch * a.kv_heads * parts),
-        launch(q, a.queries.div_ceil(own) * a.batch * a.heads),
-    ]
+    [launch(kv, a.keys, a.batch * a.kv_heads * parts), launch(q, a.queries, a.batch * a.heads)]
 }

@@ -3,11 +3,61 @@
 use super::Matmul;
 use crate::Float;
 
+/// The part of C that one block computes. It does not change a bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tile {
+    /// 64 x 64: little to do, or no 16-bit operands.
+    Small,
+    /// 128 x 128: two blocks share a multiprocessor, and one multiplies while the other stores.
+    Large,
+    /// 128 x 256: the least traffic for a product, if there is enough of it.
+    Wide,
+}
+
+impl Tile {
+    /// All, the smallest first.
+    pub const ALL: [Self; 3] = [Self::Small, Self::Large, Self::Wide];
+
+    /// Rows of C: `BM` of the source.
+    pub fn rows(self) -> u32 {
+        if self == Self::Small { 64 } else { 128 }
+    }
+
+    /// Columns of C: `BN` of the source.
+    pub fn cols(self) -> u32 {
+        [64, 128, 256][self as usize]
+    }
+
+    /// `THREADS` of the source.
+    pub fn threads(self) -> u32 {
+        if self == Self::Wide { 256 } else { 128 }
+    }
+
+    /// STAGES·(BM + BN)·BK·2 of the source.
+    pub fn shared_bytes(self) -> u32 {
+        let stages = if self == Self::Wide { 4 } else { 3 };
+        stages * (self.rows() + self.cols()) * 32 * 2
+    }
+
+    /// Blocks for one product of this many rows and columns.
+    fn count(self, p: &Matmul) -> u64 {
+        u64::from(p.m.div_ceil(self.rows())) * u64::from(p.n.div_ceil(self.cols()))
+    }
+
+    /// Clocks of one multiprocessor for 16 of K, and for a block's way in and out as far as no other block works meanwhile.
+    ///
+    /// Of 16 of K the slowest of three, on an H100: `mma` at 0.65 of the rate that its tensor cores can have, shared memory
+    /// at 128 bytes a clock, and what comes from L2 at 39. Where a tile is large it is the first.
+    fn clocks(self) -> (u64, u64) {
+        [(105, 500), (210, 1000), (394, 3000)][self as usize]
+    }
+}
+
 /// How a product is cut into blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Rows and columns of a tile of C. The tile does not change a bit.
-    pub tile: u32,
+    /// What one block computes.
+    pub tile: Tile,
     /// Into how many parts K is cut.
     pub splits: u32,
     /// The length of a part, a multiple of 32; the last may be shorter.
@@ -16,33 +66,41 @@ pub struct Plan {
     partials: u64,
 }
 
+/// Multiprocessors of a large GPU.
+const PROCESSORS: u64 = 132;
+
 impl Plan {
+    /// The plan that takes the least time by [`Plan::clocks`].
+    ///
     /// K is split where A lies transposed, with rows along M: so do weight gradients, small products over many tokens,
     /// none of whose rows is a token. Elsewhere a row alone must have the bits of the same row among others.
     pub fn of(p: &Matmul) -> Self {
-        /// About two blocks for each multiprocessor of a large GPU.
-        const BLOCKS: u64 = 264;
         /// Less than this of K is not worth a pass over the partial sums.
         const SHORTEST: u32 = 512;
-        let batches: u64 = p.batch.iter().map(|&b| u64::from(b)).product();
-        let tiles = |tile: u32| u64::from(p.m.div_ceil(tile)) * u64::from(p.n.div_ceil(tile)) * batches;
+        /// Parts of K are no help when every multiprocessor has several blocks.
+        const ENOUGH: u64 = 4 * PROCESSORS;
+        let most = if p.a.row == 1 && p.a.col != 1 { (p.k / SHORTEST).max(1) } else { 1 };
         let is_large = p.dtype != Float::F32 && p.m > 64 && p.n > 64;
-        let most = if p.a.row == 1 && p.a.col != 1 { u64::from(p.k / SHORTEST).max(1) } else { 1 };
-        let wanted = |tile| (BLOCKS / tiles(tile).max(1)).clamp(1, most);
-        let tile = if is_large && tiles(128) * wanted(128) >= BLOCKS / 4 { 128 } else { 64 };
-        Self::new(p, tile, wanted(tile) as u32)
+        let tiles = if is_large { &Tile::ALL[..] } else { &Tile::ALL[..1] };
+        let plans = tiles.iter().flat_map(|&tile| {
+            let whole = Self::new(p, tile, 1);
+            let parts = u32::try_from(ENOUGH / whole.tiles.max(1)).unwrap_or(u32::MAX).clamp(1, most);
+            (1..=parts).map(move |splits| Self::new(p, tile, splits))
+        });
+        // Of equals the first: small tiles, few parts.
+        plans.min_by_key(Self::clocks).unwrap_or_else(|| Self::new(p, Tile::Small, 1))
     }
 
-    /// With tiles of 64 or 128 rows and columns (f32 has 64 only) and K in at most so many parts.
-    pub fn new(p: &Matmul, tile: u32, splits: u32) -> Self {
-        let tile = if tile == 128 && p.dtype != Float::F32 { 128 } else { 64 };
+    /// With these tiles (f32 has small ones only) and K in at most so many parts.
+    pub fn new(p: &Matmul, tile: Tile, splits: u32) -> Self {
+        let tile = if p.dtype == Float::F32 { Tile::Small } else { tile };
         let batches: u64 = p.batch.iter().map(|&b| u64::from(b)).product();
         let k_per_split = p.k.div_ceil(32).div_ceil(splits.max(1)).max(1) * 32;
         Self {
             tile,
             splits: p.k.div_ceil(k_per_split).max(1),
             k_per_split,
-            tiles: u64::from(p.m.div_ceil(tile)) * u64::from(p.n.div_ceil(tile)) * batches,
+            tiles: tile.count(p) * batches,
             partials: batches * u64::from(p.m) * u64::from(p.n),
         }
     }
@@ -50,6 +108,20 @@ impl Plan {
     /// Bytes of device memory for the partial sums; 0 if K is not split.
     pub fn workspace_bytes(&self) -> u64 {
         if self.splits > 1 { u64::from(self.splits) * self.partials * 4 } else { 0 }
+    }
+
+    /// How many blocks the busiest multiprocessor of a large GPU gets.
+    pub fn waves(&self) -> u64 {
+        (self.tiles * u64::from(self.splits)).div_ceil(PROCESSORS)
+    }
+
+    /// About how long the product takes, to compare plans by: the busiest multiprocessor's blocks, and the way of partial
+    /// sums to memory and back.
+    fn clocks(&self) -> u64 {
+        /// Of the whole GPU's memory, per clock.
+        const BYTES: u64 = 1700;
+        let (step, ends) = self.tile.clocks();
+        self.waves() * (u64::from(self.k_per_split / 16) * step + ends) + 2 * self.workspace_bytes() / BYTES
     }
 
     /// Blocks of the product's launch.

@@ -46,6 +46,8 @@ fn entries_follow_layout_size_and_dtype() {
     assert_eq!(name(&p), "matmul_nn_bf16");
     (p.b.row, p.b.col) = (1, 64);
     assert_eq!(name(&p), "matmul_nt_bf16");
+    assert_eq!(name(&product(Float::F16, [4096, 4096, 4096], false)), "matmul_nn_wide_f16");
+    assert_eq!(name(&product(Float::F16, [64, 4096, 4096], false)), "matmul_nn_small_f16");
     p.dtype = Float::F32;
     assert_eq!(name(&p), "matmul_strided_f32");
     p.dtype = Float::F16;
@@ -54,6 +56,40 @@ fn entries_follow_layout_size_and_dtype() {
     let error = matmul(&p, 0).unwrap_err();
     assert_eq!(error, UnsupportedStrides { operand: "B", strides: [3, 2] });
     assert!(error.to_string().contains("copy it first"));
+}
+
+/// The products of a training step of GPT-2 over 16 and 64 rows of 1024 tokens, and a square one: how much of a large GPU
+/// works, of the time that its busiest multiprocessor does.
+#[test]
+fn plans_fill_the_waves_of_a_large_gpu() {
+    use Tile::{Small, Wide};
+    let table = [
+        ([4096, 4096, 4096], false, Wide, 1, 0.96),
+        ([16384, 2304, 768], false, Wide, 1, 0.96),
+        ([16384, 768, 768], false, Wide, 1, 0.96),
+        ([16384, 3072, 768], false, Wide, 1, 0.96),
+        ([16384, 768, 3072], false, Wide, 1, 0.96),
+        ([16384, 768, 2304], false, Wide, 1, 0.96),
+        ([16384, 50257, 768], false, Wide, 1, 0.99),
+        ([65536, 768, 3072], false, Wide, 1, 0.96),
+        ([4096, 768, 768], false, Wide, 1, 0.72),
+        ([1024, 768, 768], false, Small, 1, 0.72),
+        ([768, 768, 65536], true, Wide, 7, 0.95),
+        ([768, 2304, 65536], true, Wide, 7, 0.95),
+        ([768, 3072, 65536], true, Wide, 7, 0.95),
+    ];
+    let mut wrong = Vec::new();
+    for (shape, transposed, tile, splits, least) in table {
+        let p = product(Float::Bf16, shape, transposed);
+        let plan = Plan::of(&p);
+        let area = u64::from(plan.tile.rows() * plan.tile.cols());
+        let work = u64::from(p.m) * u64::from(p.n) * u64::from(plan.splits);
+        let fill = work as f64 / (plan.waves() * 132 * area) as f64;
+        if (plan.tile, plan.splits) != (tile, splits) || fill < least {
+            wrong.push(format!("{shape:?}: {:?}, K in {}, {fill:.3}", plan.tile, plan.splits));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

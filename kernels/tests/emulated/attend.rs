@@ -19,10 +19,12 @@ struct Call {
     p: f32,
     /// Elements between the end of one row of D and the next.
     gap: usize,
+    /// What scores are multiplied by, of either sign.
+    scale: f64,
 }
 
 fn call(sizes: [usize; 6], mask: Mask) -> Call {
-    Call { sizes, mask, lengths: None, p: 0.0, gap: 0 }
+    Call { sizes, mask, lengths: None, p: 0.0, gap: 0, scale: SCALE }
 }
 
 /// Tails of every tile, odd and wide heads, shared heads, windows, queries that see nothing, padding, dropout, gaps that
@@ -45,6 +47,12 @@ fn calls() -> Vec<Call> {
         Call { p: 0.25, ..call([2, 9, 13, 2, 1, 8], Mask::Causal) },
         // Three tiles in turn, and some that the first query of a warp sees whole and the last does not.
         call([1, 150, 150, 1, 1, 8], Mask::Window(70)),
+        // Whole tiles of full heads, shared, and the rest of one.
+        call([1, 150, 150, 2, 1, 64], Mask::Causal),
+        call([1, 35, 100, 2, 1, 128], Mask::Full),
+        // Factors for which the largest score is not the largest product.
+        Call { scale: -SCALE, ..call([1, 9, 70, 1, 1, 64], Mask::Causal) },
+        Call { scale: 0.0, ..call([1, 9, 70, 1, 1, 64], Mask::Causal) },
     ]
 }
 
@@ -91,7 +99,7 @@ impl Case {
                 out: Heads::default(),
                 lse: 0,
                 lengths: 0,
-                scale: SCALE as f32,
+                scale: call.scale as f32,
                 mask: call.mask,
                 dropout: (call.p > 0.0).then_some(Dropout {
                     p: call.p,
@@ -177,7 +185,7 @@ impl Case {
         let q = &self.q.values[self.at([b, i, h], false)..][..width];
         let score = |j: usize| {
             let k = &self.k.values[self.at([b, j, h / (heads / kv_heads)], true)..][..width];
-            q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() * SCALE
+            q.iter().zip(k).map(|(q, k)| q * k).sum::<f64>() * self.call.scale
         };
         let visible = self.visible(b, i);
         let scores: Vec<f64> = visible.clone().map(score).collect();
@@ -318,8 +326,8 @@ fn check_gradients(
             let to = case.at([b, j, h / (heads / kv_heads)], true);
             let (k, v) = (&case.k.values[to..][..width], &case.v.values[to..][..width]);
             let (dp, dp_size) = dot(g, v);
-            let ds = p[j] * (dp * kept[j] - row) * SCALE;
-            let size = p[j] * (dp_size * kept[j] + row_size) * SCALE;
+            let ds = p[j] * (dp * kept[j] - row) * case.call.scale;
+            let size = p[j] * (dp_size * kept[j] + row_size) * case.call.scale.abs();
             for c in 0..width {
                 add(dtype, &mut exact[0][at + c], ds, size, k[c]);
                 add(dtype, &mut exact[1][to + c], ds, size, q[c]);

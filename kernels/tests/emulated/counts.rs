@@ -8,7 +8,7 @@ use warpsmith_emulator::Counts;
 use warpsmith_kernels::attention::{self, Attention, Gradients, Heads, Mask};
 use warpsmith_kernels::cross_entropy::{self, CrossEntropy, Targets};
 use warpsmith_kernels::index::IndexKind;
-use warpsmith_kernels::matmul::{self, Matmul, Matrix, Plan};
+use warpsmith_kernels::matmul::{self, Matmul, Matrix, Plan, Tile};
 use warpsmith_kernels::normalise::{self, Norm, Normalise, NormaliseBackward};
 use warpsmith_kernels::softmax::{self, Form, Softmax, SoftmaxBackward};
 use warpsmith_kernels::{Float, Launch};
@@ -198,30 +198,32 @@ fn product(gpu: &mut Gpu, dtype: Float, [m, n, k]: [u64; 3], [a_lies, b_lies]: [
 
 #[test]
 fn products_read_each_operand_once_per_tile_of_the_other() {
-    let shapes = [[64, 64, 64], [128, 192, 96], [40, 72, 48]];
+    let shapes = [[64, 64, 64], [128, 192, 96], [40, 72, 48], [128, 256, 80]];
     let lies = [[false, false], [false, true], [true, false], [true, true]];
     for ([m, n, k], lies) in shapes.into_iter().flat_map(|shape| lies.map(|lies| (shape, lies))) {
-        for tile in [64, 128u64] {
+        for tile in Tile::ALL {
             let mut gpu = Gpu::new();
             let p = product(&mut gpu, Float::Bf16, [m, n, k], lies);
-            let launches = matmul::planned(&p, &Plan::new(&p, tile as u32, 1), 0).unwrap();
+            let launches = matmul::planned(&p, &Plan::new(&p, tile, 1), 0).unwrap();
             let counts = gpu.run(&launches[0]);
-            let what = format!("{m} x {n} x {k} {lies:?} by {tile}");
-            let (down, across) = (m.div_ceil(tile), n.div_ceil(tile));
+            let what = format!("{m} x {n} x {k} {lies:?} by {tile:?}");
+            let (bm, bn) = (u64::from(tile.rows()), u64::from(tile.cols()));
+            let (down, across) = (m.div_ceil(bm), n.div_ceil(bn));
             // K·(BM + BN)·2 bytes for each block, less where a tile hangs over.
             claim(&what, &counts, 2 * k * (m * across + n * down), 2 * m * n);
             // Tiles are multiplied whole.
-            let flops = 2 * (down * tile) * (across * tile) * k.next_multiple_of(32);
-            assert_eq!(counts.matrix_flops, flops, "{what}");
-            assert_eq!(u64::from(launches[0].shared_bytes), 3 * 2 * tile * 64, "{what}");
-            // Each warp reads its part of A and B once for each 16 of K, by ldmatrix.
-            let warps: u64 = if tile == 64 { 4 } else { 8 };
-            let (wm, wn) = if tile == 64 { (32, 32) } else { (64, 32) };
-            let fragments = down * across * warps * (wm + wn) * 2 * k.next_multiple_of(32);
-            let sums = down * across * tile * tile * 4;
+            let steps = k.next_multiple_of(32) / 16;
+            assert_eq!(counts.matrix_flops, 2 * (down * bm) * (across * bn) * 16 * steps, "{what}");
+            let stages = if tile == Tile::Wide { 4 } else { 3 };
+            assert_eq!(u64::from(launches[0].shared_bytes), stages * (bm + bn) * 64, "{what}");
+            // Each warp reads its part of A and B once for each 16 of K, by ldmatrix, and at the end once more.
+            let warps = u64::from(tile.threads() / 32);
+            let (wm, wn) = if tile == Tile::Small { (32, 32) } else { (64, 64) };
+            let fragments = down * across * warps * (wm + wn) * 32 * (steps + 1);
+            let sums = down * across * bm * bn * 4;
             // Of the sums only those inside C are read back, in pairs.
             assert_eq!(counts.shared_read_bytes, fragments + m * n * 4, "{what}");
-            let slices = down * across * 2 * tile * 2 * k.next_multiple_of(32);
+            let slices = down * across * (bm + bn) * 32 * steps;
             assert_eq!(counts.shared_write_bytes, slices + sums, "{what}");
             assert_eq!(counts.shared_bank_conflicts, 0, "{what}");
         }
@@ -249,7 +251,7 @@ fn split_products_write_and_add_f32_partial_sums() {
     let mut gpu = Gpu::new();
     let [m, n, k] = [64, 64, 128];
     let p = product(&mut gpu, Float::Bf16, [m, n, k], [true, false]);
-    let plan = Plan::new(&p, 64, 2);
+    let plan = Plan::new(&p, Tile::Small, 2);
     let workspace = gpu.room(plan.workspace_bytes());
     let launches = matmul::planned(&p, &plan, workspace).unwrap();
     claim("parts", &gpu.run(&launches[0]), 2 * k * (m + n), 2 * m * n * 4);
@@ -292,30 +294,26 @@ fn attend(gpu: &mut Gpu, dtype: Float, [b, t, h, d]: [u64; 4], mask: Mask) -> (A
 #[test]
 fn attention_reads_keys_and_values_once_per_tile_of_queries() {
     let [b, h] = [1, 2];
-    for (t, d, bn) in [(64, 64, 64), (192, 64, 64), (128, 128, 64), (64, 256, 16)] {
+    // A block of four warps has `rows` queries for each.
+    for (t, d, bn, rows) in [(64, 64, 64, 32), (192, 64, 64, 32), (128, 128, 48, 32), (64, 256, 16, 16)] {
         for mask in [Mask::Full, Mask::Causal] {
             let mut gpu = Gpu::new();
             let (call, _) = attend(&mut gpu, Float::Bf16, [b, t, h, d], mask);
             let launch = attention::forward(&call).unwrap();
             let counts = gpu.run(&launch);
-            // Tile i of 64 queries sees all keys, or those up to its own end.
-            let seen = |i: u64| if mask == Mask::Full { t } else { 64 * (i + 1) };
-            let keys: u64 = (0..t / 64).map(seen).sum();
+            // Where the tiles end that queries up to the one before `end` see.
+            let seen = |end: u64| if mask == Mask::Full { t } else { end.min(t) }.next_multiple_of(bn);
+            let (bm, blocks) = (4 * rows, t.div_ceil(4 * rows));
+            let keys: u64 = (1..=blocks).map(|i| seen(i * bm).min(t)).sum();
             let read = b * h * (t * d + 2 * keys * d) * 2;
             claim(&format!("{t} {d} {mask:?}"), &counts, read, b * h * t * (d * 2 + 4));
-            assert_eq!(u64::from(launch.shared_bytes), (64 + 4 * bn) * d * 2);
+            assert_eq!(u64::from(launch.shared_bytes), (bm + 4 * bn) * d * 2);
             // A store has 8 columns of 8 rows, 16 bytes of each: half a sector. The compiler makes two stores of the first
             // of each row, one for each half of its pairs. lse has 8 rows a store, in one sector.
             assert_eq!(counts.global_write_sectors, b * h * t * (d * 2 / 16 + 1) + b * h * t / 8, "{t} {d}");
-            // Warps skip tiles that none of their 16 queries sees: only tiles narrower than 64 keys can be such.
-            let multiplied: u64 = (0..t)
-                .step_by(16)
-                .map(|row| match mask {
-                    Mask::Full => t,
-                    _ => (row + 16).next_multiple_of(bn).min(64 * (row / 64 + 1)),
-                })
-                .sum();
-            assert_eq!(counts.matrix_flops, b * h * 4 * 16 * multiplied * d, "{t} {d} {mask:?}");
+            // Warps skip tiles that none of their queries sees.
+            let multiplied: u64 = (1..=blocks * 4).map(|warp| seen(warp * rows)).sum();
+            assert_eq!(counts.matrix_flops, b * h * 4 * rows * multiplied * d, "{t} {d} {mask:?}");
         }
     }
 }

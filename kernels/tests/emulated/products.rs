@@ -1,7 +1,7 @@
 //! Matrix products: layouts, dtypes, tiles, epilogues, splits of K, rows that are no multiples of 16 bytes.
 
 use warpsmith_emulator::Schedule;
-use warpsmith_kernels::matmul::{Activation, Matmul, Matrix, Plan, matmul, planned};
+use warpsmith_kernels::matmul::{Activation, Matmul, Matrix, Plan, Tile, matmul, planned};
 use warpsmith_kernels::{Float, gemv};
 
 use crate::gpu::{Exact, Gpu, check, numbers};
@@ -114,15 +114,15 @@ impl Case {
 
 #[test]
 fn every_layout_and_tile_at_awkward_sizes() {
-    // One element; no K; a tile with a rest in each direction, aligned and not.
-    let shapes = [([1, 1, 1], 0), ([5, 7, 0], 0), ([66, 70, 40], 8), ([67, 65, 37], 1)];
+    // One element; no K; a tile with a rest in each direction, aligned and not; whole tiles with a rest of K, round the ring.
+    let shapes = [([1, 1, 1], 0), ([5, 7, 0], 0), ([66, 70, 40], 8), ([67, 65, 37], 1), ([128, 256, 200], 0)];
     for (layout, dtype) in LAYOUTS.into_iter().zip([Float::Bf16, Float::F16, Float::Bf16, Float::F16]) {
         for (shape, pad) in shapes {
-            for tile in [64, 128] {
+            for tile in Tile::ALL {
                 let mut case = Case::new(dtype, dtype, shape, layout, pad);
                 let plan = Plan::new(&case.product, tile, 1);
                 case.run(&plan);
-                case.check(&format!("{layout:?} {shape:?} tile {tile}"));
+                case.check(&format!("{layout:?} {shape:?} {tile:?}"));
             }
         }
     }
@@ -159,7 +159,7 @@ fn split_products_of_a_batch_keep_to_their_places() {
     p.batch = [2, 1, 1];
     p.b = Matrix { pointer: case.gpu.floats(dtype, &b), batch: [(k * n) as i64, 0, 0], ..p.b };
     p.c = case.gpu.room_for(Float::F32, 2 * m * n);
-    let plan = Plan::new(&case.product, 64, 3);
+    let plan = Plan::new(&case.product, Tile::Small, 3);
     case.run(&plan);
     let exact = (0..2 * m * n).map(|i| {
         let (batch, row, col) = (i / (m * n), i / n % m, i % n);
@@ -175,7 +175,7 @@ fn splitting_k_adds_the_parts_in_order() {
     for dtype in [Float::F32, Float::Bf16] {
         for splits in [2, 3] {
             let mut case = Case::new(dtype, Float::F32, [9, 11, 150], LAYOUTS[2], 0);
-            let plan = Plan::new(&case.product, 64, splits);
+            let plan = Plan::new(&case.product, Tile::Small, splits);
             assert_eq!(plan.splits, splits);
             case.run(&plan);
             case.check(&format!("{splits} parts"));
@@ -303,9 +303,10 @@ fn a_row_alone_has_the_bits_of_that_row_among_others_in_any_order_of_blocks() {
         case.run(&plan);
         case.found()
     };
-    let all = rows(66, 64, Schedule::Forward);
-    assert_eq!(rows(66, 128, Schedule::Reverse), all);
-    assert_eq!(rows(1, 64, Schedule::Seeded(3)), all[..40]);
+    let all = rows(66, Tile::Small, Schedule::Forward);
+    assert_eq!(rows(66, Tile::Large, Schedule::Reverse), all);
+    assert_eq!(rows(66, Tile::Wide, Schedule::Reverse), all);
+    assert_eq!(rows(1, Tile::Small, Schedule::Seeded(3)), all[..40]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use warpsmith_kernels::Float;
 use warpsmith_kernels::attention::{self, Attention, Gradients, Heads, Mask};
-use warpsmith_kernels::matmul::{Matmul, Matrix, Plan, planned};
+use warpsmith_kernels::matmul::{Matmul, Matrix, Plan, Tile, planned};
 use warpsmith_kernels::softmax::{self, Form, Softmax};
 
 use crate::device::Device;
@@ -56,7 +56,7 @@ fn product(dtype: Float, n: usize) -> Device {
     let (a, b) = (matrix(), matrix());
     let c = device.room(n * n * dtype.size());
     let product = Matmul::plain(dtype, [n as u32; 3], a, b, c);
-    let plan = Plan::new(&product, 64, 1);
+    let plan = Plan::new(&product, Tile::Small, 1);
     let workspace = device.room(plan.workspace_bytes().max(1) as usize);
     let launches = planned(&product, &plan, workspace).expect("gapless rows");
     launches.iter().for_each(|launch| device.add(launch));
