@@ -124,7 +124,8 @@ pub fn forward(a: &Attention) -> Option<Launch> {
         Shape::D128 => (&D128, 128, 48),
         Shape::D256 => (&D256, 64, 16),
     };
-    let mut launch = by_dtype(table, a.dtype).launch([a.queries.div_ceil(queries) * rows, 1, 1], THREADS, &args);
+    let mut launch =
+        by_dtype(table, a.dtype).launch([a.queries.div_ceil(queries) * rows, 1, 1], THREADS, &args);
     launch.shared_bytes = (queries + 4 * keys) * shape.width() * 2;
     Some(launch)
 }
