@@ -70,7 +70,7 @@ pub struct Plan {
 const PROCESSORS: u64 = 132;
 
 impl Plan {
-    /// The plan that takes the least time by [`Plan::clocks`].
+    /// The plan that takes the least time by the clocks of its tiles and its waves.
     ///
     /// K is split where A lies transposed, with rows along M: so do weight gradients, small products over many tokens,
     /// none of whose rows is a token. Elsewhere a row alone must have the bits of the same row among others.
