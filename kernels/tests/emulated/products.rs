@@ -120,6 +120,7 @@ fn every_layout_and_tile_at_awkward_sizes() {
         for (shape, pad) in shapes {
             for tile in Tile::ALL {
                 let mut case = Case::new(dtype, dtype, shape, layout, pad);
+                case.product.bias = case.gpu.floats(dtype, &case.bias);
                 let plan = Plan::new(&case.product, tile, 1);
                 case.run(&plan);
                 case.check(&format!("{layout:?} {shape:?} {tile:?}"));
