@@ -50,6 +50,8 @@ fn calls() -> Vec<Call> {
         // Whole tiles of full heads, shared, and the rest of one.
         call([1, 150, 150, 2, 1, 64], Mask::Causal),
         call([1, 35, 100, 2, 1, 128], Mask::Full),
+        // A narrow head whose keys are whole tiles: what follows a row is not its own, and nothing follows the last.
+        call([1, 5, 64, 1, 1, 16], Mask::Full),
         // Factors for which the largest score is not the largest product.
         Call { scale: -SCALE, ..call([1, 9, 70, 1, 1, 64], Mask::Causal) },
         Call { scale: 0.0, ..call([1, 9, 70, 1, 1, 64], Mask::Causal) },
