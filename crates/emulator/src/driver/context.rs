@@ -8,6 +8,7 @@ use super::code::Code;
 use super::device::{GLOBAL_BYTES, check_device};
 use super::failure::{Failure, Outcome, say};
 use super::handle::Object;
+use super::late::{Queue, check_process, settle};
 use super::state::{Driver, Primary, current, current_handle, driver, lock, with_stack};
 use super::stream::Stream;
 use crate::{Memory, Options};
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     memory: Mutex<Memory>,
     fault: Mutex<Option<Failure>>,
     settings: Mutex<Settings>,
+    pub(crate) queue: Queue,
     destroyed: AtomicBool,
 }
 
@@ -60,6 +62,7 @@ impl Context {
         if self.destroyed.load(Ordering::Acquire) {
             return Err(Code::CONTEXT_IS_DESTROYED.says("the context of this object is destroyed"));
         }
+        check_process()?;
         match lock(&self.fault).as_ref() {
             None => Ok(()),
             Some(fault) => {
@@ -74,12 +77,14 @@ impl Context {
     /// Strikes the context with a kernel's fault: every later call on it fails with the same code.
     pub(crate) fn strike(&self, fault: &Failure) {
         lock(&self.fault).get_or_insert_with(|| fault.clone());
+        Self::lose(fault);
     }
 }
 
 impl Driver {
     /// Makes a context with its streams.
     pub(crate) fn make_context(&mut self, device: i32, flags: u32) -> Outcome<Arc<Context>> {
+        check_process()?;
         if flags & !FLAGS != 0 || (flags & SCHEDULING).count_ones() > 1 {
             return Err(Code::INVALID_VALUE.says(format!("{flags:#x} are no flags of a context")));
         }
@@ -96,6 +101,7 @@ impl Driver {
                 memory: Mutex::new(Memory::in_range(GLOBAL_BYTES, number)),
                 fault: Mutex::new(None),
                 settings: Mutex::new(settings),
+                queue: Queue::default(),
                 destroyed: AtomicBool::new(false),
             })
         });
@@ -191,6 +197,7 @@ pub(crate) fn create_with_params(
 
 /// `cuCtxDestroy_v2`.
 pub(crate) fn destroy(context: usize) -> Outcome {
+    settle_before_the_end(context);
     let mut driver = driver();
     if context != 0 && driver.primary.values().any(|primary| primary.context == context) {
         let sentence = "the primary context is released with cuDevicePrimaryCtxRelease, not destroyed";
@@ -260,7 +267,9 @@ pub(crate) fn get_api_version(context: usize, version: Out<u32>) -> Outcome {
 pub(crate) fn synchronize() -> Outcome {
     let mut driver = driver();
     let context = driver.current()?;
-    driver.refuse_while_capturing_in(context.handle, "cuCtxSynchronize waits for all streams")
+    driver.refuse_while_capturing_in(context.handle, "cuCtxSynchronize waits for all streams")?;
+    drop(driver);
+    context.settle()
 }
 
 /// `cuCtxGetFlags`.
@@ -357,9 +366,22 @@ pub(crate) fn retain_primary(context: Out<usize>, device: i32) -> Outcome {
     Ok(())
 }
 
+/// The handle of the primary context of a device; 0 while it is not active.
+fn primary_of(device: i32) -> usize {
+    driver().primary.get(&device).map_or(0, |primary| primary.context)
+}
+
+/// Runs what a context still has to do before it may end; how that ends is nobody's business any more.
+fn settle_before_the_end(context: usize) {
+    if context != 0 {
+        let _ = settle(context);
+    }
+}
+
 /// `cuDevicePrimaryCtxRelease_v2`.
 pub(crate) fn release_primary(device: i32) -> Outcome {
     check_device(device)?;
+    settle_before_the_end(primary_of(device));
     let mut driver = driver();
     let primary = driver.primary.entry(device).or_default();
     if primary.retained == 0 {
@@ -377,6 +399,7 @@ pub(crate) fn release_primary(device: i32) -> Outcome {
 /// `cuDevicePrimaryCtxReset_v2`: ends the primary context, whoever retains it.
 pub(crate) fn reset_primary(device: i32) -> Outcome {
     check_device(device)?;
+    settle_before_the_end(primary_of(device));
     let mut driver = driver();
     match std::mem::take(driver.primary.entry(device).or_default()).context {
         0 => Ok(()),

@@ -3,6 +3,7 @@
 use super::abi::Host;
 use super::code::Code;
 use super::failure::Outcome;
+use super::late::settle;
 use super::state::{current, driver};
 use super::stream::submit;
 use super::work::{Copy, Fill, Side, Work};
@@ -34,7 +35,8 @@ fn unmanaged(side: Side) -> Outcome<Side> {
 /// A copy that waits, on the legacy stream.
 fn wait(target: Side, source: Side, bytes: usize) -> Outcome {
     driver().refuse_while_capturing("a copy that waits")?;
-    enqueue(target, source, bytes, 0)
+    enqueue(target, source, bytes, 0)?;
+    settle(0)
 }
 
 /// Which side an address lies on, where host and device share one range of addresses.

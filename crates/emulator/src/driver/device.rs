@@ -183,8 +183,9 @@ fn known_attribute(attribute: u32) -> Option<u32> {
         78 => 1,      // stream priorities
         79 | 80 => 1, // L1 caches global, local
         81 => SHARED_MULTIPROCESSOR_BYTES,
-        83 | 89 => 1, // managed memory, which the host may touch at any time
-        87 => 2,      // float32 over float64 throughput
+        83 | 89 => 1,                     // managed memory, which the host may touch at any time
+        88 => machine().is_strict.into(), // reads and writes pageable memory by itself
+        87 => 2,                          // float32 over float64 throughput
         97 => SHARED_OPT_IN_BYTES,
         99 => 1, // cuMemHostRegister
         106 => MULTIPROCESSOR_BLOCKS,

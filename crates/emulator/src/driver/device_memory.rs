@@ -3,6 +3,7 @@
 use super::abi::Out;
 use super::code::Code;
 use super::failure::Outcome;
+use super::late::settle;
 use super::state::{current, driver};
 use super::stream::submit;
 use super::work::Work;
@@ -22,6 +23,7 @@ pub(crate) fn free(address: u64) -> Outcome {
         return Ok(());
     }
     driver().refuse_while_capturing("cuMemFree")?;
+    settle(0)?;
     Ok(context.memory().free(address)?)
 }
 

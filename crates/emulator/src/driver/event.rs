@@ -6,6 +6,7 @@ use super::abi::Out;
 use super::code::Code;
 use super::failure::Outcome;
 use super::handle::Object;
+use super::late::settle;
 use super::state::{Driver, driver};
 use super::work::Work;
 
@@ -22,6 +23,8 @@ pub(crate) struct Event {
 #[derive(Debug, Clone)]
 pub(crate) enum State {
     Never,
+    /// Recorded, and waiting for its turn.
+    Pending,
     At(Instant),
     /// The nodes of a capture that a stream had come to.
     Captured {
@@ -74,8 +77,9 @@ pub(crate) fn record_with_flags(event: usize, stream: usize, flags: u32) -> Outc
         return Err(Code::INVALID_HANDLE.says("the event and the stream belong to different contexts"));
     }
     if !driver.captures_on(stream)? {
-        driver.events.get_mut(event)?.state = State::At(Instant::now());
-        return Ok(());
+        driver.events.get_mut(event)?.state = State::Pending;
+        drop(driver);
+        return context.take(Work::Record(event));
     }
     if flags == 1 {
         return driver.write_down(stream, Work::Record(event));
@@ -101,14 +105,16 @@ impl Driver {
     }
 }
 
-/// `cuEventSynchronize`: what the event stands for is done already.
+/// `cuEventSynchronize`: what the event stands for is done already, or is done now.
 pub(crate) fn synchronize(event: usize) -> Outcome {
-    driver().refuse_captured(event)
+    driver().refuse_captured(event)?;
+    let context = driver().events.get(event)?.context;
+    settle(context)
 }
 
-/// `cuEventQuery`: what the event stands for is done already.
+/// `cuEventQuery`: as if it had been asked when what the event stands for was done.
 pub(crate) fn query(event: usize) -> Outcome {
-    driver().refuse_captured(event)
+    synchronize(event)
 }
 
 /// `cuEventElapsedTime`.
@@ -132,6 +138,10 @@ fn moment(driver: &Driver, event: usize, which: &str) -> Outcome<Instant> {
     }
     match event.state {
         State::At(moment) => Ok(moment),
+        State::Pending => {
+            Err(Code::NOT_READY
+                .says(format!("nobody has waited for the {which} event since it was recorded")))
+        }
         State::Never => Err(Code::INVALID_HANDLE.says(format!("the {which} event was never recorded"))),
         State::Captured { .. } => {
             Err(Code::INVALID_HANDLE.says(format!("the {which} event was last recorded in a capture")))

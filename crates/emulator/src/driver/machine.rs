@@ -20,12 +20,15 @@ pub(crate) struct Machine {
     pub(crate) capability: (u32, u32),
     /// The number, from 1, of the launch in which a GPU is lost.
     pub(crate) lost_at: Option<u64>,
+    /// Whether the driver is as [strict](super::late) as its documentation.
+    pub(crate) is_strict: bool,
 }
 
 /// GPUs that a machine can have.
 const MOST_GPUS: i32 = 8;
 
-const USUAL: Machine = Machine { gpus: 1, driver: DRIVER_VERSION, capability: CAPABILITY, lost_at: None };
+const USUAL: Machine =
+    Machine { gpus: 1, driver: DRIVER_VERSION, capability: CAPABILITY, lost_at: None, is_strict: false };
 
 impl Machine {
     /// The machine that the variables of the environment describe; without them the usual one, with `gpus` GPUs.
@@ -50,6 +53,13 @@ impl Machine {
             let known = launch.parse().ok().filter(|launch| *launch > 0);
             machine.lost_at =
                 Some(known.ok_or_else(|| refuse("LOST_AT", &launch, "the number of a launch, from 1"))?);
+        }
+        if let Some(strict) = value("STRICT") {
+            machine.is_strict = match &*strict {
+                "0" => false,
+                "1" => true,
+                _ => return Err(refuse("STRICT", &strict, "0 or 1")),
+            };
         }
         Ok(machine)
     }
@@ -114,10 +124,16 @@ mod tests {
         assert_eq!(read("GPUS", "2"), Ok(Machine { gpus: 2, ..USUAL }));
         assert_eq!(read("DRIVER", "12.2"), Ok(Machine { driver: 12020, ..USUAL }));
         assert_eq!(read("CAPABILITY", "7.5"), Ok(Machine { capability: (7, 5), ..USUAL }));
+        assert_eq!(read("STRICT", "1"), Ok(Machine { is_strict: true, ..USUAL }));
         assert_eq!(read("LOST_AT", "40"), Ok(Machine { lost_at: Some(40), ..USUAL }));
-        for (name, text) in
-            [("GPUS", "many"), ("GPUS", "9"), ("DRIVER", "550"), ("CAPABILITY", "9.0"), ("LOST_AT", "0")]
-        {
+        for (name, text) in [
+            ("GPUS", "many"),
+            ("GPUS", "9"),
+            ("STRICT", "yes"),
+            ("DRIVER", "550"),
+            ("CAPABILITY", "9.0"),
+            ("LOST_AT", "0"),
+        ] {
             let sentence = read(name, text).unwrap_err();
             assert!(sentence.starts_with(&format!("WARPSMITH_EMULATOR_{name} is \"{text}\", not ")));
         }

@@ -20,6 +20,7 @@ mod graph;
 mod handle;
 mod host_memory;
 mod jit;
+mod late;
 mod launch;
 mod machine;
 mod managed;

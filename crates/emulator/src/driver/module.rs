@@ -160,7 +160,11 @@ fn free_globals(places: &[u64], memory: &mut Memory) {
 /// `cuModuleUnload`.
 pub(crate) fn unload(module: usize) -> Outcome {
     let mut driver = driver();
-    driver.modules.get(module)?.context.sound()?;
+    let context = Arc::clone(&driver.modules.get(module)?.context);
+    context.sound()?;
+    drop(driver);
+    context.settle()?;
+    driver = super::state::driver();
     let module = driver.modules.remove(module)?;
     driver.functions.drop_if(|function| Arc::ptr_eq(&function.module, &module));
     drop(driver);

@@ -1,4 +1,4 @@
-//! Streams. Work runs when it is enqueued, to its end, which is one of the orders that streams allow.
+//! Streams. Work runs when it is enqueued, to its end, which is one of the orders that streams allow; or [late](super::late).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -94,7 +94,7 @@ pub(crate) fn submit(stream: usize, owner: Option<usize>, work: Work) -> Outcome
         return driver.write_down(stream, work);
     }
     drop(driver);
-    work.run(&context)
+    context.take(work)
 }
 
 /// `cuStreamCreate`.
@@ -128,14 +128,16 @@ pub(crate) fn destroy(stream: usize) -> Outcome {
     Ok(())
 }
 
-/// `cuStreamSynchronize`: all work is done already.
+/// `cuStreamSynchronize`: all work is done already, or is done now.
 pub(crate) fn synchronize(stream: usize) -> Outcome {
     let mut driver = driver();
-    let (stream, _) = driver.stream(stream)?;
-    driver.refuse_on_capturing(stream, "a stream that captures runs nothing to wait for")
+    let (stream, context) = driver.stream(stream)?;
+    driver.refuse_on_capturing(stream, "a stream that captures runs nothing to wait for")?;
+    drop(driver);
+    context.settle()
 }
 
-/// `cuStreamQuery`: all work is done already.
+/// `cuStreamQuery`: as if it had been asked when all work was done.
 pub(crate) fn query(stream: usize) -> Outcome {
     synchronize(stream)
 }
@@ -194,13 +196,13 @@ pub(crate) fn wait_event(stream: usize, event: usize, flags: u32) -> Outcome {
     match state {
         State::Captured { capture, after } => driver.join(stream, capture, &after),
         State::Never => Ok(()),
-        State::At(_) if capturing && flags == 1 => driver.write_down(stream, Work::Wait),
-        State::At(_) if capturing => {
+        State::At(_) | State::Pending if capturing && flags == 1 => driver.write_down(stream, Work::Wait),
+        State::At(_) | State::Pending if capturing => {
             let capture = driver.streams.get(stream)?.capture;
             let sentence = "the event was recorded outside of the capture, which must not depend on it";
             driver.invalidate(capture, sentence);
             Err(Code::STREAM_CAPTURE_ISOLATION.says(sentence))
         }
-        State::At(_) => Ok(()),
+        State::At(_) | State::Pending => Ok(()),
     }
 }

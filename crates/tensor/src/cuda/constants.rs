@@ -5,7 +5,6 @@ use std::collections::hash_map::Entry;
 use std::sync::PoisonError;
 
 use super::context::Context;
-use super::driver;
 use crate::Result;
 
 /// Where each table lies, by the op and the numbers that it is made of.
@@ -22,8 +21,7 @@ impl Context {
                 let table = make();
                 let bytes = bytemuck::cast_slice(&table);
                 let address = self.allocate(op, bytes.len() as u64)?;
-                self.run(op, || driver::copy_in(address, bytes, self.stream))
-                    .inspect_err(|_| self.give(address))?;
+                self.copy_in(op, address, bytes).inspect_err(|_| self.give(address))?;
                 Ok(*place.insert(address))
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use super::arena::Arena;
@@ -13,6 +13,7 @@ use super::modules::Loaded;
 use super::probe;
 use super::reports::Reports;
 use super::rounded::Touched;
+use super::stream::{FOUND_LATE, is_found_late};
 use crate::{Error, Kind, Result, injection};
 
 /// One per GPU and process, while anything uses it. All work goes through its one stream.
@@ -25,11 +26,15 @@ pub(super) struct Context {
     pub modules: Mutex<HashMap<usize, driver::ModuleHandle>>,
     pub reports: Reports,
     pub constants: Mutex<Constants>,
+    /// Bytes of the host that the device may still read.
+    pub uploads: Mutex<Vec<Vec<u8>>>,
     device: c_int,
     handle: driver::Context,
-    fault: OnceLock<String>,
+    fault: OnceLock<Fault>,
     /// The address of the number that the graph in recording will advance by; 0 outside recordings.
     pub advance: AtomicU64,
+    /// Whether the recording has asked for that address.
+    pub is_numbered: AtomicBool,
     /// Bytes of bf16 copies that are kept beside f32 numbers.
     pub copies: AtomicU64,
     /// What the recording in progress does to such copies.
@@ -37,6 +42,18 @@ pub(super) struct Context {
     /// The mark of the thread that records a graph; 0 if none does.
     recorder: AtomicUsize,
 }
+
+/// What ended a context.
+struct Fault {
+    /// Who met it, where, and what the driver said.
+    told: String,
+    /// Whether no other context of this process works any more either.
+    ends_process: bool,
+}
+
+/// What to do when the driver wants a new process.
+const START_AGAIN: &str =
+    "start the program again: after such a fault the driver serves this process no more";
 
 /// Contexts in use, by the number of the GPU.
 static CONTEXTS: Mutex<Vec<(usize, Weak<Context>)>> = Mutex::new(Vec::new());
@@ -48,7 +65,7 @@ impl Context {
         let mut known = CONTEXTS.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|(_, context)| context.strong_count() > 0);
         let found = known.iter().find(|(of, _)| *of == ordinal).and_then(|(_, context)| context.upgrade());
-        // One that is lost serves nobody new: a fresh start is the way out of a fault.
+        // One that is lost serves nobody new. Where the driver still serves the process, a fresh start is the way out of a fault.
         if let Some(context) = found.filter(|context| context.fault.get().is_none()) {
             return Ok(context);
         }
@@ -60,7 +77,8 @@ impl Context {
 
     fn open(ordinal: usize) -> Result<Self> {
         let fail = |failure: Failure| {
-            Error::new(Kind::Device, "cuda", format!("cuda:{ordinal} cannot be used: {failure}"))
+            let error = Error::new(Kind::Device, "cuda", format!("cuda:{ordinal} cannot be used: {failure}"));
+            if failure.ends_process() { error.hint(START_AGAIN) } else { error }
         };
         let count = driver::device_count().map_err(fail)?;
         if ordinal >= count {
@@ -87,10 +105,12 @@ impl Context {
             modules: Mutex::default(),
             reports: Reports::new(),
             constants: Mutex::default(),
+            uploads: Mutex::default(),
             device,
             handle,
             fault: OnceLock::new(),
             advance: AtomicU64::new(0),
+            is_numbered: AtomicBool::new(false),
             copies: AtomicU64::new(0),
             touched: Mutex::default(),
             recorder: AtomicUsize::new(0),
@@ -100,9 +120,13 @@ impl Context {
     /// Makes the context the calling thread's, unless a fault has ended it or another thread records its stream.
     pub fn enter(&self, op: &'static str) -> Result<()> {
         if let Some(fault) = self.fault.get() {
-            let message = format!("cuda:{} was lost: {fault}", self.gpu.ordinal);
-            return Err(Error::new(Kind::Device, op, message)
-                .hint("drop every tensor and device of this GPU and open it again"));
+            let message = format!("cuda:{} was lost: {}", self.gpu.ordinal, fault.told);
+            let anew = "drop every tensor and device of this GPU and open it again";
+            return Err(Error::new(Kind::Device, op, message).hint(if fault.ends_process {
+                START_AGAIN
+            } else {
+                anew
+            }));
         }
         let recorder = self.recorder.load(Ordering::Relaxed);
         if recorder != 0 && recorder != thread_mark() {
@@ -155,9 +179,18 @@ impl Context {
                 scope if scope.is_empty() => String::new(),
                 scope => format!(" in {scope}"),
             };
-            self.fault.get_or_init(|| format!("{op} failed{place}: {failure}"));
+            let is_late = is_found_late(failure);
+            self.fault.get_or_init(|| Fault {
+                told: if is_late {
+                    format!("{op} found a fault{place}: {failure}")
+                } else {
+                    format!("{op} failed{place}: {failure}")
+                },
+                ends_process: failure.ends_process(),
+            });
         }
-        Error::new(Kind::Device, op, failure.to_string())
+        let error = Error::new(Kind::Device, op, failure.to_string());
+        if is_found_late(failure) { error.hint(FOUND_LATE) } else { error }
     }
 
     /// `bytes` bytes with any contents.

@@ -22,7 +22,14 @@ pub struct Failure {
 impl Failure {
     /// Whether the driver refuses all further work in this context: the fault of a kernel, or of the hardware.
     pub fn is_sticky(&self) -> bool {
-        matches!(self.code as u32, 214 | 220 | 700 | 702 | 709 | 714..=719)
+        self.ends_process() || matches!(self.code as u32, 214 | 220 | 709 | 710)
+    }
+
+    /// Whether the driver refuses all further work of this process, of which its documentation says that it "must be terminated
+    /// and relaunched": addresses and instructions that are illegal, launches that fail or take too long, contained errors of
+    /// the memory.
+    pub fn ends_process(&self) -> bool {
+        matches!(self.code as u32, 226 | 700 | 702 | 714..=719 | 721)
     }
 
     /// Whether the memory of the device is used up.
@@ -200,11 +207,12 @@ pub fn free(address: u64) -> Outcome<()> {
     check("cuMemFree_v2", unsafe { sys::cuMemFree_v2(address) })
 }
 
-/// Copies host bytes to the GPU, in order of the stream.
+/// Copies host bytes to the GPU, in order of the stream. They have to stay where they are until the copy's turn has come, unless
+/// the driver [stages](super::gpu::Gpu::stages_copies) copies before the call returns.
 ///
 /// The stream must not be recording: a graph would remember the host's address and read it at each launch.
 pub fn copy_in(to: u64, from: &[u8], stream: StreamHandle) -> Outcome<()> {
-    // SAFETY: the driver reads `from.len()` bytes before it returns: pageable memory is staged first.
+    // SAFETY: the driver reads `from.len()` bytes; the caller keeps them as long as said above.
     check("cuMemcpyHtoDAsync_v2", unsafe {
         sys::cuMemcpyHtoDAsync_v2(to, from.as_ptr().cast::<c_void>(), from.len(), stream.0)
     })

@@ -23,6 +23,9 @@ pub struct Gpu {
     pub multiprocessors: u32,
     /// Shared memory that one block may use, in bytes, static and dynamic together.
     pub shared_bytes: u32,
+    /// Whether the driver has to copy memory of the host to its own before the GPU can read it. Where the GPU reads it by itself
+    /// (Grace Hopper, or heterogeneous memory management of Linux), it may do so later than the call.
+    pub stages_copies: bool,
 }
 
 impl Gpu {
@@ -73,5 +76,6 @@ pub(super) fn describe(ordinal: usize) -> Outcome<Gpu> {
         memory: driver::device_memory(device)?,
         multiprocessors: number(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?,
         shared_bytes: number(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?,
+        stages_copies: number(Attribute::CU_DEVICE_ATTRIBUTE_PAGEABLE_MEMORY_ACCESS)? == 0,
     })
 }

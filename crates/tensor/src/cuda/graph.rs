@@ -18,6 +18,8 @@ pub struct Graph {
     memory: Kept,
     touched: Touched,
     advance: DeviceBuffer,
+    /// Whether anything that was recorded asked for that number.
+    is_numbered: bool,
     launches: AtomicU64,
 }
 
@@ -55,6 +57,7 @@ impl Graph {
         context.start_recording()?;
         let recording = Recording(stream);
         context.advance.store(advance.address(), Ordering::Relaxed);
+        context.is_numbered.store(false, Ordering::Relaxed);
         let (pool, pins) = context.arena.begin_pool();
         let memory = Kept { stream: stream.clone(), pool, pins };
         context.run("capture", || driver::begin_capture(context.stream))?;
@@ -62,13 +65,14 @@ impl Graph {
         let made = work();
         let graph = ending.end();
         let mut touched = std::mem::take(&mut *context.touched());
+        let is_numbered = context.is_numbered.load(Ordering::Relaxed);
         drop(recording);
         // The error of `work` says why the recording is useless; what the driver then thinks of it says less.
         let made = made?;
         touched.prune();
         let handle = context.run("capture", || graph)?;
         let launches = AtomicU64::new(0);
-        Ok((Self { stream: stream.clone(), handle, memory, touched, advance, launches }, made))
+        Ok((Self { stream: stream.clone(), handle, memory, touched, advance, is_numbered, launches }, made))
     }
 
     /// Queues the recorded work, as the launch after the last.
@@ -87,13 +91,27 @@ impl Graph {
     pub fn launch_as(&self, number: u64) -> Result<()> {
         let context = &self.stream.context;
         context.enter_unrecorded("graph")?;
-        self.stream.copy_in("graph", self.advance.address(), &number.to_le_bytes())?;
+        if self.is_numbered {
+            self.write(number)?;
+        }
         self.launches.store(number.wrapping_add(1), Ordering::Relaxed);
         self.touched.refresh()?;
         context.run("graph", || driver::launch_graph(self.handle, context.stream))?;
         self.touched.spoil();
         context.reports.expect();
         Ok(())
+    }
+
+    /// Tells the recorded work its number, by value: a copy from the host's memory may wait for all that is queued.
+    fn write(&self, number: u64) -> Result<()> {
+        let at = self.advance.address();
+        self.stream.fill("graph", at, number as u32, 4, 1)?;
+        self.stream.fill("graph", at + 4, (number >> 32) as u32, 4, 1)
+    }
+
+    /// Whether launches differ by their number: what was recorded asked for [`Stream::advance`].
+    pub fn is_numbered(&self) -> bool {
+        self.is_numbered
     }
 
     /// How many blocks of memory from outside the recording it keeps.

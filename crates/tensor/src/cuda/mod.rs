@@ -23,6 +23,7 @@ mod probe;
 mod reports;
 mod rounded;
 mod stream;
+mod uploads;
 
 use std::fmt;
 use std::sync::Arc;

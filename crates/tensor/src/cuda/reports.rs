@@ -88,6 +88,9 @@ impl Context {
             return Ok(());
         }
         let table = self.reports.table();
+        if table.places.is_empty() {
+            return Ok(());
+        }
         let mut bytes = vec![0; 8 * table.places.len()];
         self.run("reports", || driver::copy_out(&mut bytes, table.address, self.stream))?;
         let reported = bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));

@@ -54,7 +54,7 @@ impl Stream {
             )
         });
         context.reports.expect();
-        let waits = is_set("WARPSMITH_LAUNCH_BLOCKING", &BLOCKING) && !context.is_recording();
+        let waits = is_blocking() && !context.is_recording();
         let done = if waits { done.and_then(|()| driver::synchronize(context.stream)) } else { done };
         done.map_err(|failure| context.launch_error(launch, failure))
     }
@@ -65,7 +65,7 @@ impl Stream {
     /// If a kernel that was queued before has failed, or met an index out of range.
     pub fn synchronize(&self) -> Result<()> {
         self.context.enter_unrecorded("synchronize")?;
-        self.context.run("synchronize", || driver::synchronize(self.context.stream))?;
+        self.context.wait("synchronize")?;
         self.context.check_reports()
     }
 
@@ -96,7 +96,11 @@ impl Stream {
     /// The address of a number, u64, that recorded work adds to the numbers it draws at random; 0 if nothing is being
     /// recorded. See [`Graph::launch_as`].
     pub fn advance(&self) -> u64 {
-        if self.context.is_recording() { self.context.advance.load(Ordering::Relaxed) } else { 0 }
+        if !self.context.is_recording() {
+            return 0;
+        }
+        self.context.is_numbered.store(true, Ordering::Relaxed);
+        self.context.advance.load(Ordering::Relaxed)
     }
 
     /// Copies host bytes to the device.
@@ -105,7 +109,7 @@ impl Stream {
             return Ok(());
         }
         self.context.enter_unrecorded(op)?;
-        self.context.run(op, || driver::copy_in(to, from, self.context.stream))
+        self.context.copy_in(op, to, from)
     }
 
     /// Copies device bytes to the host, and waits for them.
@@ -156,7 +160,8 @@ impl Context {
         let message = format!("{failure}; launched as {}", describe(launch));
         // Remembers a fault; what is told here says more.
         let plain = self.error(name, failure);
-        Error::new(plain.kind(), name, message)
+        let error = Error::new(plain.kind(), name, message);
+        if is_found_late(failure) { error.hint(FOUND_LATE) } else { error }
     }
 }
 
@@ -166,6 +171,20 @@ fn describe(launch: &Launch) -> String {
     let (name, shared) = (launch.entry.name, launch.shared_bytes);
     format!("{name} <<<({gx}, {gy}, {gz}), ({bx}, {by}, {bz}), {shared} B shared>>>")
 }
+
+/// Whether each launch is waited for.
+fn is_blocking() -> bool {
+    is_set("WARPSMITH_LAUNCH_BLOCKING", &BLOCKING)
+}
+
+/// Whether a failure is the fault of a kernel that may have been queued long before the call that tells of it.
+pub(super) fn is_found_late(failure: driver::Failure) -> bool {
+    failure.is_sticky() && !is_blocking()
+}
+
+/// What to do about one.
+pub(super) const FOUND_LATE: &str =
+    "a kernel that was queued before may be at fault: with WARPSMITH_LAUNCH_BLOCKING=1 the error names it";
 
 static TRACED: OnceLock<bool> = OnceLock::new();
 static BLOCKING: OnceLock<bool> = OnceLock::new();

@@ -106,3 +106,40 @@ fn after_a_fault_everything_tells_of_it_until_the_device_is_opened_anew() {
         assert_eq!(Tensor::from_slice(&[5u32], &[1], &device).unwrap().to_vec::<u32>().unwrap(), [5]);
     });
 }
+
+/// A GPU tells of a fault when somebody waits, and by its driver's documentation serves the process no more.
+#[test]
+fn a_fault_is_found_late_and_ends_the_process() {
+    let test = "faults::a_fault_is_found_late_and_ends_the_process";
+    alone(test, &[("WARPSMITH_EMULATOR_STRICT", "1")], || {
+        let device = device();
+        let x = Tensor::from_slice(&[1u32], &[1], &device).unwrap();
+        device.launch(&launch(&POKES, 64)).unwrap();
+        let found = x.to_vec::<u32>().map(drop).unwrap_err().to_string();
+        assert!(found.contains("ILLEGAL_ADDRESS") && found.contains("LAUNCH_BLOCKING=1"), "{found}");
+        let later = x.copy().map(drop).unwrap_err().to_string();
+        assert!(later.contains("was lost: ") && later.contains(" found a fault: "), "{later}");
+        assert!(later.contains("start the program again"), "{later}");
+        drop((x, device));
+        let anew = Device::cuda(0).map(drop).unwrap_err().to_string();
+        assert!(anew.contains("ILLEGAL_ADDRESS") && anew.contains("start the program again"), "{anew}");
+    });
+}
+
+/// The memory of a GPU can fail without the process.
+#[test]
+fn after_an_error_of_the_memory_the_device_can_be_opened_anew() {
+    let test = "faults::after_an_error_of_the_memory_the_device_can_be_opened_anew";
+    alone(test, &[("WARPSMITH_EMULATOR_STRICT", "1"), ("WARPSMITH_EMULATOR_LOST_AT", "1")], || {
+        let device = device();
+        let x = Tensor::from_slice(&[1u32], &[1], &device).unwrap();
+        device.launch(&launch(&POKES, x.device_address().unwrap())).unwrap();
+        let found = device.synchronize().unwrap_err().to_string();
+        assert!(found.contains("ECC_UNCORRECTABLE"), "{found}");
+        let later = x.copy().map(drop).unwrap_err().to_string();
+        assert!(later.contains("open it again"), "{later}");
+        drop((x, device));
+        let device = crate::device();
+        assert_eq!(Tensor::from_slice(&[5u32], &[1], &device).unwrap().to_vec::<u32>().unwrap(), [5]);
+    });
+}

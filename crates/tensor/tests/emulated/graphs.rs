@@ -100,6 +100,8 @@ fn launches_are_numbered_for_what_they_record() {
             }))?;
             Ok(y)
         };
+        let (plain, _) = cuda(&device).stream().capture(|| drop_out(2, 0)).unwrap();
+        assert!(!plain.is_numbered(), "nobody asked for the number, so a launch is nothing but the launch");
         let (recording, out) = device.record(|| drop_out(2, device.advance())).unwrap();
         for number in [0u64, 7, 1] {
             recording.launch_as(number).unwrap();
