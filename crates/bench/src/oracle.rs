@@ -113,11 +113,24 @@ impl fmt::Display for Wrong {
         }
         write!(
             f,
-            "output {output}{place:?} is {got:e}, expected {expected:e} ± {allowed:.1e}; {wrong} of {of} elements are wrong; \
+            "output {output}{place:?} is {}, expected {} ± {allowed:.1e}; {wrong} of {of} elements are wrong; \
              around it got {:.4?}, expected {:.4?}",
-            around[0], around[1]
+            told(*got),
+            told(*expected),
+            around[0],
+            around[1]
         )
     }
+}
+
+/// A number as people write it, with the digits that an f32 has, unless it is too large or too small for that.
+fn told(value: f64) -> String {
+    let is_plain = value == 0.0 || (1e-3..1e6).contains(&value.abs()) || !value.is_finite();
+    if !is_plain {
+        return format!("{value:.8e}");
+    }
+    let text = format!("{value:.9}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
 }
 
 /// How an answer compares.
@@ -141,6 +154,9 @@ pub struct Slack {
     pub times: f64,
     /// Roundings of 16-bit intermediates.
     pub inside: f64,
+    /// Whether an element may be off by what is small beside its row, though it is none of the row's large ones: who sums up a
+    /// row's mean in f32 moves all of the row by as much.
+    pub by_row: bool,
 }
 
 /// Compares a contender's outputs for these inputs with the oracle. Both may lie on any device.
@@ -170,7 +186,7 @@ pub(crate) fn judge_windows(
     let roundings = slack.times * case.work.op(case.pass)?.roundings(&all);
     let (mut worst, mut compared) = (0.0f64, 0);
     for window in case.work.windows(case.pass) {
-        for mut found in compare(&window, inputs, outputs, roundings, slack.inside)? {
+        for mut found in compare(&window, inputs, outputs, Slack { times: roundings, ..slack })? {
             if let Some(wrong) = found.wrong.take() {
                 return Ok(Verdict::Wrong(Box::new(wrong)));
             }
@@ -186,13 +202,7 @@ struct Compared {
     wrong: Option<Wrong>,
 }
 
-fn compare(
-    window: &Window,
-    inputs: &[Tensor],
-    outputs: &[Tensor],
-    roundings: f64,
-    inside: f64,
-) -> Result<Vec<Compared>> {
+fn compare(window: &Window, inputs: &[Tensor], outputs: &[Tensor], slack: Slack) -> Result<Vec<Compared>> {
     let mut sums: Vec<(Array, Array)> = Vec::new();
     for term in &window.terms {
         let (values, scales) = evaluate(term, inputs)?;
@@ -214,10 +224,22 @@ fn compare(
         let Some(region) = region else { continue };
         let (value, scale) = &sums[i - skipped];
         let got = part(&outputs[i], region)?.to_f64_vec()?;
-        let bound = Bound { dtype: outputs[i].dtype(), roundings, inside };
-        found.push(bound.compare(i, region, &got, value, scale));
+        let bound = Bound { dtype: outputs[i].dtype(), roundings: slack.times, inside: slack.inside };
+        let of_rows = slack.by_row.then(|| no_less_than_the_rows(scale));
+        found.push(bound.compare(i, region, &got, value, of_rows.as_ref().unwrap_or(scale)));
     }
     Ok(found)
+}
+
+/// The scales, each no less than the mean of its row's.
+fn no_less_than_the_rows(scale: &Array) -> Array {
+    let mut scale = scale.clone();
+    let width = scale.last().max(1);
+    for row in scale.data.chunks_mut(width) {
+        let mean = row.iter().sum::<f64>() / row.len() as f64;
+        row.iter_mut().for_each(|value| *value = value.max(mean));
+    }
+    scale
 }
 
 fn add(to: &mut Array, from: &Array) {

@@ -69,12 +69,30 @@ fn markdown(record: &Record) -> String {
     let used: Vec<usize> =
         (0..COLUMNS.len()).filter(|&c| rows.iter().any(|row| !row[c].is_empty())).collect();
     let header: Vec<String> = used.iter().map(|&c| COLUMNS[c].0.to_owned()).collect();
-    let rule: Vec<String> =
-        used.iter().map(|&c| (if COLUMNS[c].1 { "---:" } else { "---" }).into()).collect();
     let picked = rows.iter().map(|row| used.iter().map(|&c| row[c].replace('|', "\\|")).collect());
+    let lines: Vec<Vec<String>> = std::iter::once(header).chain(picked).collect();
+    // As wide as the widest, so that it can be read where it is printed; the last one is text of any length.
+    let width = |i: usize| match i + 1 == used.len() {
+        true => 3,
+        false => lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0).max(4),
+    };
+    let widths: Vec<usize> = (0..used.len()).map(width).collect();
+    let cell = |i: usize, text: &str| match COLUMNS[used[i]].1 {
+        true => format!("{text:>width$}", width = widths[i]),
+        false => format!("{text:<width$}", width = widths[i]),
+    };
     text.push('\n');
-    for line in [header, rule].into_iter().chain(picked) {
-        let _ = writeln!(text, "| {} |", line.join(" | "));
+    for (at, line) in lines.iter().enumerate() {
+        let cells: Vec<String> = line.iter().enumerate().map(|(i, text)| cell(i, text)).collect();
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+        if at == 0 {
+            let rule = |i: usize| {
+                let dashes = "-".repeat(widths[i] - 1);
+                if COLUMNS[used[i]].1 { dashes + ":" } else { dashes + "-" }
+            };
+            let rules: Vec<String> = (0..used.len()).map(rule).collect();
+            let _ = writeln!(text, "| {} |", rules.join(" | "));
+        }
     }
     text
 }

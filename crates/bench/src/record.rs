@@ -8,6 +8,9 @@ use crate::machine::{Machine, Power};
 /// The number of the schema: it grows when a key changes its meaning or goes away; new keys do not change it.
 pub const SCHEMA: u32 = 1;
 
+/// What stands for the state of the caches where nothing was timed.
+pub const COUNTED: &str = "counted";
+
 /// One run of the bench.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {

@@ -8,7 +8,7 @@ use crate::counts::{Counts, Meter};
 use crate::ladder::gains;
 use crate::machine::{self, Power};
 use crate::oracle::Verdict;
-use crate::record::{Ceilings, Method, Row, Status, Time};
+use crate::record::{COUNTED, Ceilings, Method, Row, Status, Time};
 use crate::stats::{Ratio, Summary};
 use crate::tasks::{Case, Pass, parse};
 use crate::tensors::overwrite;
@@ -60,7 +60,7 @@ impl Options {
 
     /// As it stands in a record.
     pub fn method(&self) -> Method {
-        let cache = if self.timed { self.cache.name() } else { "counted" };
+        let cache = if self.timed { self.cache.name() } else { COUNTED };
         Method { cache: cache.into(), rounds: self.rounds, seconds: self.seconds, seed: self.seed }
     }
 }

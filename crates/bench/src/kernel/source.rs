@@ -74,11 +74,11 @@ impl Source {
                 let sizes = found.unwrap_or_default();
                 let sizes: Vec<String> =
                     sizes.iter().map(|s| s.map_or("?".into(), |s| s.to_string())).collect();
+                let expected = expected().split_whitespace().collect::<Vec<_>>().join(" ");
                 Err(Error::Unsupported(format!(
-                    "{} takes parameters of [{}] bytes; expected one struct of {bytes} bytes by value:\n{}",
+                    "{} takes parameters of [{}] bytes; expected one struct of {bytes} bytes by value: {expected}",
                     self.entry,
                     sizes.join(", "),
-                    expected()
                 )))
             }
         }

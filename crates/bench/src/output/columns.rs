@@ -1,10 +1,11 @@
 //! The table that Markdown and HTML share: its columns, and what stands above it.
 
+use crate::counts::Counts;
 use crate::machine::Power;
-use crate::record::{Record, Row, Status, Step};
+use crate::record::{COUNTED, Record, Row, Status, Step};
 
 /// The columns: name, and whether it holds numbers.
-pub const COLUMNS: [(&str, bool); 14] = [
+pub const COLUMNS: [(&str, bool); 15] = [
     ("task", false),
     ("shape", false),
     ("by", false),
@@ -13,10 +14,11 @@ pub const COLUMNS: [(&str, bool); 14] = [
     ("GFLOP/s", true),
     ("GB/s", true),
     ("of ceiling", true),
-    ("× first", true),
+    ("time ÷ first", true),
     ("step", false),
     ("read", true),
     ("written", true),
+    ("by formula", true),
     ("clocks", false),
     ("note", false),
 ];
@@ -43,6 +45,7 @@ pub fn cells(row: &Row, record: &Record) -> Vec<String> {
         text(row.step.as_ref().map(step)),
         bytes(|c| c.global_read_bytes),
         bytes(|c| c.global_write_bytes),
+        text(row.counts.as_ref().map(|_| size(row.bytes))),
         text(time.and_then(|t| t.power.as_ref().map(clocks))),
         note(row),
     ]
@@ -62,18 +65,31 @@ fn note(row: &Row) -> String {
     let reason = row.why();
     match row.status {
         Status::Ok => {
-            let counted = row.counts.as_ref().map(|c| {
-                format!(
-                    "{} launches, {} instructions, {} bank conflicts",
-                    c.launches, c.instructions, c.shared_bank_conflicts
-                )
-            });
+            let counted = row.counts.as_ref().map(|c| counted(c, row.flops));
             let told = Some(reason).filter(|reason| !reason.is_empty());
             [counted, told].into_iter().flatten().collect::<Vec<_>>().join("; ")
         }
         Status::Unsupported => format!("not done: {reason}"),
         Status::Refused => format!("REFUSED, not timed: {reason}"),
     }
+}
+
+/// What was counted, in words; FLOPs of tensor cores beside those of the formula.
+fn counted(counts: &Counts, flops: u64) -> String {
+    let s = if counts.launches == 1 { "" } else { "es" };
+    let sectors = counts.global_read_sectors + counts.global_write_sectors;
+    let mut text = format!(
+        "{} launch{s}, {} instructions, {} sectors, {} bank conflicts",
+        counts.launches,
+        thousands(counts.instructions),
+        thousands(sectors),
+        thousands(counts.shared_bank_conflicts)
+    );
+    if counts.matrix_flops > 0 {
+        let mega = |flops: u64| short(flops as f64 / 1e6);
+        text += &format!(", {} MFLOP of tensor cores (formula {})", mega(counts.matrix_flops), mega(flops));
+    }
+    text
 }
 
 /// What stands above the table: a name and a value each.
@@ -88,9 +104,13 @@ pub fn facts(record: &Record) -> Vec<(&'static str, String)> {
     }
     facts.push(("driver", machine.driver.clone().unwrap_or_else(|| "n/a".into())));
     facts.push(("clocks", machine.power.as_ref().map_or_else(|| "n/a".into(), clocks)));
+    let is_timed = record.method.cache != COUNTED;
     let load = machine.load.map_or(String::new(), |load| {
-        let busy =
-            if load > 0.5 * machine.threads as f64 { ", a busy machine: times mean little" } else { "" };
+        let busy = if is_timed && load > 0.5 * machine.threads as f64 {
+            ", a busy machine: times mean little"
+        } else {
+            ""
+        };
         format!("; load average {load:.2} at the start{busy}")
     });
     facts.push(("host threads", format!("{}{load}", machine.threads)));
@@ -101,7 +121,7 @@ pub fn facts(record: &Record) -> Vec<(&'static str, String)> {
     facts.push((
         "method",
         match method.cache.as_str() {
-            "counted" => "counted, not timed: an emulated device says nothing about speed".into(),
+            COUNTED => "counted, not timed: an emulated device says nothing about speed".into(),
             cache => format!(
                 "median ± half the distance of the quartiles; up to {} rounds in turn, about {} s each; {cache} caches; \
                  random inputs of seed {}; each answer proven before and after",

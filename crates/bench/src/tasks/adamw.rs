@@ -105,7 +105,7 @@ impl Workload for AdamW {
     }
 
     fn awkward(&self) -> Vec<Arc<dyn Workload>> {
-        [[1, 1], [1, 257], [1, 1031]]
+        [[1, 257], [1, 1031], [1, 1]]
             .into_iter()
             .map(|[tensors, elements]| -> Arc<dyn Workload> { Arc::new(Self { tensors, elements }) })
             .collect()

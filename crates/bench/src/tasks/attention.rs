@@ -189,6 +189,6 @@ impl Workload for Attention {
         let shape = |batch, time, kv_heads| -> Arc<dyn Workload> {
             Arc::new(Self { batch, time, heads: kv_heads * group, kv_heads, ..*self })
         };
-        vec![shape(1, 1, 1), shape(2, 37, 2), shape(1, 65, 1), shape(1, 130, 1)]
+        vec![shape(2, 37, 2), shape(1, 65, 1), shape(1, 130, 1), shape(1, 1, 1)]
     }
 }

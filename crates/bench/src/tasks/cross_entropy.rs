@@ -93,7 +93,7 @@ impl Workload for CrossEntropy {
     }
 
     fn awkward(&self) -> Vec<Arc<dyn Workload>> {
-        [[1, 2], [3, 70], [5, 129], [37, 33]]
+        [[3, 70], [5, 129], [37, 33], [1, 2]]
             .into_iter()
             .map(|[rows, classes]| -> Arc<dyn Workload> { Arc::new(Self { rows, classes }) })
             .collect()

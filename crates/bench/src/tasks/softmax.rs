@@ -72,7 +72,7 @@ impl Workload for Softmax {
     }
 
     fn awkward(&self) -> Vec<Arc<dyn Workload>> {
-        [[1, 1], [3, 70], [5, 129], [37, 33], [2, 1031]]
+        [[3, 70], [5, 129], [37, 33], [2, 1031], [1, 1]]
             .into_iter()
             .map(|[rows, columns]| -> Arc<dyn Workload> { Arc::new(Self { rows, columns }) })
             .collect()

@@ -77,7 +77,15 @@ pub(crate) fn say(sentence: String) {
 
 fn keep(sentence: String) {
     // A thread that is ending has no place for the sentence any more.
-    let _ = LAST.try_with(|last| *last.borrow_mut() = sentence);
+    let _ = LAST.try_with(|last| {
+        let mut last = last.borrow_mut();
+        // What only repeats the fault of an earlier call says less than that call did.
+        let fault = last.split_once(": ").map_or("", |(_, fault)| fault);
+        let repeats = !fault.is_empty() && sentence.len() > last.len() && sentence.ends_with(fault);
+        if !repeats {
+            *last = sentence;
+        }
+    });
 }
 
 /// The sentence of this thread's last failure; empty if none has failed.
@@ -101,6 +109,9 @@ mod tests {
         assert_eq!(last(), "cuCall: no such thing");
         assert_eq!(enter("cuCall", || panic!("number {}", 7)), Code::UNKNOWN);
         assert_eq!(last(), "cuCall: the emulator panicked: number 7");
+        let again = "a kernel failed earlier: the emulator panicked: number 7";
+        assert_eq!(enter("cuLaterCall", || Err(Code::UNKNOWN.says(again))), Code::UNKNOWN);
+        assert_eq!(last(), "cuCall: the emulator panicked: number 7", "the first to tell of a fault is kept");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::cli::Failure;
 const SCHEDULES: [&str; 3] = ["forward", "reverse", "7"];
 
 /// Runs the kernel `entry` on the task's awkward shapes under each schedule, each buffer an allocation of its own with nothing
-/// beside it. The row of the first refusal, under the case's own shape; `None` if all went well.
+/// beside it. The row of the first refusal, or of what it does not do, under the case's own shape; `None` if all went well.
 pub fn check(args: &ArgMatches, kernel: &str, entry: &str, case: &Case) -> Result<Option<Row>, Failure> {
     for schedule in SCHEDULES {
         let rows = match child(args, kernel, case, schedule)? {
@@ -30,11 +30,13 @@ pub fn check(args: &ArgMatches, kernel: &str, entry: &str, case: &Case) -> Resul
                 vec![refused(case, entry.into(), reason)]
             }
         };
-        let refused = rows.into_iter().find(|row| row.status == Status::Refused);
-        if let Some(mut row) = refused {
-            let reason = row.reason.take().unwrap_or_default();
-            row.reason =
-                Some(format!("under the emulator (order of blocks and warps: {schedule}), {reason}"));
+        let found = rows.into_iter().find(|row| row.status != Status::Ok);
+        if let Some(mut row) = found {
+            if row.status == Status::Refused {
+                let reason = row.reason.take().unwrap_or_default();
+                row.reason =
+                    Some(format!("under the emulator (order of blocks and warps: {schedule}), {reason}"));
+            }
             row.shape = case.work.to_string();
             return Ok(Some(row));
         }

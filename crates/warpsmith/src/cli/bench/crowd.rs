@@ -23,6 +23,7 @@ pub struct Crowd<'a> {
     torch: Option<Torch>,
     /// Whether rungs of a ladder are asked for where none can run.
     climbs_in_vain: bool,
+    on_cpu: bool,
     /// How each kernel of the user's is named, and what it was compiled to.
     kernels: Vec<(String, Source)>,
     /// What the check said of a kernel on a list of shapes.
@@ -53,8 +54,9 @@ impl<'a> Crowd<'a> {
             return Err(Failure::Usage("--check checks a kernel of yours: name it with --kernel".into()));
         }
         let torch = peer(args, device, timed);
-        let climbs_in_vain = climbs(args) && device.is_cpu();
-        Ok(Self { args, torch, climbs_in_vain, kernels, checked: BTreeMap::new() })
+        let on_cpu = device.is_cpu();
+        let climbs_in_vain = climbs(args) && on_cpu;
+        Ok(Self { args, torch, climbs_in_vain, on_cpu, kernels, checked: BTreeMap::new() })
     }
 
     /// PyTorch's products, which may set the limit.
@@ -126,7 +128,9 @@ impl<'a> Crowd<'a> {
         if self.args.get_flag("check") {
             let own =
                 |row: &&mut Row| self.kernels.iter().any(|(_, source)| source.entry == row.implementation);
-            for row in rows.iter_mut().filter(own).filter(|row| row.status != Status::Refused) {
+            // Of what does not run here there is nothing else to say.
+            let on_cpu = self.on_cpu;
+            for row in rows.iter_mut().filter(own).filter(|row| row.status == Status::Ok || on_cpu) {
                 row.reason = Some(
                     [row.reason.take(), Some(SOUND.into())]
                         .into_iter()
