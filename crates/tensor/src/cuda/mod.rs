@@ -35,6 +35,7 @@ pub use driver::Attributes;
 pub use event::Event;
 pub use gpu::{Gpu, Inventory, inventory};
 pub use graph::Graph;
+pub use modules::on_load;
 pub use probe::is_driver_installed;
 pub use stream::Stream;
 

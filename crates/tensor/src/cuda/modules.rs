@@ -2,7 +2,8 @@
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use warpsmith_kernels::{Entry, Module};
 
@@ -12,6 +13,16 @@ use crate::{Error, Kind, Result};
 
 /// Dynamic shared memory that every launch may use without asking.
 const SHARED_WITHOUT_ASKING: u32 = 48 << 10;
+
+/// Who is told of loaded modules.
+static TOLD: OnceLock<fn(&'static str, Duration)> = OnceLock::new();
+
+/// From now on `tell` is called with the name of each module of kernels that was loaded and how long that took: the driver compiles
+/// one when its first kernel is launched, seconds for the large ones, and keeps what it compiled for the next process. Only the
+/// first to ask in a process is told.
+pub fn on_load(tell: fn(&'static str, Duration)) {
+    TOLD.get_or_init(|| tell);
+}
 
 /// An entry, ready to launch.
 pub(super) struct Loaded {
@@ -57,6 +68,7 @@ impl Context {
             return Ok(*handle);
         }
         let ptx = c_text(module.name, module.ptx())?;
+        let begun = Instant::now();
         let handle = driver::load(&ptx).map_err(|(failure, log)| {
             let cause = self.error(module.name, failure);
             if log.is_empty() {
@@ -67,6 +79,9 @@ impl Context {
             Error::new(Kind::Device, module.name, message)
         })?;
         modules.insert(key, handle);
+        if let Some(tell) = TOLD.get() {
+            tell(module.name, begun.elapsed());
+        }
         Ok(handle)
     }
 }

@@ -1,5 +1,7 @@
 //! Launches that cannot be, and kernels that break the rules of the machine.
 
+use std::sync::Mutex;
+
 use warpsmith_emulator::alone;
 use warpsmith_kernels::{Entry, Launch, Module};
 use warpsmith_tensor::cuda::Attributes;
@@ -45,6 +47,21 @@ fn a_kernel_of_ones_own_runs() {
     assert_eq!(x.to_vec::<u32>().unwrap(), [7, 2]);
     let nothing = Launch { grid: [1, 0, 1], ..launch(&POKES, 0) };
     device.launch(&nothing).unwrap();
+}
+
+#[test]
+fn who_asks_is_told_of_each_module_once_it_is_loaded() {
+    static LOADED: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    alone("faults::who_asks_is_told_of_each_module_once_it_is_loaded", &[], || {
+        let device = device();
+        let x = Tensor::from_slice(&[1u32, 2], &[2], &device).unwrap();
+        warpsmith_tensor::cuda::on_load(|name, _| LOADED.lock().unwrap().push(name));
+        for _ in 0..2 {
+            device.launch(&launch(&POKES, x.device_address().unwrap())).unwrap();
+        }
+        assert!(device.launch(&launch(&LOST, 0)).is_err());
+        assert_eq!(*LOADED.lock().unwrap(), ["poke"]);
+    });
 }
 
 /// The attributes go to the driver by a call of their own.

@@ -29,11 +29,31 @@ fn is_driver_installed() -> bool {
     false
 }
 
+/// Tells why a first run takes its time: the driver compiles kernels when they are first launched.
+#[cfg(feature = "cuda")]
+fn tell_of_compiling() {
+    warpsmith::tensor::cuda::on_load(|name, took| {
+        if took > std::time::Duration::from_secs(1) {
+            note!(
+                "device: the driver took {:.1} s to compile the kernels of {name}; it keeps them for the next run",
+                took.as_secs_f64()
+            );
+        }
+    });
+}
+
+/// This build compiles no kernels.
+#[cfg(not(feature = "cuda"))]
+fn tell_of_compiling() {}
+
 /// The device of a kind; says why `auto` is the CPU if there is an NVIDIA driver to ask.
 pub fn choose(kind: DeviceKind) -> Result<Device, Failure> {
     match kind {
         DeviceKind::Cpu => Ok(Device::Cpu),
-        DeviceKind::Cuda(ordinal) => Ok(Device::cuda(ordinal)?),
+        DeviceKind::Cuda(ordinal) => {
+            tell_of_compiling();
+            Ok(Device::cuda(ordinal)?)
+        }
         DeviceKind::Emulated => {
             let library = emulator::install()
                 .map_err(|error| Failure::Failed(format!("--device emulated: {error}")))?;
@@ -41,6 +61,7 @@ pub fn choose(kind: DeviceKind) -> Result<Device, Failure> {
             Ok(Device::cuda(0)?)
         }
         DeviceKind::Auto => {
+            tell_of_compiling();
             let (device, reason) = Device::best_and_why();
             if let Some(reason) = reason.filter(|_| is_driver_installed()) {
                 note!("device: {device}, since {reason}");

@@ -24,6 +24,8 @@ pub struct Crowd<'a> {
     /// Whether rungs of a ladder are asked for where none can run.
     climbs_in_vain: bool,
     on_cpu: bool,
+    /// Whether times are taken: the device is no emulated one.
+    timed: bool,
     /// How each kernel of the user's is named, and what it was compiled to.
     kernels: Vec<(String, Source)>,
     /// What the check said of a kernel on a list of shapes.
@@ -56,7 +58,7 @@ impl<'a> Crowd<'a> {
         let torch = peer(args, device, timed);
         let on_cpu = device.is_cpu();
         let climbs_in_vain = climbs(args) && on_cpu;
-        Ok(Self { args, torch, climbs_in_vain, on_cpu, kernels, checked: BTreeMap::new() })
+        Ok(Self { args, torch, climbs_in_vain, on_cpu, timed, kernels, checked: BTreeMap::new() })
     }
 
     /// PyTorch's products, which may set the limit.
@@ -140,6 +142,10 @@ impl<'a> Crowd<'a> {
                 );
             }
         }
+        if !self.args.get_flag("check") && self.timed {
+            let own = |row: &&mut Row| self.is_kernel(&row.implementation) && row.status == Status::Refused;
+            rows.iter_mut().filter(own).filter_map(|row| row.reason.as_mut()).for_each(advise);
+        }
         rows.extend(refused);
         Ok(rows)
     }
@@ -176,6 +182,13 @@ impl<'a> Crowd<'a> {
             all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
         }
         Ok(all)
+    }
+}
+
+/// A GPU says that a kernel failed, and not where.
+fn advise(reason: &mut String) {
+    if reason.contains("CUDA_ERROR_") {
+        *reason += "; --check runs it under the emulator, which names the thread and the line";
     }
 }
 
@@ -216,3 +229,18 @@ fn target(device: &Device) -> Result<Target, Failure> {
 
 /// The emulated GPU, and what its driver says of itself.
 const EMULATED: Target = Target { capability: (8, 0), cuda: (12, 8) };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_gpu_only_names_the_emulator_is_asked_about() {
+        let mut reason = String::from("read: cuStreamSynchronize gave CUDA_ERROR_ILLEGAL_ADDRESS");
+        advise(&mut reason);
+        assert!(reason.ends_with("names the thread and the line"), "{reason}");
+        let mut reason = String::from("wrong: all zeros");
+        advise(&mut reason);
+        assert_eq!(reason, "wrong: all zeros");
+    }
+}
