@@ -71,8 +71,8 @@ fn markdown(record: &Record) -> String {
     let header: Vec<String> = used.iter().map(|&c| COLUMNS[c].0.to_owned()).collect();
     let picked = rows.iter().map(|row| used.iter().map(|&c| row[c].replace('|', "\\|")).collect());
     let lines: Vec<Vec<String>> = std::iter::once(header).chain(picked).collect();
-    // As wide as the widest, so that it can be read where it is printed; the last one is text of any length.
-    let width = |i: usize| match i + 1 == used.len() {
+    // As wide as the widest, so that it can be read where it is printed; but for the note, a text of any length.
+    let width = |i: usize| match COLUMNS[used[i]].0 == "note" {
         true => 3,
         false => lines.iter().map(|line| line[i].chars().count()).max().unwrap_or(0).max(4),
     };

@@ -57,7 +57,8 @@ fn child(args: &ArgMatches, kernel: &str, case: &Case, schedule: &str) -> Result
         command.args(["--launch", line]);
     }
     command.env("WARPSMITH_EMULATOR_SCHEDULE", schedule).env("WARPSMITH_EMULATOR_CHECKS", "all");
-    command.env("WARPSMITH_ARENA", "off").stdin(Stdio::null());
+    // The launch that faults says so itself.
+    command.env("WARPSMITH_LAUNCH_BLOCKING", "1").env("WARPSMITH_ARENA", "off").stdin(Stdio::null());
     let Some(done) = output_within(&mut command, patience(args))? else { return Ok(None) };
     // A refusal ends the child with an error too, but it has printed its record by then.
     serde_json::from_slice(&done.stdout).map(Some).map_err(|_| {
