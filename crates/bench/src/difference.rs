@@ -107,7 +107,7 @@ pub fn doubts(old: &Record, new: &Record) -> Vec<String> {
 }
 
 fn name(row: &Row) -> String {
-    format!("{} {} {} {} {}", row.task, row.pass, row.dtype, row.shape, row.implementation)
+    format!("{} {}", row.case(), row.implementation)
 }
 
 fn change(before: &Row, after: &Row) -> Change {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
 use crate::machine::{Machine, Power};
+use crate::tasks::has_passes;
 
 /// The number of the schema: it grows when a key changes its meaning or goes away; new keys do not change it.
 pub const SCHEMA: u32 = 1;
@@ -167,6 +168,17 @@ impl Row {
     pub fn why(&self) -> String {
         let lines = self.reason.as_deref().unwrap_or("").lines().map(str::trim);
         lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// `attention bwd bf16`; `step bf16`, since a step has no passes to tell apart.
+    pub fn kind(&self) -> String {
+        let Self { task, pass, dtype, .. } = self;
+        if has_passes(task) { format!("{task} {pass} {dtype}") } else { format!("{task} {dtype}") }
+    }
+
+    /// `attention bwd bf16 8x1024x12x64`
+    pub fn case(&self) -> String {
+        format!("{} {}", self.kind(), self.shape)
     }
 
     /// Whether its limit is arithmetic: more operations per byte than the device's ceilings have.

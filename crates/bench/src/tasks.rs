@@ -52,6 +52,11 @@ pub enum Pass {
     Backward,
 }
 
+/// Whether a task has a backward pass of its own, so that the pass has to be told.
+pub fn has_passes(task: &str) -> bool {
+    !["adamw", "step", "decode"].contains(&task)
+}
+
 impl Pass {
     /// `fwd` or `bwd`.
     pub fn name(self) -> &'static str {
@@ -169,7 +174,9 @@ pub struct Case {
 impl Case {
     /// `attention bwd bf16 8x1024x12x64`
     pub fn name(&self) -> String {
-        format!("{} {} {} {}", self.work.task(), self.pass.name(), self.dtype.name(), self.work)
+        let (task, dtype) = (self.work.task(), self.dtype.name());
+        let pass = if has_passes(task) { format!(" {}", self.pass.name()) } else { String::new() };
+        format!("{task}{pass} {dtype} {}", self.work)
     }
 
     /// Fresh random inputs; the same of the same seed.

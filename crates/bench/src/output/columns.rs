@@ -29,7 +29,7 @@ pub fn cells(row: &Row, record: &Record) -> Vec<String> {
     let text = |value: Option<String>| value.unwrap_or_default();
     let bytes = |pick: fn(&crate::counts::Counts) -> u64| text(row.counts.as_ref().map(|c| size(pick(c))));
     vec![
-        format!("{} {} {}", row.task, row.pass, row.dtype),
+        row.kind(),
         row.shape.clone(),
         row.implementation.clone(),
         text(time.map(|t| format!("{} ± {:.1} %", duration(t.median_us), 100.0 * t.spread))),

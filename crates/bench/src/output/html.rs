@@ -65,7 +65,7 @@ fn table(record: &Record) -> String {
 /// A bar for each contender of each case that more than one was timed on; longer is slower.
 fn bars(record: &Record) -> String {
     let timed: Vec<&Row> = record.rows.iter().filter(|row| row.time.is_some()).collect();
-    let case = |row: &Row| format!("{} {} {} {}", row.task, row.pass, row.dtype, row.shape);
+    let case = Row::case;
     let mut html = String::new();
     // Alone, a bar says nothing that the table does not.
     for group in timed.chunk_by(|a, b| case(a) == case(b)).filter(|group| group.len() > 1) {

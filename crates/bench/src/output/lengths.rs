@@ -11,7 +11,7 @@ use crate::tasks::parse;
 
 /// A chart for each task, pass and dtype that has at least three shapes that differ in one size alone.
 pub fn lengths(record: &Record) -> String {
-    let case = |row: &Row| format!("{} {} {}", row.task, row.pass, row.dtype);
+    let case = Row::kind;
     let mut groups: Vec<(String, Vec<&Row>)> = Vec::new();
     for row in record.rows.iter().filter(|row| row.time.is_some()) {
         match groups.iter_mut().find(|(of, _)| *of == case(row)) {
@@ -73,7 +73,7 @@ fn chart(group: &[&Row], record: &Record) -> Option<String> {
             );
         }
     }
-    let of = format!("{} {} {}", group[0].task, group[0].pass, group[0].dtype);
+    let of = group[0].kind();
     let unit = if in_flops { "GFLOP/s" } else { "GB/s" };
     let keys: String = names.iter().enumerate().map(|(i, name)| key(i % LINES, name)).collect();
     let example = escape(&group[0].shape);

@@ -62,7 +62,7 @@ impl Point {
     fn of(row: &Row) -> Option<Self> {
         let time = row.time.as_ref().filter(|_| row.flops > 0)?;
         let at = row.flops as f64 / row.bytes.max(1) as f64;
-        let name = format!("{} {} {} {}, {}", row.task, row.pass, row.dtype, row.shape, row.implementation);
+        let name = format!("{}, {}", row.case(), row.implementation);
         Some(Self { at, rate: time.gflop_s, name, first: time.ratio.is_none() })
     }
 }

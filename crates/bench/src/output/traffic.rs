@@ -26,7 +26,7 @@ const PICTURES: [(&str, bool, Pick); 7] = [
 /// The pictures of every case that was counted.
 pub fn traffic(record: &Record) -> String {
     let counted: Vec<&Row> = record.rows.iter().filter(|row| row.counts.is_some()).collect();
-    let case = |row: &Row| format!("{} {} {} {}", row.task, row.pass, row.dtype, row.shape);
+    let case = Row::case;
     let mut html = String::new();
     for group in counted.chunk_by(|a, b| case(a) == case(b)) {
         let of = escape(&case(group[0]));

@@ -80,12 +80,14 @@ fn shapes(task: &str, name: &str) -> Option<&'static [&'static str]> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{KERNEL_TASKS, TASKS};
+    use super::super::{KERNEL_TASKS, Pass, TASKS, has_passes};
     use super::*;
 
     #[test]
     fn every_task_has_every_preset_that_is_about_it() {
         for task in TASKS {
+            let tiny = preset(task, "tiny").unwrap();
+            assert_eq!(tiny[0].has(Pass::Backward), has_passes(task), "{task}");
             let is_model = !KERNEL_TASKS.contains(&task);
             for (name, _) in PRESETS {
                 let is_there = (is_model || name != "nanogpt") && !(is_model && name == "llama");
