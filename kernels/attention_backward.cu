@@ -15,6 +15,7 @@
 //   that have a part in it: see `tile/unbounded.cuh`.
 // Limits: D ≤ 256, Tq, Tk < 2³¹. At D 256 two blocks share a tile of keys, half of the columns each.
 // Source: Dao, *FlashAttention-2*, arXiv 2307.08691, §3.1.2.
+#include "tile/halves.cuh"
 #include "tile/unbounded.cuh"
 
 enum { THREADS = 128, WARPS = 4 };
@@ -289,5 +290,4 @@ __device__ __forceinline__ void backward_queries(const AttentionArgs& a) {
     KERNEL(attention_bwd_q_d64_##T, TWO, AttentionArgs) { backward_queries<T, Shape<64, 32, 2>>(a); }          \
     KERNEL(attention_bwd_q_d128_##T, TWO, AttentionArgs) { backward_queries<T, Shape<128, 16, 2>>(a); }        \
     KERNEL(attention_bwd_q_d256_##T, TWO, AttentionArgs) { backward_queries<T, Shape<256, 16, 1>>(a); }
-WIDTHS(f16)
-WIDTHS(bf16)
+FOR_HALF(WIDTHS)

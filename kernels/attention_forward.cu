@@ -18,6 +18,7 @@
 //   A value that is not finite reaches those queries alone that see it: see `tile/unbounded.cuh`.
 // Limits: D ≤ 256, Tq, Tk < 2³¹. Keys past `lengths` are never read.
 // Source: Dao, *FlashAttention-2*, arXiv 2307.08691, §3.1.
+#include "tile/halves.cuh"
 #include "tile/unbounded.cuh"
 
 enum { THREADS = 128, WARPS = 4 };
@@ -199,5 +200,4 @@ __device__ __forceinline__ void forward(const AttentionArgs& a) {
     KERNEL(attention_fwd_d64_##T, THREADS, AttentionArgs) { forward<T, Shape<64, 64, 2>>(a); }               \
     KERNEL(attention_fwd_d128_##T, THREADS, AttentionArgs) { forward<T, Shape<128, 48, 2>>(a); }              \
     KERNEL(attention_fwd_d256_##T, THREADS, AttentionArgs) { forward<T, Shape<256, 16, 1>>(a); }
-WIDTHS(f16)
-WIDTHS(bf16)
+FOR_HALF(WIDTHS)

@@ -18,6 +18,7 @@
 // Source: NVIDIA, PTX ISA 8.4, §9.7.13 (mma, ldmatrix) and §9.7.8.24 (cp.async).
 #include "ptx/mma.cuh"
 #include "tile/epilogue.cuh"
+#include "tile/halves.cuh"
 #include "tile/swizzle.cuh"
 
 enum { BK = 32 };
@@ -137,7 +138,9 @@ __device__ __forceinline__ void matmul(const MatmulArgs& a) {
 #pragma unroll
         for (int n = 0; n < S::WN / 16; n++) columns_of_b.load(steps[k].b[n], place + S::A_BYTES, n, k);
     };
-#pragma unroll
+    // Unrolled it gains nothing, and the driver compiles much longer. The way out is unrolled: as a loop it costs registers
+    // that the turns below need for addresses.
+#pragma unroll 1
     for (int slice = 0; slice < S::STAGES - 1; slice++) fetch(slice, begin + slice * S::STAGE_BYTES);
     u32 place = begin, free = begin + (S::STAGES - 1) * S::STAGE_BYTES;
     ptx::cp_async_wait<S::STAGES - 2>();
@@ -173,14 +176,15 @@ __device__ __forceinline__ void matmul(const MatmulArgs& a) {
     }
 }
 
-#define TILES(LAYOUT, A_TRANS, B_TRANS, T)                                                                   \
-    KERNEL(matmul_##LAYOUT##_wide_##T, Wide::THREADS, MatmulArgs) { matmul<T, Wide, A_TRANS, B_TRANS>(a); }  \
-    KERNEL(matmul_##LAYOUT##_##T, Large::THREADS, MatmulArgs) { matmul<T, Large, A_TRANS, B_TRANS>(a); }     \
+#define WIDE(LAYOUT, A_TRANS, B_TRANS, T) \
+    KERNEL(matmul_##LAYOUT##_wide_##T, Wide::THREADS, MatmulArgs) { matmul<T, Wide, A_TRANS, B_TRANS>(a); }
+#define TILES(LAYOUT, A_TRANS, B_TRANS, T)                                                                \
+    KERNEL(matmul_##LAYOUT##_##T, Large::THREADS, MatmulArgs) { matmul<T, Large, A_TRANS, B_TRANS>(a); }  \
     KERNEL(matmul_##LAYOUT##_small_##T, Small::THREADS, MatmulArgs) { matmul<T, Small, A_TRANS, B_TRANS>(a); }
-#define LAYOUTS(T)                   \
-    TILES(nn, false, false, T)       \
-    TILES(nt, false, true, T)        \
-    TILES(tn, true, false, T)        \
+// Both operands transposed is too rare for another tile that everybody would wait for.
+#define LAYOUTS(T)                                          \
+    TILES(nn, false, false, T) WIDE(nn, false, false, T)    \
+    TILES(nt, false, true, T) WIDE(nt, false, true, T)      \
+    TILES(tn, true, false, T) WIDE(tn, true, false, T)      \
     TILES(tt, true, true, T)
-LAYOUTS(f16)
-LAYOUTS(bf16)
+FOR_HALF(LAYOUTS)

@@ -7,17 +7,17 @@ pub(crate) mod exact;
 #[cfg(test)]
 mod tests;
 
-use crate::entry::{entries, module};
+use crate::entry::{half_entries, half_modules};
 use crate::{Entry, Float, Launch};
 use args::AttentionArgs;
 pub use args::Heads;
 
-module!("attention_forward");
+half_modules!("attention_forward");
 
-entries! {
-    D64: AttentionArgs = "attention_fwd_d64_f16" | "attention_fwd_d64_bf16";
-    D128: AttentionArgs = "attention_fwd_d128_f16" | "attention_fwd_d128_bf16";
-    D256: AttentionArgs = "attention_fwd_d256_f16" | "attention_fwd_d256_bf16";
+half_entries! {
+    D64: AttentionArgs = "attention_fwd_d64";
+    D128: AttentionArgs = "attention_fwd_d128";
+    D256: AttentionArgs = "attention_fwd_d256";
 }
 
 /// The widest head.

@@ -73,6 +73,14 @@ macro_rules! module {
     };
 }
 
+/// As [`module`], of a large kernel for f16 and bf16: a module each, of which a program mostly needs one.
+macro_rules! half_modules {
+    ($name:literal) => {
+        static F16: $crate::Module = $crate::module::built!(concat!($name, "_f16"));
+        static BF16: $crate::Module = $crate::module::built!($name);
+    };
+}
+
 /// Tables of entries, one entry per float dtype in the order of [`crate::Float`], and `ENTRIES`, the list of tables.
 macro_rules! entries {
     ($($table:ident: $args:ty = $($name:literal)|+;)*) => {
@@ -81,6 +89,21 @@ macro_rules! entries {
             name: $name,
             param_bytes: size_of::<$args>(),
         }),+];)*
+
+        /// Every entry of this kernel.
+        pub static ENTRIES: &[&[$crate::Entry]] = &[$(&$table),*];
+    };
+}
+
+/// As [`entries`], for kernels in [`half_modules`]: of each name the entry for f16 and, after it, that for bf16.
+macro_rules! half_entries {
+    ($($table:ident: $args:ty = $($name:literal)|+;)*) => {
+        $(static $table: [$crate::Entry; 2 * [$($name),+].len()] = {
+            const fn entry(module: &'static $crate::Module, name: &'static str) -> $crate::Entry {
+                $crate::Entry { module, name, param_bytes: size_of::<$args>() }
+            }
+            [$(entry(&F16, concat!($name, "_f16")), entry(&BF16, concat!($name, "_bf16"))),+]
+        };)*
 
         /// Every entry of this kernel.
         pub static ENTRIES: &[&[$crate::Entry]] = &[$(&$table),*];
@@ -114,4 +137,4 @@ macro_rules! float_entries {
     };
 }
 
-pub(crate) use {entries, float_entries, module};
+pub(crate) use {entries, float_entries, half_entries, half_modules, module};

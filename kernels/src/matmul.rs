@@ -9,18 +9,18 @@ mod tests;
 
 use std::fmt;
 
-use crate::entry::{entries, module};
+use crate::entry::{half_entries, half_modules};
 use crate::{Float, Launch};
 use args::MatmulArgs;
 pub use plan::{Plan, Tile};
 
-module!("matmul");
+half_modules!("matmul");
 
-entries! {
-    NN: MatmulArgs = "matmul_nn_small_f16" | "matmul_nn_small_bf16" | "matmul_nn_f16" | "matmul_nn_bf16" | "matmul_nn_wide_f16" | "matmul_nn_wide_bf16";
-    NT: MatmulArgs = "matmul_nt_small_f16" | "matmul_nt_small_bf16" | "matmul_nt_f16" | "matmul_nt_bf16" | "matmul_nt_wide_f16" | "matmul_nt_wide_bf16";
-    TN: MatmulArgs = "matmul_tn_small_f16" | "matmul_tn_small_bf16" | "matmul_tn_f16" | "matmul_tn_bf16" | "matmul_tn_wide_f16" | "matmul_tn_wide_bf16";
-    TT: MatmulArgs = "matmul_tt_small_f16" | "matmul_tt_small_bf16" | "matmul_tt_f16" | "matmul_tt_bf16" | "matmul_tt_wide_f16" | "matmul_tt_wide_bf16";
+half_entries! {
+    NN: MatmulArgs = "matmul_nn_small" | "matmul_nn" | "matmul_nn_wide";
+    NT: MatmulArgs = "matmul_nt_small" | "matmul_nt" | "matmul_nt_wide";
+    TN: MatmulArgs = "matmul_tn_small" | "matmul_tn" | "matmul_tn_wide";
+    TT: MatmulArgs = "matmul_tt_small" | "matmul_tt";
 }
 
 /// Batch dims, innermost first.
@@ -129,6 +129,11 @@ impl Matmul {
             accumulate: false,
         }
     }
+
+    /// Whether A and B lie with their columns gapless rather than their rows.
+    fn transposed(&self) -> Result<[bool; 2], UnsupportedStrides> {
+        Ok([transposed(&self.a, self.m, self.k, "A")?, transposed(&self.b, self.k, self.n, "B")?])
+    }
 }
 
 /// An operand of 16-bit floats has stride 1 along neither axis.
@@ -171,17 +176,14 @@ pub fn planned(product: &Matmul, plan: &Plan, workspace: u64) -> Result<Vec<Laun
     let first = if product.dtype == Float::F32 {
         strided::launch(&args, plan.blocks())
     } else {
-        let [a, b] = [
-            transposed(&product.a, product.m, product.k, "A")?,
-            transposed(&product.b, product.k, product.n, "B")?,
-        ];
-        let table = match (a, b) {
-            (false, false) => &NN,
-            (false, true) => &NT,
-            (true, false) => &TN,
-            (true, true) => &TT,
+        let lies = product.transposed()?;
+        let table = match lies {
+            [false, false] => &NN[..],
+            [false, true] => &NT,
+            [true, false] => &TN,
+            [true, true] => &TT,
         };
-        args.align(product, [a, b]);
+        args.align(product, lies);
         let entry = &table[usize::from(product.dtype == Float::Bf16) + 2 * plan.tile as usize];
         let mut launch = entry.launch([plan.blocks(), 1, 1], plan.tile.threads(), &args);
         launch.shared_bytes = plan.tile.shared_bytes();

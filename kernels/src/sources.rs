@@ -13,18 +13,22 @@ pub fn source(path: &str) -> Option<&'static str> {
     sources().iter().find(|(known, _)| *known == path).map(|(_, text)| *text)
 }
 
-/// The source file that a module is built from.
+/// The source file that a module is built from: where that only names a dtype, the one that it includes.
 pub fn source_of(module: &crate::Module) -> Option<&'static str> {
-    source(&format!("kernels/{}.cu", module.name))
+    let own = source(&format!("kernels/{}.cu", module.name))?;
+    let names = own.lines().find_map(|line| line.strip_prefix("#include \"")?.strip_suffix(".cu\""));
+    names.map_or(Some(own), |name| source(&format!("kernels/{name}.cu")))
 }
 
 /// Every source file: its path in the repository, and its text.
 pub fn sources() -> &'static [(&'static str, &'static str)] {
-    static SOURCES: [(&str, &str); 80] = sources! {
+    static SOURCES: [(&str, &str); 84] = sources! {
         "attention_backward.cu",
+        "attention_backward_f16.cu",
         "attention_delta.cu",
         "attention_f32.cu",
         "attention_forward.cu",
+        "attention_forward_f16.cu",
         "batch_norm.cu",
         "binary.cu",
         "cast.cu",
@@ -40,6 +44,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "index.cu",
         "index_add.cu",
         "matmul.cu",
+        "matmul_f16.cu",
         "matmul_f32.cu",
         "matmul_reduce.cu",
         "normalise.cu",
@@ -91,6 +96,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "tile/dtype.cuh",
         "tile/eight.cuh",
         "tile/epilogue.cuh",
+        "tile/halves.cuh",
         "tile/index.cuh",
         "tile/map.cuh",
         "tile/math.cuh",
@@ -113,7 +119,9 @@ mod tests {
     #[test]
     fn every_file_of_a_line_table_has_its_text() {
         for module in crate::entries().iter().map(|entry| entry.module) {
-            assert!(source_of(module).is_some_and(|text| text.contains("// Computes: ")), "{}", module.name);
+            let says = ["// Computes: ", "// Traffic: "];
+            let says_all = |text: &str| says.iter().all(|part| text.contains(part));
+            assert!(source_of(module).is_some_and(says_all), "{}", module.name);
             let paths = module.ptx().lines().filter_map(|line| line.trim().strip_prefix(".file"));
             for path in paths.filter_map(|line| line.split('"').nth(1)) {
                 assert!(source(path).is_some(), "{path} of {}.ptx", module.name);

@@ -27,6 +27,7 @@ fn declared(ptx: &str) -> BTreeMap<&str, Vec<usize>> {
 
 fn modules() -> Vec<&'static Module> {
     let mut modules: Vec<&Module> = entries().iter().map(|entry| entry.module).collect();
+    modules.sort_by_key(|module| module.name);
     modules.dedup_by_key(|module| module.name);
     modules
 }

@@ -159,8 +159,8 @@ __device__ __forceinline__ void finish_rows(const MatmulArgs& a, const TileAt& a
     }
 }
 
-// The same where no more is done to C than to add a bias: there is so little to compute that several pairs are on their way
-// at a time, and each thread stays in its columns.
+// The same where no more is done to C than to add a bias: there is so little to compute that a pair is read while the one
+// before is stored, and each thread stays in its columns.
 template <int ROWS, int COLS, int PITCH, int THREADS, class T>
 __device__ __forceinline__ void finish_plain_rows(const MatmulArgs& a, const TileAt& at, const f32* rows, u32 row, u32 col) {
     constexpr i32 PAIRS = COLS / 2, STEP = THREADS / PAIRS;
@@ -172,9 +172,11 @@ __device__ __forceinline__ void finish_plain_rows(const MatmulArgs& a, const Til
     if (col >= a.n) return;
     bool whole = col + 1 < a.n;
     Pair bias = a.bias && a.splits == 1 ? load_pair<T>(a, BESIDE_F32, a.bias, col, whole) : Pair{};
-#pragma unroll 4
+    Pair next = begin < end ? load_vector<2>(rows + begin * PITCH) : Pair{};
+#pragma unroll 1
     for (i32 r = begin; r < end; r += STEP) {
-        Pair v = load_vector<2>(rows + r * PITCH);
+        Pair v = next;
+        if (r + STEP < end) next = load_vector<2>(rows + (r + STEP) * PITCH);
         if (a.splits > 1) {
             store_partial(a, at, row + r, col, v);
             continue;

@@ -2,18 +2,18 @@
 
 use super::args::AttentionArgs;
 use super::{Attention, Shape, THREADS, by_dtype};
-use crate::entry::{entries, module};
+use crate::entry::{half_entries, half_modules};
 use crate::{Entry, Launch};
 
-module!("attention_backward");
+half_modules!("attention_backward");
 
-entries! {
-    KV_D64: AttentionArgs = "attention_bwd_kv_d64_f16" | "attention_bwd_kv_d64_bf16";
-    KV_D128: AttentionArgs = "attention_bwd_kv_d128_f16" | "attention_bwd_kv_d128_bf16";
-    KV_D256: AttentionArgs = "attention_bwd_kv_d256_f16" | "attention_bwd_kv_d256_bf16";
-    Q_D64: AttentionArgs = "attention_bwd_q_d64_f16" | "attention_bwd_q_d64_bf16";
-    Q_D128: AttentionArgs = "attention_bwd_q_d128_f16" | "attention_bwd_q_d128_bf16";
-    Q_D256: AttentionArgs = "attention_bwd_q_d256_f16" | "attention_bwd_q_d256_bf16";
+half_entries! {
+    KV_D64: AttentionArgs = "attention_bwd_kv_d64";
+    KV_D128: AttentionArgs = "attention_bwd_kv_d128";
+    KV_D256: AttentionArgs = "attention_bwd_kv_d256";
+    Q_D64: AttentionArgs = "attention_bwd_q_d64";
+    Q_D128: AttentionArgs = "attention_bwd_q_d128";
+    Q_D256: AttentionArgs = "attention_bwd_q_d256";
 }
 
 /// The launches of dk and dv, and of dq.

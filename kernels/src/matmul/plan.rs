@@ -91,9 +91,14 @@ impl Plan {
         plans.min_by_key(Self::clocks).unwrap_or_else(|| Self::new(p, Tile::Small, 1))
     }
 
-    /// With these tiles (f32 has small ones only) and K in at most so many parts.
+    /// With these tiles, or the largest below that there are (f32 has small ones only, and where A and B both lie
+    /// transposed none is wide), and K in at most so many parts.
     pub fn new(p: &Matmul, tile: Tile, splits: u32) -> Self {
-        let tile = if p.dtype == Float::F32 { Tile::Small } else { tile };
+        let tile = match tile {
+            _ if p.dtype == Float::F32 => Tile::Small,
+            Tile::Wide if p.transposed() == Ok([true; 2]) => Tile::Large,
+            tile => tile,
+        };
         let batches: u64 = p.batch.iter().map(|&b| u64::from(b)).product();
         let k_per_split = p.k.div_ceil(32).div_ceil(splits.max(1)).max(1) * 32;
         Self {

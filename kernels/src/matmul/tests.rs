@@ -48,6 +48,10 @@ fn entries_follow_layout_size_and_dtype() {
     assert_eq!(name(&p), "matmul_nt_bf16");
     assert_eq!(name(&product(Float::F16, [4096, 4096, 4096], false)), "matmul_nn_wide_f16");
     assert_eq!(name(&product(Float::F16, [64, 4096, 4096], false)), "matmul_nn_small_f16");
+    let mut p = product(Float::F16, [4096, 4096, 4096], true);
+    assert_eq!(name(&p), "matmul_tn_wide_f16");
+    (p.b.row, p.b.col) = (1, 4096);
+    assert_eq!(name(&p), "matmul_tt_f16", "both transposed: none is wide");
     p.dtype = Float::F32;
     assert_eq!(name(&p), "matmul_strided_f32");
     p.dtype = Float::F16;

@@ -204,7 +204,9 @@ fn products_read_each_operand_once_per_tile_of_the_other() {
         for tile in Tile::ALL {
             let mut gpu = Gpu::new();
             let p = product(&mut gpu, Float::Bf16, [m, n, k], lies);
-            let launches = matmul::planned(&p, &Plan::new(&p, tile, 1), 0).unwrap();
+            let plan = Plan::new(&p, tile, 1);
+            let tile = plan.tile;
+            let launches = matmul::planned(&p, &plan, 0).unwrap();
             let counts = gpu.run(&launches[0]);
             let what = format!("{m} x {n} x {k} {lies:?} by {tile:?}");
             let (bm, bn) = (u64::from(tile.rows()), u64::from(tile.cols()));

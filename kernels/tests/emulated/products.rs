@@ -269,30 +269,32 @@ fn epilogues_do_what_separate_passes_would() {
 
 #[test]
 fn batches_may_repeat_an_operand() {
-    let (m, n, k) = (5, 6, 9);
-    let mut gpu = Gpu::new();
-    // Two rows of three products: A differs along the outer axis, B along the inner one.
-    let (a, b) = (numbers(Float::F16, 2 * m * k, 1, -1.0, 1.0), numbers(Float::F16, 3 * k * n, 2, -1.0, 1.0));
-    let operand = |pointer, row: usize, batch: [usize; 2]| Matrix {
-        pointer,
-        row: row as i64,
-        col: 1,
-        batch: [batch[0] as i64, batch[1] as i64, 0],
-    };
-    let mut product = Case::new(Float::F16, Float::F16, [m, n, k], LAYOUTS[0], 0).product;
-    product.batch = [3, 2, 1];
-    product.a = operand(gpu.floats(Float::F16, &a), k, [0, m * k]);
-    product.b = operand(gpu.floats(Float::F16, &b), n, [k * n, 0]);
-    product.c = gpu.room_for(Float::F16, 6 * m * n);
-    gpu.run_all(&matmul(&product, 0).unwrap());
-    let found = gpu.read_floats(Float::F16, product.c, 6 * m * n);
-    let exact = (0..6 * m * n).map(|i| {
-        let (batch, row, col) = (i / (m * n), i / n % m, i % n);
-        let (outer, inner) = (batch / 3, batch % 3);
-        let terms = (0..k).map(|j| a[outer * m * k + row * k + j] * b[inner * k * n + j * n + col]);
-        Exact { value: terms.clone().sum(), scale: terms.map(f64::abs).sum() }
-    });
-    check("a batch", Float::F16, &found, &exact.collect::<Vec<_>>(), 4.0 * 13.0);
+    for dtype in [Float::F16, Float::Bf16] {
+        let (m, n, k) = (5, 6, 9);
+        let mut gpu = Gpu::new();
+        // Two rows of three products: A differs along the outer axis, B along the inner one.
+        let (a, b) = (numbers(dtype, 2 * m * k, 1, -1.0, 1.0), numbers(dtype, 3 * k * n, 2, -1.0, 1.0));
+        let operand = |pointer, row: usize, batch: [usize; 2]| Matrix {
+            pointer,
+            row: row as i64,
+            col: 1,
+            batch: [batch[0] as i64, batch[1] as i64, 0],
+        };
+        let mut product = Case::new(dtype, dtype, [m, n, k], LAYOUTS[0], 0).product;
+        product.batch = [3, 2, 1];
+        product.a = operand(gpu.floats(dtype, &a), k, [0, m * k]);
+        product.b = operand(gpu.floats(dtype, &b), n, [k * n, 0]);
+        product.c = gpu.room_for(dtype, 6 * m * n);
+        gpu.run_all(&matmul(&product, 0).unwrap());
+        let found = gpu.read_floats(dtype, product.c, 6 * m * n);
+        let exact = (0..6 * m * n).map(|i| {
+            let (batch, row, col) = (i / (m * n), i / n % m, i % n);
+            let (outer, inner) = (batch / 3, batch % 3);
+            let terms = (0..k).map(|j| a[outer * m * k + row * k + j] * b[inner * k * n + j * n + col]);
+            Exact { value: terms.clone().sum(), scale: terms.map(f64::abs).sum() }
+        });
+        check("a batch", dtype, &found, &exact.collect::<Vec<_>>(), 4.0 * 13.0);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ OPTIONS = [b"--gpu-architecture=compute_80", b"--std=c++17", b"--generate-line-i
 def main():
     library, sources, out = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
     nvrtc = ctypes.CDLL(library)
-    headers = {path.relative_to(sources).as_posix(): path for path in sorted(sources.rglob("*.cuh"))}
+    headers = {path.relative_to(sources).as_posix(): path for path in sorted(sources.rglob("*.cu*"))}
     names = as_array([name.encode() for name in headers])
     texts = as_array([path.read_bytes() for path in headers.values()])
     failed = False
