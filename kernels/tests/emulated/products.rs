@@ -116,14 +116,16 @@ impl Case {
 fn every_layout_and_tile_at_awkward_sizes() {
     // One element; no K; a tile with a rest in each direction, aligned and not; whole tiles with a rest of K, round the ring.
     let shapes = [([1, 1, 1], 0), ([5, 7, 0], 0), ([66, 70, 40], 8), ([67, 65, 37], 1), ([128, 256, 200], 0)];
-    for (layout, dtype) in LAYOUTS.into_iter().zip([Float::Bf16, Float::F16, Float::Bf16, Float::F16]) {
+    for (layout, dtype) in
+        LAYOUTS.into_iter().flat_map(|layout| [(layout, Float::Bf16), (layout, Float::F16)])
+    {
         for (shape, pad) in shapes {
             for tile in Tile::ALL {
                 let mut case = Case::new(dtype, dtype, shape, layout, pad);
                 case.product.bias = case.gpu.floats(dtype, &case.bias);
                 let plan = Plan::new(&case.product, tile, 1);
                 case.run(&plan);
-                case.check(&format!("{layout:?} {shape:?} {tile:?}"));
+                case.check(&format!("{layout:?} {dtype:?} {shape:?} {tile:?}"));
             }
         }
     }
