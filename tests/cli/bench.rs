@@ -69,6 +69,41 @@ fn without_a_python_that_has_torch_one_line_says_so_and_the_rest_runs() {
     }
 }
 
+/// In the twinkling of an eye, and without a byte of it: neither the tensors nor the numbers of these exist.
+#[test]
+fn shapes_that_no_memory_holds_are_refused_in_a_line() {
+    let place = Place::new();
+    for (task, shape, told) in [
+        (
+            "matmul",
+            "999999999x999999999x9",
+            "matmul fwd f32 999999999x999999999x9: needs 3553 PiB of memory or more, and ",
+        ),
+        ("matmul", "99999999x999999x9", "needs 364 TiB"),
+        ("matmul", "18446744073709551615x2x2", "more elements than a computer can address"),
+        ("attention", "1x9999999999x1x1", "needs 484 GiB"),
+        ("softmax", "1x999999999999", "needs 18 TiB"),
+        ("norm", "layer:999999999x9999", "needs 182 TiB"),
+        ("cross-entropy", "9999999999x99", "needs 15 TiB"),
+        // As many tensors as nobody could list.
+        ("adamw", "99999999999999x1", "PiB"),
+        ("step", "1x1x999999999999x1x1x1", "TiB"),
+        ("step", "99999x99999x1x1x8x5", "TiB"),
+        ("decode", "18446744073709551615x18446744073709551615x1x1x1x1", "PiB"),
+    ] {
+        let output = bench(&place, &[task, "--device", "cpu", "--shapes", shape]);
+        let lines = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{task} {shape}: {lines}");
+        assert!(lines.lines().count() == 1 && lines.contains(told), "{task} {shape}: {lines}");
+        assert_eq!(stdout(&output), "", "{task} {shape}");
+    }
+    // Beside one that fits it has a row.
+    let table = succeeded(&bench(&place, &["softmax", "--device", "cpu", "--shapes", "3x5,99999999x999999"]));
+    let row = table.lines().find(|line| line.contains("99999999x999999")).unwrap_or_default();
+    assert!(row.contains("REFUSED, not timed: needs 1819 TiB of memory or more"), "{table}");
+    assert!(unpadded(&table).contains("| 3x5 | warpsmith | "), "{table}");
+}
+
 /// One that finds no torch, whatever is installed: a module of that name that cannot be imported comes first.
 #[test]
 fn a_python_without_torch_says_so_in_one_line() {

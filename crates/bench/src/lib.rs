@@ -24,6 +24,7 @@ pub mod kernel;
 pub mod ladder;
 mod launched;
 pub mod machine;
+pub mod memory;
 pub mod model;
 #[allow(unsafe_code, reason = "the C interface of NVRTC")]
 pub mod nvrtc;

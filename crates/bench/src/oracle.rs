@@ -48,6 +48,11 @@ impl Term {
         Self { weight, ..self }
     }
 
+    /// The parts of the inputs, each with its input's number.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (usize, &Region)> {
+        self.inputs.iter().enumerate().map(|(i, region)| (self.first + i, region))
+    }
+
     /// The inputs counted from this one on.
     pub fn of_inputs(self, first: usize) -> Self {
         Self { first, ..self }

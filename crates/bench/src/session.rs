@@ -7,12 +7,18 @@ use crate::contender::{Call, Contender, prove, prove_twice};
 use crate::counts::{Counts, Meter};
 use crate::ladder::gains;
 use crate::machine::{self, Power};
+use crate::memory;
 use crate::oracle::Verdict;
 use crate::record::{COUNTED, Ceilings, Method, Row, Status, Time};
 use crate::stats::{Ratio, Summary};
 use crate::tasks::{Case, Pass, parse};
 use crate::tensors::overwrite;
 use crate::{Error, Result};
+
+/// Rounds that even a slow case gets.
+const FEWEST: usize = 3;
+/// Calls that are no samples: two for the proof, one that is counted, two to warm up, and one for the proof behind them.
+const CALLS_BESIDE: usize = 6;
 
 /// How to measure.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -102,11 +108,31 @@ impl<'a> Session<'a> {
         Ok(Self { device: device.clone(), options, clock: Clock::new(device, cache)?, meter })
     }
 
+    /// Whether the case and those who compute it have a chance to fit the memory; known before any of it is allocated.
+    ///
+    /// # Errors
+    /// If not: what is needed, and what there is.
+    pub fn fits(&self, case: &Case, contenders: &[Box<dyn Contender>]) -> Result<()> {
+        memory::check(case, contenders, &self.device, !self.options.timed)
+    }
+
+    /// Seconds that so many contenders take for a case at the limits of the device, at least: the oracle comes on top.
+    ///
+    /// # Errors
+    /// If the case is impossible.
+    pub fn least_seconds(&self, case: &Case, contenders: usize, ceilings: &Ceilings) -> Result<f64> {
+        let (bytes, flops) = case.work.cost(case.pass, &case.work.metas(case.pass, case.dtype)?)?;
+        let at = |amount: u64, rate: Option<f64>| rate.map_or(0.0, |rate| amount as f64 / rate / 1e9);
+        let call = at(bytes, ceilings.copy_gb_s).max(at(flops, ceilings.matmul(case.dtype.name())));
+        Ok(((CALLS_BESIDE + FEWEST.min(self.options.rounds)) * contenders) as f64 * call)
+    }
+
     /// Proves every contender on the case, and measures those that are right. One row for each, in their order.
     ///
     /// # Errors
     /// If the case itself is impossible; what is wrong with a contender stands in its row.
     pub fn case(&mut self, case: &Case, contenders: &mut [Box<dyn Contender>]) -> Result<Vec<Row>> {
+        self.fits(case, contenders)?;
         let seed = self.options.seed;
         let inputs = [0, 1, 2].map(|i| case.inputs(seed.wrapping_add(i), &self.device));
         let [first, second, third] = inputs;
@@ -205,7 +231,7 @@ impl<'a> Session<'a> {
         }
         // A case that is slow gets fewer rounds, but never so few that nothing can be said.
         let affordable = 4.0 * self.options.seconds / slowest.max(1e-9);
-        let rounds = (affordable as usize).clamp(3.min(self.options.rounds), self.options.rounds);
+        let rounds = (affordable as usize).clamp(FEWEST.min(self.options.rounds), self.options.rounds);
         for round in 0..rounds {
             let mut order: Vec<usize> = (0..entries.len()).collect();
             if round % 2 == 1 {

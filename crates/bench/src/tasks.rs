@@ -18,10 +18,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use warpsmith_autograd::{Meta, Op};
-use warpsmith_tensor::{DType, Device, Rng, Tensor};
+use warpsmith_tensor::{DType, Device, Rng, Shape, Tensor};
 
 use crate::contender::Contender;
 use crate::engine::Engine;
+use crate::memory::Footprint;
 use crate::oracle::{self, Slack, Verdict, Window};
 use crate::{Error, Result};
 
@@ -139,6 +140,21 @@ pub trait Workload: fmt::Debug + fmt::Display + Send + Sync {
     /// Fresh random inputs of the op on `device`, floats in `dtype`. What a forward pass would have saved is computed.
     fn inputs(&self, pass: Pass, dtype: DType, rng: &Rng, device: &Device) -> Result<Vec<Tensor>>;
 
+    /// Shapes and dtypes of what [`Workload::inputs`] gives, without any of it.
+    ///
+    /// # Errors
+    /// If the task has no such pass, or a tensor would have more numbers than can be addressed.
+    fn metas(&self, pass: Pass, dtype: DType) -> Result<Vec<Meta>>;
+
+    /// Bytes that a contender takes at least, the oracle's left to the windows.
+    ///
+    /// # Errors
+    /// As [`Workload::metas`].
+    fn footprint(&self, pass: Pass, dtype: DType) -> Result<Footprint> {
+        let inputs = self.metas(pass, dtype)?;
+        Ok(Footprint::of(&inputs, &self.outputs(pass, &inputs)?))
+    }
+
     /// Inputs that the pass writes over: (output, input), both by number.
     fn in_place(&self) -> &'static [(usize, usize)] {
         &[]
@@ -214,6 +230,11 @@ pub fn parse(task: &str, text: &str) -> Result<Arc<dyn Workload>> {
     }
 }
 
+/// Shape and dtype of a tensor that is not made.
+fn meta(dims: &[usize], dtype: DType) -> Result<Meta> {
+    Ok(Meta::new(Shape::new(dims)?, dtype))
+}
+
 /// The sizes in a text such as `8x1024`, if there are as many as asked for and none is 0.
 fn sizes<const N: usize>(text: &str, expected: &str) -> Result<[usize; N]> {
     let parts: Vec<usize> = text.split('x').filter_map(|part| part.parse().ok()).collect();
@@ -242,6 +263,26 @@ mod tests {
             ("decode", "5x7x2x2x32x65"),
         ] {
             assert_eq!(parse(task, text).unwrap().to_string(), text, "{task}");
+        }
+    }
+
+    #[test]
+    fn what_inputs_will_be_is_known_without_them() {
+        for task in TASKS {
+            let tiny = preset(task, "tiny").unwrap();
+            for work in tiny.iter().flat_map(|work| work.awkward()).chain(tiny.clone()) {
+                for pass in [Pass::Forward, Pass::Backward].into_iter().filter(|pass| work.has(*pass)) {
+                    for dtype in [DType::F32, DType::BF16] {
+                        let case = Case { work: work.clone(), pass, dtype };
+                        let inputs = case.inputs(3, &Device::Cpu).unwrap();
+                        let made: Vec<Meta> = inputs.iter().map(Meta::from).collect();
+                        assert_eq!(work.metas(pass, dtype).unwrap(), made, "{}", case.name());
+                        let told = Footprint::of(&made, &case.outputs(&inputs).unwrap());
+                        let need = work.footprint(pass, dtype).unwrap();
+                        assert!(need.inputs >= told.inputs, "{}", case.name());
+                    }
+                }
+            }
         }
     }
 

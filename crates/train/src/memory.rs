@@ -60,7 +60,10 @@ fn line<'t>(text: &'t str, key: &str) -> Option<&'t str> {
 }
 
 /// Bytes that a device has left for tensors, with what waits to be used again; `None` if nobody says.
-fn free(device: &Device) -> Result<Option<u64>> {
+///
+/// # Errors
+/// If the device is lost.
+pub fn free(device: &Device) -> warpsmith_tensor::Result<Option<u64>> {
     Ok(match device.free_memory()? {
         None => Host::now().map(|host| host.free + arena::usage().waiting),
         gpu => gpu,
@@ -169,7 +172,7 @@ impl Need {
 }
 
 /// Bytes as a person reads them.
-fn shown(bytes: f64) -> String {
+pub fn shown(bytes: f64) -> String {
     let units = ["MiB", "GiB", "TiB", "PiB"];
     let mut amount = bytes / 1_048_576.0;
     let mut unit = 0;

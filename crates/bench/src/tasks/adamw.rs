@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use warpsmith_autograd::Op;
+use warpsmith_autograd::{Meta, Op};
 use warpsmith_ops::adamw::AdamW as Update;
 use warpsmith_tensor::{DType, Device, Rng, Tensor};
 
-use super::{Pass, Workload, sizes};
+use super::{Pass, Workload, meta, sizes};
+use crate::memory::{Footprint, SMALLEST};
 use crate::oracle::{Term, Window, row_parts};
 use crate::tensors::{between, normal};
 use crate::{Error, Result};
@@ -82,6 +83,16 @@ impl Workload for AdamW {
             inputs.push(between(&dims, 0.01, 1.0, dtype, rng, device)?);
         }
         Ok(inputs)
+    }
+
+    fn metas(&self, _pass: Pass, dtype: DType) -> Result<Vec<Meta>> {
+        Ok(vec![meta(&[self.elements], dtype)?; 4 * self.tensors])
+    }
+
+    /// The tensors may be too many to be named, and the outputs lie where the inputs were.
+    fn footprint(&self, _pass: Pass, dtype: DType) -> Result<Footprint> {
+        let one = (self.elements as f64 * dtype.size() as f64).max(SMALLEST);
+        Ok(Footprint { inputs: 4.0 * self.tensors as f64 * one, ..Footprint::default() })
     }
 
     /// The pattern of one parameter, which repeats: output 3i + j over input 4i + k.

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use warpsmith_autograd::Op;
+use warpsmith_autograd::{Meta, Op};
 use warpsmith_ops::attention::{Attention as Forward, AttentionBackward, Mask};
 use warpsmith_tensor::{DType, Device, Rng, Tensor};
 
-use super::{Pass, Workload, sizes};
+use super::{Pass, Workload, meta, sizes};
+use crate::memory::numbers;
 use crate::oracle::{Region, Term, Window};
 use crate::tensors::{normal, saved};
 use crate::{Error, Result};
@@ -58,7 +59,7 @@ impl fmt::Display for Attention {
 }
 
 /// Above so many multiply-adds of q·kᵀ the oracle looks at parts.
-const WHOLE: usize = 1 << 22;
+const WHOLE: f64 = 4_194_304.0;
 /// Rows of one part.
 const ROWS: usize = 24;
 
@@ -158,9 +159,20 @@ impl Workload for Attention {
         Ok([vec![make(self.heads)?], qkv, out].concat())
     }
 
+    fn metas(&self, pass: Pass, dtype: DType) -> Result<Vec<Meta>> {
+        let of = |heads| meta(&[self.batch, self.time, heads, self.width], dtype);
+        let (q, k) = (of(self.heads)?, of(self.kv_heads)?);
+        let qkv = vec![q, k, k];
+        if pass == Pass::Forward {
+            return Ok(qkv);
+        }
+        let out = self.forward().shape(&qkv)?;
+        Ok([vec![q], qkv, out].concat())
+    }
+
     fn windows(&self, pass: Pass) -> Vec<Window> {
         let (t, last) = (self.time, (self.batch - 1, self.kv_heads - 1));
-        if self.batch * self.heads * t * t * self.width <= WHOLE {
+        if numbers(&[self.batch, self.heads, t, t, self.width]) <= WHOLE {
             let op = match pass {
                 Pass::Forward => Term::whole(self.forward(), 3),
                 Pass::Backward => Term::whole(AttentionBackward(self.forward()), 6),

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use warpsmith_autograd::Op;
+use warpsmith_autograd::{Meta, Op};
 use warpsmith_ops::cross_entropy::{CrossEntropy as Forward, CrossEntropyBackward};
 use warpsmith_tensor::{DType, Device, Rng, Shape, Tensor};
 
-use super::{Pass, Workload, sizes};
+use super::{Pass, Workload, meta, sizes};
 use crate::Result;
 use crate::oracle::{Term, Window, row_parts};
 use crate::tensors::{normal, saved, whole_numbers};
@@ -64,6 +64,15 @@ impl Workload for CrossEntropy {
         let all = saved(&Forward::MEAN, &inputs)?;
         let grad = Tensor::full(Shape::scalar(), 1.0, DType::F32, device)?.to_dtype(dtype)?;
         Ok([inputs, all[1..].to_vec(), vec![grad]].concat())
+    }
+
+    fn metas(&self, pass: Pass, dtype: DType) -> Result<Vec<Meta>> {
+        let inputs = vec![meta(&[self.rows, self.classes], dtype)?, meta(&[self.rows], DType::I64)?];
+        if pass == Pass::Forward {
+            return Ok(inputs);
+        }
+        let all = Forward::MEAN.shape(&inputs)?;
+        Ok([inputs, all[1..].to_vec(), vec![meta(&[], dtype)?]].concat())
     }
 
     fn windows(&self, pass: Pass) -> Vec<Window> {

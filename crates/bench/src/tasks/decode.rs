@@ -11,9 +11,10 @@ use warpsmith_autograd::{Meta, Op, no_grad};
 use warpsmith_tensor::{DType, Device, Rng, Shape, Tensor};
 
 use super::gpt::{Beside, GptSizes, distance};
-use super::{Case, Pass, Workload};
+use super::{Case, Pass, Workload, meta};
 use crate::contender::Contender;
 use crate::engine::DecodeEngine;
+use crate::memory::{Footprint, numbers};
 use crate::oracle::{Slack, Verdict, Wrong};
 use crate::tensors::whole_numbers;
 use crate::{Error, Result};
@@ -45,20 +46,25 @@ impl fmt::Display for Decode {
 impl Decode {
     /// The sizes that [`Decode`] prints.
     pub(crate) fn read(text: &str) -> Result<Self> {
-        let ([prompt, new], gpt) = GptSizes::parse(text, EXPECTED, |prompt, new| prompt + new)?;
+        let ([prompt, new], gpt) = GptSizes::parse(text, EXPECTED, usize::saturating_add)?;
         Ok(Self { prompt, new, gpt })
+    }
+
+    /// Tokens that go through the model: the last one that is written does not.
+    fn read_tokens(&self) -> f64 {
+        self.prompt as f64 + self.new as f64 - 1.0
     }
 
     /// Keys that all tokens which are read see together.
     fn keys(&self) -> f64 {
-        let read = (self.prompt + self.new - 1) as f64;
+        let read = self.read_tokens();
         0.5 * read * (read + 1.0)
     }
 
     fn flops(&self) -> f64 {
-        let (read, gpt) = ((self.prompt + self.new - 1) as f64, &self.gpt);
+        let (read, gpt) = (self.read_tokens(), &self.gpt);
         // Of the prompt only the last position needs logits.
-        let unneeded = 2.0 * ((self.prompt - 1) * gpt.width * gpt.classes) as f64;
+        let unneeded = 2.0 * numbers(&[self.prompt - 1, gpt.width, gpt.classes]);
         read * gpt.flops_of_token(self.keys() / read) - unneeded
     }
 
@@ -95,6 +101,19 @@ impl Workload for Decode {
     fn inputs(&self, _pass: Pass, _dtype: DType, rng: &Rng, device: &Device) -> Result<Vec<Tensor>> {
         let prompt = whole_numbers(self.prompt, self.gpt.classes, rng, device)?;
         Ok([vec![prompt], self.gpt.draw(rng, device)?].concat())
+    }
+
+    fn metas(&self, _pass: Pass, _dtype: DType) -> Result<Vec<Meta>> {
+        Ok([vec![meta(&[self.prompt], DType::I64)?], self.gpt.metas()?].concat())
+    }
+
+    /// A contender's model, and the keys and values of all that it reads.
+    fn footprint(&self, _pass: Pass, _dtype: DType) -> Result<Footprint> {
+        let cache = 2.0 * numbers(&[self.gpt.layers, self.gpt.context, self.gpt.width]);
+        let between = DType::F32.size() as f64 * cache;
+        let oracle = self.gpt.oracle_bytes(self.flops());
+        let prompt = self.prompt as f64 * DType::I64.size() as f64;
+        Ok(Footprint { inputs: prompt + self.gpt.bytes(), between, oracle, ..Footprint::default() })
     }
 
     fn outputs(&self, _pass: Pass, _inputs: &[Meta]) -> Result<Vec<Meta>> {

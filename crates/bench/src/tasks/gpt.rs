@@ -6,12 +6,12 @@
 //! as far, and n independent ones, one behind the other, √n times that (Higham and Mary, *A New Approach to Probabilistic
 //! Rounding Error Analysis*, 2019, theorem 2.4). Allowed is [`CONFIDENCE`] times that.
 
-use warpsmith_autograd::Parameter;
+use warpsmith_autograd::{Meta, Parameter};
 use warpsmith_model::{Gpt, GptConfig};
 use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{DType, Device, Rng, Seed, Tensor};
 
-use super::sizes;
+use super::{meta, sizes};
 use crate::Result;
 use crate::tensors::scaled_normal;
 
@@ -75,6 +75,21 @@ impl GptSizes {
             [pair(&[c]), pair(&[c, 3 * c]), pair(&[c, c]), pair(&[c]), pair(&[c, 4 * c]), pair(&[4 * c, c])];
         let embeddings = vec![vec![self.classes, c], vec![self.context, c]];
         [embeddings, vec![layer.concat(); self.layers].concat(), pair(&[c])].concat()
+    }
+
+    /// Shapes and dtypes of what [`GptSizes::draw`] gives.
+    pub(super) fn metas(&self) -> Result<Vec<Meta>> {
+        self.parameter_shapes().iter().map(|shape| meta(shape, DType::F32)).collect()
+    }
+
+    /// Bytes of all parameters in f32, whatever the sizes.
+    pub(super) fn bytes(&self) -> f64 {
+        DType::F32.size() as f64 * self.config(DType::F32).parameter_count()
+    }
+
+    /// Bytes that the oracle takes of the host: parameters as they are, and moved.
+    pub(super) fn oracle_bytes(&self, flops: f64) -> f64 {
+        2.0 * self.bytes() * Self::oracle_dtype(flops).size() as f64 / DType::F32.size() as f64
     }
 
     /// Numbers in all parameters.

@@ -7,7 +7,7 @@ use warpsmith_autograd::{Array, Cost, Differentiability, Meta, Op, apply_single}
 use warpsmith_ops::matmul::Matmul as Product;
 use warpsmith_tensor::{DType, Device, Rng, Tensor};
 
-use super::{Pass, Workload, sizes};
+use super::{Pass, Workload, meta, sizes};
 use crate::Result;
 use crate::oracle::{Term, Window};
 use crate::tensors::normal;
@@ -187,6 +187,13 @@ impl Workload for Matmul {
             }
         });
         parts.collect()
+    }
+
+    fn metas(&self, pass: Pass, dtype: DType) -> Result<Vec<Meta>> {
+        let (m, n, k) = (self.m, self.n, self.k);
+        let operands = vec![meta(&[m, k], dtype)?, meta(&[k, n], dtype)?];
+        let gradient = meta(&[m, n], dtype)?;
+        Ok(if pass == Pass::Forward { operands } else { [vec![gradient], operands].concat() })
     }
 
     fn awkward(&self) -> Vec<Arc<dyn Workload>> {

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use warpsmith_autograd::Op;
+use warpsmith_autograd::{Meta, Op};
 use warpsmith_ops::layer_norm::{LayerNorm, LayerNormBackward};
 use warpsmith_ops::rms_norm::{RmsNorm, RmsNormBackward};
 use warpsmith_tensor::{DType, Device, Rng, Tensor};
 
-use super::{Pass, Workload, sizes};
+use super::{Pass, Workload, meta, sizes};
 use crate::oracle::{Region, Term, Window, row_parts};
 use crate::tensors::{normal, saved};
 use crate::{Error, Result};
@@ -99,6 +99,17 @@ impl Workload for Norm {
         }
         let all = saved(&*self.op(Pass::Forward)?, &inputs)?;
         Ok([vec![make()?], inputs[..2].to_vec(), all[1..].to_vec()].concat())
+    }
+
+    fn metas(&self, pass: Pass, dtype: DType) -> Result<Vec<Meta>> {
+        let x = meta(&[self.rows, self.columns], dtype)?;
+        let weight = meta(&[self.columns], dtype)?;
+        let inputs = [vec![x], vec![weight; self.weights()]].concat();
+        if pass == Pass::Forward {
+            return Ok(inputs);
+        }
+        let all = self.op(Pass::Forward)?.shape(&inputs)?;
+        Ok([vec![x, x, weight], all[1..].to_vec()].concat())
     }
 
     fn windows(&self, pass: Pass) -> Vec<Window> {

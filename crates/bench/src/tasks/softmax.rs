@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use warpsmith_autograd::Op;
+use warpsmith_autograd::{Meta, Op};
 use warpsmith_ops::softmax::{Softmax as Forward, SoftmaxBackward};
 use warpsmith_tensor::{DType, Device, Rng, Tensor};
 
-use super::{Pass, Workload, sizes};
+use super::{Pass, Workload, meta, sizes};
 use crate::Result;
 use crate::oracle::{Term, Window, row_parts};
 use crate::tensors::{normal, saved};
@@ -56,6 +56,11 @@ impl Workload for Softmax {
         let make = || normal(&[self.rows, self.columns], dtype, rng, device);
         let x = vec![make()?];
         if pass == Pass::Forward { Ok(x) } else { Ok([vec![make()?], saved(&Forward, &x)?].concat()) }
+    }
+
+    fn metas(&self, pass: Pass, dtype: DType) -> Result<Vec<Meta>> {
+        let one = meta(&[self.rows, self.columns], dtype)?;
+        Ok(vec![one; if pass == Pass::Forward { 1 } else { 2 }])
     }
 
     fn windows(&self, pass: Pass) -> Vec<Window> {

@@ -14,12 +14,14 @@ use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Rng, Shape, Tensor};
 use warpsmith_train::TrainConfig;
 use warpsmith_train::config::Precision;
+use warpsmith_train::memory::Need;
 use warpsmith_train::optimizer::{AdamWConfig, clip_gradients};
 
 use super::gpt::{Beside, GptSizes, distance, sum_error};
-use super::{Case, Pass, Workload};
+use super::{Case, Pass, Workload, meta};
 use crate::contender::Contender;
 use crate::engine::StepEngine;
+use crate::memory::{Footprint, numbers};
 use crate::oracle::{Slack, Verdict, Wrong};
 use crate::tensors::whole_numbers;
 use crate::{Error, Result};
@@ -91,7 +93,7 @@ impl Step {
     }
 
     fn flops(&self) -> f64 {
-        let tokens = (self.batch * self.gpt.context) as f64;
+        let tokens = self.batch as f64 * self.gpt.context as f64;
         // A token sees half of the keys on average; the backward pass is two products for each of the forward pass.
         3.0 * tokens * self.gpt.flops_of_token(0.5 * (self.gpt.context as f64 + 1.0))
     }
@@ -285,6 +287,22 @@ impl Workload for Step {
             Ok(flat.reshape(&dims)?)
         };
         Ok([vec![tokens()?, tokens()?], self.gpt.draw(rng, device)?].concat())
+    }
+
+    fn metas(&self, _pass: Pass, _dtype: DType) -> Result<Vec<Meta>> {
+        let tokens = meta(&[self.batch, self.gpt.context], DType::I64)?;
+        Ok([vec![tokens, tokens], self.gpt.metas()?].concat())
+    }
+
+    /// Each contender trains a model of its own. The oracle's gradients take as much as the parameters once more.
+    fn footprint(&self, _pass: Pass, dtype: DType) -> Result<Footprint> {
+        let (config, model) = (self.train_config(dtype), self.gpt.bytes());
+        let need = Need::of(&config, &self.gpt.config(dtype));
+        // A contender's own set of inputs is the weights that its optimiser's moments stand beside.
+        let (outputs, between) = (need.model - model, need.bytes() - need.model);
+        let oracle = 1.5 * self.gpt.oracle_bytes(self.flops());
+        let ids = 2.0 * numbers(&[self.batch, self.gpt.context]) * DType::I64.size() as f64;
+        Ok(Footprint { inputs: ids + model, outputs, between, oracle })
     }
 
     fn outputs(&self, _pass: Pass, inputs: &[Meta]) -> Result<Vec<Meta>> {

@@ -160,6 +160,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let cases = asked.cases()?;
     crowd.require_somebody(&cases)?;
     let mut session = Session::new(&device, options, &meter)?;
+    let too_large = crowd.too_large(&session, &cases)?;
     let ceilings = if args.get_flag("no-ceilings") || !options.timed {
         bench::record::Ceilings::default()
     } else {
@@ -169,8 +170,13 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         session.ceilings(&asked.dtypes, &mut products)?
     };
     let mut record = Record { schema: SCHEMA, machine, method: options.method(), ceilings, rows: Vec::new() };
-    let measured = cases.iter().try_for_each(|case| -> Result<(), Failure> {
-        note!("bench: {}", case.name());
+    let measured = cases.iter().zip(too_large).try_for_each(|(case, refused)| -> Result<(), Failure> {
+        if let Some(rows) = refused {
+            record.rows.extend(rows);
+            return Ok(());
+        }
+        let seconds = crowd.least_seconds(&session, case, &record.ceilings)?;
+        note!("bench: {}{}", case.name(), patience_for(seconds));
         record.rows.extend(crowd.rows(&mut session, case)?);
         Ok(())
     });
@@ -236,6 +242,15 @@ impl Asked {
             _ => Ok(cases),
         }
     }
+}
+
+/// What is said of a case that takes a minute or more at the limits of the device.
+fn patience_for(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return String::new();
+    }
+    let advice = "a case for a faster device; --preset tiny and smaller --shapes take moments";
+    format!(": {:.0} minutes or more at this device's limits: {advice}", (seconds / 60.0).ceil())
 }
 
 /// How long another process may take: a peer for one answer, the check of a kernel for one run.

@@ -8,8 +8,8 @@ use warpsmith_bench::contender::Contender;
 use warpsmith_bench::kernel::{Source, UserKernel, compile};
 use warpsmith_bench::ladder;
 use warpsmith_bench::nvrtc::Target;
-use warpsmith_bench::record::{Row, Status};
-use warpsmith_bench::session::Session;
+use warpsmith_bench::record::{Ceilings, Row, Status};
+use warpsmith_bench::session::{Session, refused};
 use warpsmith_bench::tasks::{Case, KERNEL_TASKS};
 use warpsmith_bench::torch::{Python, Torch, python};
 
@@ -112,6 +112,44 @@ impl<'a> Crowd<'a> {
             note!("bench: without the ladder, {rungs}");
         }
         Ok(())
+    }
+
+    /// The rows of each case that cannot fit the memory, which say so.
+    ///
+    /// # Errors
+    /// If none can: what the first one needs.
+    pub fn too_large(
+        &mut self,
+        session: &Session<'_>,
+        cases: &[Case],
+    ) -> Result<Vec<Option<Vec<Row>>>, Failure> {
+        let (mut all, mut first) = (Vec::new(), None);
+        for case in cases {
+            let contenders = self.contenders(case, &[])?;
+            all.push(session.fits(case, &contenders).err().map(|error| {
+                let names = contenders.iter().map(|one| one.name());
+                let rows = names.map(|name| refused(case, name, error.to_string())).collect();
+                first.get_or_insert_with(|| Failure::Failed(format!("{}: {error}", case.name())));
+                rows
+            }));
+        }
+        match first {
+            Some(error) if all.iter().all(Option::is_some) => Err(error),
+            _ => Ok(all),
+        }
+    }
+
+    /// [`Session::least_seconds`] of all who take part.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn least_seconds(
+        &mut self,
+        session: &Session<'_>,
+        case: &Case,
+        limits: &Ceilings,
+    ) -> Result<f64, Failure> {
+        Ok(session.least_seconds(case, self.contenders(case, &[])?.len(), limits)?)
     }
 
     /// The rows of a case; of a kernel that the emulator refuses only the reason.
