@@ -81,7 +81,7 @@ fn shapes_that_no_memory_holds_are_refused_in_a_line() {
         ),
         ("matmul", "99999999x999999x9", "needs 364 TiB"),
         ("matmul", "18446744073709551615x2x2", "more elements than a computer can address"),
-        ("attention", "1x9999999999x1x1", "needs 484 GiB"),
+        ("attention", "1x999999999999x1x1", "TiB"),
         ("softmax", "1x999999999999", "needs 18 TiB"),
         ("norm", "layer:999999999x9999", "needs 182 TiB"),
         ("cross-entropy", "9999999999x99", "needs 15 TiB"),
