@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
 use crate::machine::{Machine, Power};
-use crate::tasks::has_passes;
+use crate::tasks;
 
 /// The number of the schema: it grows when a key changes its meaning or goes away; new keys do not change it.
 pub const SCHEMA: u32 = 1;
@@ -172,8 +172,7 @@ impl Row {
 
     /// `attention bwd bf16`; `step bf16`, since a step has no passes to tell apart.
     pub fn kind(&self) -> String {
-        let Self { task, pass, dtype, .. } = self;
-        if has_passes(task) { format!("{task} {pass} {dtype}") } else { format!("{task} {dtype}") }
+        tasks::kind(&self.task, &self.pass, &self.dtype)
     }
 
     /// `attention bwd bf16 8x1024x12x64`

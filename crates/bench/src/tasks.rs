@@ -54,8 +54,13 @@ pub enum Pass {
 }
 
 /// Whether a task has a backward pass of its own, so that the pass has to be told.
-pub fn has_passes(task: &str) -> bool {
+fn has_passes(task: &str) -> bool {
     !["adamw", "step", "decode"].contains(&task)
+}
+
+/// `attention bwd bf16`; `step bf16`, since a step has no passes to tell apart.
+pub(crate) fn kind(task: &str, pass: &str, dtype: &str) -> String {
+    if has_passes(task) { format!("{task} {pass} {dtype}") } else { format!("{task} {dtype}") }
 }
 
 impl Pass {
@@ -190,9 +195,7 @@ pub struct Case {
 impl Case {
     /// `attention bwd bf16 8x1024x12x64`
     pub fn name(&self) -> String {
-        let (task, dtype) = (self.work.task(), self.dtype.name());
-        let pass = if has_passes(task) { format!(" {}", self.pass.name()) } else { String::new() };
-        format!("{task}{pass} {dtype} {}", self.work)
+        format!("{} {}", kind(self.work.task(), self.pass.name(), self.dtype.name()), self.work)
     }
 
     /// Fresh random inputs; the same of the same seed.

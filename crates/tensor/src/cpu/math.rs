@@ -35,23 +35,19 @@ fn power_of_two(k: i32) -> f32 {
     f32::from_bits(((k + 127) << 23) as u32)
 }
 
-/// eˣ = y·2ᵏ with y near 1, for |x| < 10⁶.
-#[inline(always)]
-fn exp_parts(x: f32) -> (f32, i32) {
-    let shifted = fma(x, std::f32::consts::LOG2_E, ROUNDER);
-    let k = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
-    let n = shifted - ROUNDER;
-    let r = fma(n, -LN_2_LOW, fma(n, -LN_2_HIGH, x));
-    let tail =
-        polynomial(r, [0.5, 0.166_666_67, 0.041_666_463, 0.008_333_298, 0.001_393_393_5, 0.000_198_996_54]);
-    (fma(r * r, tail, r) + 1.0, k)
-}
-
 /// eˣ, within 2 ulp (4 in the subnormal range). NaN gives NaN.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     // Beyond these bounds the result is 0 or ∞ all the same; inside, k fits the two-step scaling below.
-    let (y, k) = exp_parts(x.clamp(-105.0, 90.0));
+    let inside = x.clamp(-105.0, 90.0);
+    // eˣ = y·2ᵏ with y near 1.
+    let shifted = fma(inside, std::f32::consts::LOG2_E, ROUNDER);
+    let k = (shifted.to_bits() as i32).wrapping_sub(ROUNDER.to_bits() as i32);
+    let n = shifted - ROUNDER;
+    let r = fma(n, -LN_2_LOW, fma(n, -LN_2_HIGH, inside));
+    let tail =
+        polynomial(r, [0.5, 0.166_666_67, 0.041_666_463, 0.008_333_298, 0.001_393_393_5, 0.000_198_996_54]);
+    let y = fma(r * r, tail, r) + 1.0;
     // 2ᵏ in two steps: k may lie outside the exponents that one float has.
     let half = k >> 1;
     let scaled = y * power_of_two(half) * power_of_two(k - half);

@@ -160,7 +160,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let cases = asked.cases()?;
     crowd.require_somebody(&cases)?;
     let mut session = Session::new(&device, options, &meter)?;
-    let too_large = crowd.too_large(&session, &cases)?;
+    let fitting = crowd.fitting(&session, &cases)?;
     let ceilings = if args.get_flag("no-ceilings") || !options.timed {
         bench::record::Ceilings::default()
     } else {
@@ -170,12 +170,15 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         session.ceilings(&asked.dtypes, &mut products)?
     };
     let mut record = Record { schema: SCHEMA, machine, method: options.method(), ceilings, rows: Vec::new() };
-    let measured = cases.iter().zip(too_large).try_for_each(|(case, refused)| -> Result<(), Failure> {
-        if let Some(rows) = refused {
-            record.rows.extend(rows);
-            return Ok(());
-        }
-        let seconds = crowd.least_seconds(&session, case, &record.ceilings)?;
+    let measured = cases.iter().zip(fitting).try_for_each(|(case, fitting)| -> Result<(), Failure> {
+        let contenders = match fitting {
+            Ok(count) => count,
+            Err(rows) => {
+                record.rows.extend(rows);
+                return Ok(());
+            }
+        };
+        let seconds = session.least_seconds(case, contenders, &record.ceilings)?;
         note!("bench: {}{}", case.name(), patience_for(seconds));
         record.rows.extend(crowd.rows(&mut session, case)?);
         Ok(())

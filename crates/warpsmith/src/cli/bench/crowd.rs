@@ -8,7 +8,7 @@ use warpsmith_bench::contender::Contender;
 use warpsmith_bench::kernel::{Source, UserKernel, compile};
 use warpsmith_bench::ladder;
 use warpsmith_bench::nvrtc::Target;
-use warpsmith_bench::record::{Ceilings, Row, Status};
+use warpsmith_bench::record::{Row, Status};
 use warpsmith_bench::session::{Session, refused};
 use warpsmith_bench::tasks::{Case, KERNEL_TASKS};
 use warpsmith_bench::torch::{Python, Torch, python};
@@ -114,19 +114,19 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 
-    /// The rows of each case that cannot fit the memory, which say so.
+    /// How many take part in each case, or, of one that cannot fit the memory, the rows that say so.
     ///
     /// # Errors
     /// If none can: what the first one needs.
-    pub fn too_large(
+    pub fn fitting(
         &mut self,
         session: &Session<'_>,
         cases: &[Case],
-    ) -> Result<Vec<Option<Vec<Row>>>, Failure> {
+    ) -> Result<Vec<Result<usize, Vec<Row>>>, Failure> {
         let (mut all, mut first) = (Vec::new(), None);
         for case in cases {
             let contenders = self.contenders(case, &[])?;
-            all.push(session.fits(case, &contenders).err().map(|error| {
+            all.push(session.fits(case, &contenders).map(|()| contenders.len()).map_err(|error| {
                 let names = contenders.iter().map(|one| one.name());
                 let rows = names.map(|name| refused(case, name, error.to_string())).collect();
                 first.get_or_insert_with(|| Failure::Failed(format!("{}: {error}", case.name())));
@@ -134,22 +134,9 @@ impl<'a> Crowd<'a> {
             }));
         }
         match first {
-            Some(error) if all.iter().all(Option::is_some) => Err(error),
+            Some(error) if all.iter().all(Result::is_err) => Err(error),
             _ => Ok(all),
         }
-    }
-
-    /// [`Session::least_seconds`] of all who take part.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn least_seconds(
-        &mut self,
-        session: &Session<'_>,
-        case: &Case,
-        limits: &Ceilings,
-    ) -> Result<f64, Failure> {
-        Ok(session.least_seconds(case, self.contenders(case, &[])?.len(), limits)?)
     }
 
     /// The rows of a case; of a kernel that the emulator refuses only the reason.
@@ -165,9 +152,8 @@ impl<'a> Crowd<'a> {
         }
         let mut all = self.contenders(case, &refused)?;
         let mut rows = session.case(case, &mut all)?;
+        let own = |row: &&mut Row| self.is_kernel(&row.implementation);
         if self.args.get_flag("check") {
-            let own =
-                |row: &&mut Row| self.kernels.iter().any(|(_, source)| source.entry == row.implementation);
             // Of what does not run here there is nothing else to say.
             let on_cpu = self.on_cpu;
             for row in rows.iter_mut().filter(own).filter(|row| row.status == Status::Ok || on_cpu) {
@@ -181,8 +167,8 @@ impl<'a> Crowd<'a> {
             }
         }
         if !self.args.get_flag("check") && self.timed {
-            let own = |row: &&mut Row| self.is_kernel(&row.implementation) && row.status == Status::Refused;
-            rows.iter_mut().filter(own).filter_map(|row| row.reason.as_mut()).for_each(advise);
+            let refused = rows.iter_mut().filter(own).filter(|row| row.status == Status::Refused);
+            refused.filter_map(|row| row.reason.as_mut()).for_each(advise);
         }
         rows.extend(refused);
         Ok(rows)
