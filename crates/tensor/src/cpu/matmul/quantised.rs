@@ -39,12 +39,15 @@ const UNIT: usize = 32;
 /// Multiply-adds of a task: about 10 µs of one core, or 100 where memory is what limits. Smaller ones begin too often where
 /// nothing was fetched ahead.
 const TASK_WORK: usize = 1 << 18;
-/// Numbers of W that are kept as f32 while all rows of A pass by: half of the first-level cache.
-const KEPT: usize = 6 * 1024;
-/// Rows of W in a tile, and so the least that a task with several rows of A has.
-const TILE: usize = 3;
-/// Rows of W that are read side by side for one row of A, whose registers are then read once for all: one alone is a single
-/// stream, too, which the memory serves at half of its speed.
+/// Rows of W in a task when A has more than a [`FEW`]: a tile of A stays in the first-level cache while those of W pass by, and
+/// all of A is read once for each task.
+const W_ROWS: usize = 48;
+/// Rows of A that are few.
+const FEW: usize = 16;
+/// Numbers of W that are kept as f32 while all rows of A pass by: a part of the second-level cache.
+const KEPT: usize = 48 * 1024;
+/// Rows of W that are read side by side: what is read of A serves them all, and one alone is a single stream, which the memory
+/// serves at half of its speed.
 const STREAMS: usize = 4;
 
 /// Rows of quantised weights, (N, K).
@@ -132,19 +135,20 @@ pub fn matmul_quantised(
 /// # Safety
 /// C must lie at `out`, and nobody else may see it; A must have m rows, as long as those of W.
 unsafe fn as_floats(a: View<f32>, m: usize, w: Blocks<'_>, out: Out<f32>) {
-    let together = if m > 1 { TILE } else { STREAMS };
-    for_rows_of(&w, TASK_WORK / (m * w.k), together, &|range| {
+    for_rows_of(&w, m, &|range| {
         let first = range.start;
         // SAFETY: these columns of C are this task's alone.
         unsafe { columns(a, m, w.rows(range), out.at(0, first)) };
     });
 }
 
-/// Calls `body` with all rows of W, about so many at a time, on all threads: whoever is free takes the next. Parts are
-/// multiples of `unit`, but for the last, and as many for each thread.
-fn for_rows_of(w: &Blocks<'_>, rows: usize, unit: usize, body: &(dyn Fn(Range<usize>) + Sync)) {
-    let tasks = w.n.div_ceil(rows.max(unit)).next_multiple_of(rayon::current_num_threads());
-    let rows = w.n.div_ceil(tasks).next_multiple_of(unit);
+/// Calls `body` with all rows of W, some at a time, on all threads: whoever is free takes the next. `m` is the number of rows of
+/// A. Parts are multiples of [`STREAMS`], but for the last, and as many for each thread.
+fn for_rows_of(w: &Blocks<'_>, m: usize, body: &(dyn Fn(Range<usize>) + Sync)) {
+    let least = if m < FEW { STREAMS } else { W_ROWS };
+    let rows = (TASK_WORK / (m * w.k)).max(least);
+    let tasks = w.n.div_ceil(rows).next_multiple_of(rayon::current_num_threads());
+    let rows = w.n.div_ceil(tasks).next_multiple_of(STREAMS);
     for_tasks(w.n.div_ceil(rows), &|i| body(i * rows..((i + 1) * rows).min(w.n)));
 }
 
@@ -190,7 +194,7 @@ unsafe fn in_parts(
     dequantise: unsafe fn(Blocks<'_>, *mut f32),
     body: &mut dyn FnMut(usize, Part),
 ) {
-    let height = (KEPT / w.k / TILE).max(1) * TILE;
+    let height = ((KEPT / w.k / STREAMS).max(1) * STREAMS).min(w.n);
     with_thread_scratch(|scratch| {
         let (numbers, _) = scratch.buffers::<f32>(height * w.k, 0);
         for first in (0..w.n).step_by(height) {

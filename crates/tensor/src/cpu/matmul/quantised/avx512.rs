@@ -1,16 +1,16 @@
-//! Products with weights that are read as f32, on AVX-512. Of one row of A: weights become numbers in registers, where they are multiplied
-//! at once. Of several: rows of W become numbers in the first-level cache, and tiles of 4 by 3 rows read them there.
+//! Products with weights that are read as f32, on AVX-512. Of one row of A: weights become numbers in registers, where they are
+//! multiplied at once. Of several: rows of W become numbers in the second-level cache, and tiles of 3 by 4 rows read them there.
 
 use std::arch::x86_64::*;
 
 use super::super::avx512::LANES;
 use super::super::view::{Out, View};
 use super::units::{Bf16, F16, F32, Units};
-use super::{Blocks, Part, STREAMS, TILE, UNIT, portable};
+use super::{Blocks, Part, STREAMS, UNIT, portable};
 use warpsmith_gguf::Kind;
 
 /// Rows of A in a tile.
-const MR: usize = 4;
+const MR: usize = 3;
 
 /// Calls a function that is written for one kind of floats; others are left to `$other`.
 macro_rules! by_kind {
@@ -116,27 +116,37 @@ unsafe fn dequantise_of<U: Units>(w: Blocks<'_>, out: *mut f32) {
 /// which nobody else sees.
 #[target_feature(enable = "avx512f")]
 pub(super) unsafe fn rows(a: View<f32>, m: usize, w: Part, out: Out<f32>) {
-    for i in (0..m).step_by(MR) {
-        for n in (0..w.rows).step_by(TILE) {
-            // SAFETY: the tile lies in A, W and C.
-            unsafe {
-                let (x, row, c) = (a.at(i, 0), w.numbers.add(n * w.k), out.at(i, n));
-                let tall = m - i >= MR;
-                match (tall, w.rows - n >= TILE) {
-                    (true, true) => tile::<MR, TILE>(x, row, w.k, c),
-                    (true, false) => {
-                        (0..w.rows - n).for_each(|j| tile::<MR, 1>(x, row.add(j * w.k), w.k, c.at(0, j)))
-                    }
-                    (false, _) => {
-                        for (r, j) in (0..m - i).flat_map(|r| (0..TILE.min(w.rows - n)).map(move |j| (r, j)))
-                        {
-                            tile::<1, 1>(x.at(r, 0), row.add(j * w.k), w.k, c.at(r, j));
-                        }
-                    }
-                }
-            }
+    let mut i = 0;
+    while i < m {
+        // SAFETY: so many rows of A and of C are there.
+        unsafe {
+            let (x, out) = (a.at(i, 0), out.at(i, 0));
+            i += match m - i {
+                MR.. => tiles::<MR>(x, w, out),
+                2.. => tiles::<2>(x, w, out),
+                _ => tiles::<1>(x, w, out),
+            };
         }
     }
+}
+
+/// M rows of A times all rows of W; M.
+///
+/// # Safety
+/// As [`rows`].
+#[target_feature(enable = "avx512f")]
+unsafe fn tiles<const M: usize>(a: View<f32>, w: Part, out: Out<f32>) -> usize {
+    let whole = w.rows / STREAMS * STREAMS;
+    // SAFETY: the tiles lie in A, W and C.
+    unsafe {
+        for n in (0..whole).step_by(STREAMS) {
+            tile::<M, STREAMS>(a, w.numbers.add(n * w.k), w.k, out.at(0, n));
+        }
+        for n in whole..w.rows {
+            tile::<M, 1>(a, w.numbers.add(n * w.k), w.k, out.at(0, n));
+        }
+    }
+    M
 }
 
 /// M rows of A times N rows of W.

@@ -1,5 +1,6 @@
 //! Products of whole numbers on AVX-512 with VNNI, whose `vpdpbusd` multiplies 64 bytes without a sign by 64 with one, and adds
-//! them up by fours: once for each byte of A. 128 weights are unpacked in registers, and multiplied there with some rows of A.
+//! them up by fours: once for each byte of A. For one row of A weights are unpacked in registers and multiplied there; for
+//! several the rows of a task are unpacked first, into the second-level cache, and multiplied in tiles.
 
 use std::arch::x86_64::*;
 use std::array::from_fn;
@@ -7,13 +8,14 @@ use std::array::from_fn;
 use super::avx512::halves;
 use super::rounded::{Group, Stored, TOGETHER, steps};
 use super::whole::Rounded;
-use super::whole_units::{Packed, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q6K, Q8_0};
+use super::whole_units::{Packed, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q6K, Q8_0, Weights};
 use super::{Blocks, STREAMS, UNIT};
+use crate::cpu::matmul::scratch::with_thread_scratch;
 use crate::cpu::matmul::view::Out;
 use warpsmith_gguf::Kind;
 
-/// Rows of A that pass by unpacked weights.
-const MR: usize = 6;
+/// Rows of A in a tile.
+const MR: usize = 4;
 /// Bytes of weights that are fetched ahead for one row of A: the processor itself stops at the end of a page.
 const AHEAD: usize = 4096;
 
@@ -99,96 +101,164 @@ pub(super) unsafe fn product(a: &Rounded, w: Blocks<'_>, out: Out<f32>) {
 /// As [`product`].
 unsafe fn product_of<P: Packed>(a: &Rounded, w: Blocks<'_>, out: Out<f32>) {
     let m = a.rows().len();
-    let (some, together) = (m / MR * MR, w.n / STREAMS * STREAMS);
-    // SAFETY: rows of C for the rows of A.
+    // SAFETY: rows of C for those of A, and columns for those of W.
     unsafe {
-        for i in (0..some).step_by(MR) {
-            few_rows::<P, MR, 1>(&from_fn(|j| a.row(i + j)), w, out.at(i, 0));
+        if m < MR {
+            let whole = w.n / STREAMS * STREAMS;
+            for i in 0..m {
+                one_row::<P, STREAMS>(a.row(i), w.rows(0..whole), out.at(i, 0));
+                one_row::<P, 1>(a.row(i), w.rows(whole..w.n), out.at(i, whole));
+            }
+            return;
         }
-        for i in some..m {
-            few_rows::<P, 1, STREAMS>(&[a.row(i)], w.rows(0..together), out.at(i, 0));
-            few_rows::<P, 1, 1>(&[a.row(i)], w.rows(together..w.n), out.at(i, together));
+        let groups = (w.k / UNIT).div_ceil(TOGETHER);
+        with_thread_scratch(|scratch| {
+            let (unpacked, _) = scratch.buffers::<u8>(w.n * groups * size_of::<Weights>(), 0);
+            let unpacked = unpacked.cast::<Weights>();
+            unpack::<P>(w, groups, unpacked);
+            for i in (0..m - m % MR).step_by(MR) {
+                let (x, out): ([_; MR], _) = (from_fn(|j| a.row(i + j)), out.at(i, 0));
+                match P::TWO_SUMS {
+                    false => tiles::<P, MR, 4>(&x, unpacked, w.n, out),
+                    true => tiles::<P, MR, 2>(&x, unpacked, w.n, out),
+                }
+            }
+            (m - m % MR..m).for_each(|i| tiles::<P, 1, 4>(&[a.row(i)], unpacked, w.n, out.at(i, 0)));
+        });
+    }
+}
+
+/// All groups of all rows of W, row after row.
+///
+/// # Safety
+/// As [`product`], and `to` must have the space, at multiples of 64 bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn unpack<P: Packed>(w: Blocks<'_>, groups: usize, to: *mut Weights) {
+    for (n, row) in w.bytes.chunks_exact(Blocks::row_bytes(w.kind, w.k)).enumerate() {
+        for g in 0..groups {
+            // SAFETY: a row has so many blocks; the caller's promise.
+            unsafe { *to.add(n * groups + g) = P::group(row.as_ptr(), g, (w.k / UNIT - 4 * g).min(4)) };
         }
     }
 }
 
-/// M rows of A times all rows of W, N at a time.
+/// M rows of A times `n` rows of W, N at a time, and those that are left over one by one.
 ///
 /// # Safety
-/// As [`product`], with M rows of A and a multiple of N of W.
-#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn few_rows<P: Packed, const M: usize, const N: usize>(
+/// As [`product`], with M rows of A and as many groups in each row of W.
+unsafe fn tiles<P: Packed, const M: usize, const N: usize>(
     x: &[&[Group]; M],
-    w: Blocks<'_>,
+    w: *const Weights,
+    n: usize,
     out: Out<f32>,
 ) {
+    let groups = x[0].len();
+    // SAFETY: the caller's promise.
+    unsafe {
+        for j in (0..n / N * N).step_by(N) {
+            tile::<P, M, N>(x, w.add(j * groups), out.at(0, j));
+        }
+        for j in n / N * N..n {
+            tile::<P, M, 1>(x, w.add(j * groups), out.at(0, j));
+        }
+    }
+}
+
+/// M rows of A times N rows of W.
+///
+/// # Safety
+/// As [`tiles`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn tile<P: Packed, const M: usize, const N: usize>(
+    x: &[&[Group]; M],
+    w: *const Weights,
+    out: Out<f32>,
+) {
+    let groups = x[0].len();
+    let mut sums = [[[_mm512_setzero_ps(); 2]; N]; M];
+    for g in 0..groups {
+        // SAFETY: all rows have so many groups.
+        unsafe {
+            let w: [&Weights; N] = from_fn(|j| &*w.add(j * groups + g));
+            let x: [&Group; M] = from_fn(|i| x[i].get_unchecked(g));
+            add::<P, M, N>(&x, &w, &mut sums);
+        }
+    }
+    for i in 0..M {
+        for j in 0..N {
+            // SAFETY: `out` has a row for each of A and a column for each of W.
+            unsafe { *out.at(i, j).ptr = halves(sums[i][j]) };
+        }
+    }
+}
+
+/// One row of A times all rows of W, N at a time.
+///
+/// # Safety
+/// As [`product`], with one row of A and a multiple of N of W.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+unsafe fn one_row<P: Packed, const N: usize>(x: &[Group], w: Blocks<'_>, out: Out<f32>) {
     let (blocks, width) = (w.k / UNIT, Blocks::row_bytes(w.kind, w.k));
     let ahead = N * 4 * w.kind.block_bytes() * UNIT / w.kind.block_len();
     for (n, rows) in w.bytes.chunks_exact(N * width).enumerate() {
-        let mut sums = [[[_mm512_setzero_ps(); 2]; M]; N];
-        // SAFETY: a row has so many blocks, those of A too; `out` has a row for each of A and a column for each of W.
+        let mut sums = [[[_mm512_setzero_ps(); 2]; N]];
+        // SAFETY: a row has so many blocks, and A as many groups; `out` has a column for each row of W.
         unsafe {
-            for g in 0..blocks / 4 {
-                if M == 1 {
-                    for line in (g * ahead..(g + 1) * ahead).step_by(64) {
-                        // What lies beyond the weights is not read.
-                        _mm_prefetch::<_MM_HINT_T0>(rows.as_ptr().wrapping_add(AHEAD + line).cast());
-                    }
-                }
+            let mut add = |g, blocks| {
+                let mut w = [Weights::NONE; N];
                 for j in 0..N {
-                    add_group::<P, M>(x, rows.as_ptr().add(j * width), g, 4, &mut sums[j]);
+                    w[j] = P::group(rows.as_ptr().add(j * width), g, blocks);
                 }
+                add::<P, 1, N>(&[x.get_unchecked(g)], &w.each_ref(), &mut sums);
+            };
+            for g in 0..blocks / 4 {
+                for line in (g * ahead..(g + 1) * ahead).step_by(64) {
+                    // What lies beyond the weights is not read.
+                    _mm_prefetch::<_MM_HINT_T0>(rows.as_ptr().wrapping_add(AHEAD + line).cast());
+                }
+                add(g, 4);
             }
             if !blocks.is_multiple_of(4) {
-                for j in 0..N {
-                    let row = rows.as_ptr().add(j * width);
-                    add_group::<P, M>(x, row, blocks / 4, blocks % 4, &mut sums[j]);
-                }
+                add(blocks / 4, blocks % 4);
             }
-            for i in 0..M {
-                for (j, sums) in sums.iter().enumerate() {
-                    *out.at(i, N * n + j).ptr = halves(sums[i]);
-                }
+            for (j, sums) in sums[0].iter().enumerate() {
+                *out.at(0, N * n + j).ptr = halves(*sums);
             }
         }
     }
 }
 
-/// # Safety
-/// `row` must have group `g` with so many blocks, and each of `x` a group `g`.
+/// Adds the products of a group of M rows of A and N of W.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-unsafe fn add_group<P: Packed, const M: usize>(
-    x: &[&[Group]; M],
-    row: *const u8,
-    g: usize,
-    blocks: usize,
-    sums: &mut [[__m512; 2]; M],
+fn add<P: Packed, const M: usize, const N: usize>(
+    x: &[&Group; M],
+    w: &[&Weights; N],
+    sums: &mut [[[__m512; 2]; N]; M],
 ) {
-    // SAFETY: the caller's promise.
-    let w = unsafe { P::group(row, g, blocks) };
     for i in 0..M {
-        // SAFETY: the caller's promise.
-        let x = unsafe { x[i].get_unchecked(g) };
-        let scale = floats(&x.scale);
-        if P::HALF_SCALES {
+        let x = x[i];
+        let (scale, total) = (floats(&x.scale), floats(&x.total));
+        let coarse = [whole(&x.coarse[0]), whole(&x.coarse[1])];
+        let fine = [whole(&x.fine[0]), whole(&x.fine[1])];
+        let begin = [whole(&x.begin[0]), whole(&x.begin[1])];
+        for j in 0..N {
+            let (w, sums) = (w[j], &mut sums[i][j]);
+            let mut upper = [_mm512_setzero_si512(); 2];
+            let mut lower = begin;
             for half in 0..2 {
-                let coarse =
-                    _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.stored[half], whole(&x.coarse[half]));
-                let fine = _mm512_dpbusd_epi32(whole(&x.begin[half]), w.stored[half], whole(&x.fine[half]));
-                let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<7>(coarse), fine));
-                sums[i][half] = _mm512_fmadd_ps(sum, _mm512_mul_ps(w.scales[half], scale), sums[i][half]);
+                let to = if P::HALF_SCALES { half } else { 0 };
+                upper[to] = _mm512_dpbusd_epi32(upper[to], w.stored[half], coarse[half]);
+                lower[to] = _mm512_dpbusd_epi32(lower[to], w.stored[half], fine[half]);
             }
-        } else {
-            let coarse = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w.stored[0], whole(&x.coarse[0]));
-            let coarse = _mm512_dpbusd_epi32(coarse, w.stored[1], whole(&x.coarse[1]));
-            let fine = _mm512_dpbusd_epi32(whole(&x.begin[0]), w.stored[0], whole(&x.fine[0]));
-            let fine = _mm512_dpbusd_epi32(fine, w.stored[1], whole(&x.fine[1]));
-            let sum = _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_slli_epi32::<7>(coarse), fine));
-            sums[i][0] = _mm512_fmadd_ps(sum, _mm512_mul_ps(w.scales[0], scale), sums[i][0]);
-        }
-        if P::LEAST {
-            sums[i][1] = _mm512_fmadd_ps(w.least, floats(&x.total), sums[i][1]);
+            for half in 0..if P::HALF_SCALES { 2 } else { 1 } {
+                let sum = _mm512_add_epi32(_mm512_slli_epi32::<7>(upper[half]), lower[half]);
+                let scale = _mm512_mul_ps(w.scales[half], scale);
+                sums[half] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, sums[half]);
+            }
+            if P::LEAST {
+                sums[1] = _mm512_fmadd_ps(w.least, total, sums[1]);
+            }
         }
     }
 }

@@ -10,19 +10,13 @@ use std::sync::{Mutex, PoisonError};
 use warpsmith_gguf::{Kind, Unit};
 
 use super::rounded::{Group, SUMS, Stored, TOGETHER, round};
-use super::{Blocks, STREAMS, TASK_WORK, UNIT, for_rows_of};
+use super::{Blocks, UNIT, for_rows_of};
 use crate::cpu::matmul::fused;
 use crate::cpu::matmul::view::{MatRef, Out};
 use crate::cpu::pool::for_rows;
 
 #[cfg(target_arch = "x86_64")]
 use super::vnni;
-
-/// Rows of W in a task when A has more than a few: some rows of A stay in the first-level cache while those of W pass by, and
-/// all of A is read once for each task.
-const W_ROWS: usize = 48;
-/// Rows of A that are few.
-const FEW: usize = 16;
 
 /// Rows of A, rounded.
 pub(super) struct Rounded {
@@ -67,9 +61,7 @@ impl Rounded {
     /// # Safety
     /// C must lie at `out`, and nobody else may see it; the rows of W must be as long as those of A.
     pub(super) unsafe fn product(&self, w: Blocks<'_>, out: Out<f32>) {
-        let m = self.rows().len();
-        let least = if m < FEW { 1 } else { W_ROWS };
-        for_rows_of(&w, (TASK_WORK / (m * w.k)).max(least), STREAMS, &|range| {
+        for_rows_of(&w, self.rows().len(), &|range| {
             let first = range.start;
             // SAFETY: these columns of C are this task's alone; the instruction set was found.
             unsafe {

@@ -7,6 +7,7 @@
 use std::arch::x86_64::*;
 
 /// Four blocks of 32.
+#[derive(Clone, Copy)]
 pub(super) struct Weights {
     /// The numbers as they are stored.
     pub(super) stored: [__m512i; 2],
@@ -16,12 +17,22 @@ pub(super) struct Weights {
     pub(super) least: __m512,
 }
 
+impl Weights {
+    /// Absent ones.
+    pub(super) const NONE: Self = {
+        // SAFETY: registers may be all zeros.
+        unsafe { std::mem::zeroed() }
+    };
+}
+
 /// How a kind of blocks is unpacked.
 pub(super) trait Packed {
     /// Whether 16 weights have a scale of their own.
     const HALF_SCALES: bool = false;
     /// Whether blocks have a minimum.
     const LEAST: bool = false;
+    /// Whether an element of C has two chains of sums that are not nothing.
+    const TWO_SUMS: bool = Self::HALF_SCALES || Self::LEAST;
 
     /// Blocks 4·g to 4·g + 3 of a row, or as many of them as there are; the others are zero.
     ///
@@ -151,13 +162,23 @@ fn quarters(first: i32, step: i32) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn pairs<const BYTES: usize>(at: *const u8, blocks: usize) -> __m512 {
+    // SAFETY: the caller's promise.
+    _mm512_cvtph_ps(_mm256_castsi128_si256(unsafe { words::<BYTES>(at, blocks) }))
+}
+
+/// The first four bytes of each block, zeros for absent ones.
+///
+/// # Safety
+/// As [`pairs`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn words<const BYTES: usize>(at: *const u8, blocks: usize) -> __m128i {
     let word = |b: usize| match b < blocks {
         // SAFETY: the caller's promise.
         true => unsafe { at.add(b * BYTES).cast::<i32>().read_unaligned() },
         false => 0,
     };
-    let words = _mm_setr_epi32(word(0), word(1), word(2), word(3));
-    _mm512_cvtph_ps(_mm256_castsi128_si256(words))
+    _mm_setr_epi32(word(0), word(1), word(2), word(3))
 }
 
 /// The first or the second of each of four pairs, four times each.
@@ -209,21 +230,22 @@ fn nibbles(bytes: __m512i) -> [__m512i; 2] {
 /// 16 more where a bit is set: each block has 32 bits at `at`, the lower half for the first 16 weights.
 ///
 /// # Safety
-/// As [`sixteen`], for four bytes.
+/// As [`pairs`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn fifth<const BYTES: usize>(stored: [__m512i; 2], at: *const u8, blocks: usize) -> [__m512i; 2] {
-    let bits = |b: usize| match b < blocks {
-        // SAFETY: the caller's promise.
-        true => u64::from(u32::from_le(unsafe { at.add(b * BYTES).cast::<u32>().read_unaligned() })),
-        false => 0,
-    };
-    let [a, b, c, d] = [bits(0), bits(1), bits(2), bits(3)];
-    let first = a & 0xffff | (b & 0xffff) << 16 | (c & 0xffff) << 32 | d << 48;
-    let second = a >> 16 | b >> 16 << 16 | c >> 16 << 32 | d >> 16 << 48;
+    // SAFETY: the caller's promise.
+    let bits = _mm512_castsi128_si512(unsafe { words::<BYTES>(at, blocks) });
+    // Each block's four bytes four times; of these the first eight times, then the second, for the first 16 weights.
+    let bits = _mm512_permutexvar_epi32(quarters(0, 1), bits);
+    let [first, second] = [0, 2].map(i64::from).map(|i| {
+        let eight = |i: i64| i * 0x0101_0101_0101_0101;
+        _mm512_shuffle_epi8(bits, _mm512_broadcast_i32x4(_mm_set_epi64x(eight(i + 1), eight(i))))
+    });
+    let places = _mm512_set1_epi64(0x8040_2010_0804_0201u64 as i64);
     let more = _mm512_set1_epi8(16);
     [
-        _mm512_mask_add_epi8(stored[0], first, stored[0], more),
-        _mm512_mask_add_epi8(stored[1], second, stored[1], more),
+        _mm512_mask_add_epi8(stored[0], _mm512_test_epi8_mask(first, places), stored[0], more),
+        _mm512_mask_add_epi8(stored[1], _mm512_test_epi8_mask(second, places), stored[1], more),
     ]
 }
