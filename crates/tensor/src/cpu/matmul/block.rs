@@ -138,6 +138,8 @@ impl<E: Engine> Product<'_, E> {
                     for ic in pieces(rows.len(), MC, PANEL) {
                         let ic = rows.start + ic.start..rows.start + ic.end;
                         let lhs = E::pack_a(self.a.at(ic.start, pc.start), ic.len(), pc.len(), packed_a);
+                        let steps = pc.len().div_ceil(E::K_STEP);
+                        debug_assert!(lhs.offset(ic.len() - 1) + steps * E::K_STEP.max(lhs.step) <= a_len);
                         self.run_rows(ic, cols.clone(), &pc, lhs, &right);
                     }
                 }

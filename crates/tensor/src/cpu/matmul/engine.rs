@@ -85,7 +85,7 @@ pub(super) trait Engine: Send + Sync + 'static {
     fn direct_b(b: View<Self::Source>) -> Option<Rhs<Self::Packed>>;
 
     /// Packs (rows, k) of A, k zero-padded to whole steps. `out` holds `rows * padded k` values, and may be padded further
-    /// by [`Self::a_space`].
+    /// by [`a_space`].
     ///
     /// # Safety
     /// The block must lie in A and `out` must have the space.
@@ -129,6 +129,6 @@ pub(super) trait Engine: Send + Sync + 'static {
 
 /// Elements of packed A for a block.
 pub(super) fn a_space(rows: usize, k: usize) -> usize {
-    // Either side may be padded to a whole number of cache lines and one line more.
-    (rows + 32) * (k + 32)
+    // Either side may be padded to a whole number of cache lines and one line more: 31 and 32 values of bf16.
+    (rows + 32) * (k + 64)
 }

@@ -72,7 +72,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
 
-const SHAPES: [(usize, usize, usize); 13] = [
+const SHAPES: [(usize, usize, usize); 15] = [
     (1, 1, 1),
     (1, 70, 33),
     (3, 17, 2),
@@ -84,6 +84,9 @@ const SHAPES: [(usize, usize, usize); 13] = [
     (8, 48, 31),
     (130, 400, 30),
     (65, 1, 128),
+    // Many rows of few values, which packed lie further apart than they are long.
+    (64, 31, 1),
+    (192, 17, 34),
     (20, 96, 0),
     (200, 65, 129),
 ];
