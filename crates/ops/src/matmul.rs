@@ -151,11 +151,12 @@ fn products<T: Element<Repr = T> + Copy>(
         Epilogue<'_>,
     ) -> std::result::Result<(), kernel::MatmulError>,
 ) -> Result<Tensor> {
-    let mut out = Tensor::empty(shape, DType::F32, &x[0].device())?;
-    let (m, _, n) = sizes(x[0].shape(), x[1].shape());
-    if m * n == 0 {
-        return Ok(out);
+    let (m, k, n) = sizes(x[0].shape(), x[1].shape());
+    if m * k * n == 0 {
+        // Empty operands have no storage in which the matrix of a batch index could start.
+        return Tensor::zeros(shape, DType::F32, &x[0].device());
     }
+    let mut out = Tensor::empty(shape, DType::F32, &x[0].device())?;
     let batch = batch_shape("matmul", x[0].shape(), x[1].shape())?;
     let (a, b) = (Matrices::<T>::new(&x[0], &batch)?, Matrices::<T>::new(&x[1], &batch)?);
     let starts = a.starts.positions().zip(b.starts.positions());
@@ -219,6 +220,7 @@ pub fn specs() -> Vec<Spec> {
                 sample(&[1, 40], &[40, 1]),
                 sample(&[3, 0], &[0, 2]),
                 sample(&[0, 3], &[3, 2]),
+                sample(&[2, 3, 0], &[2, 0, 4]),
             ]
         },
     }]
