@@ -121,7 +121,10 @@ impl Layout {
         let mut strides = self.strides;
         let stride = &mut strides.as_mut_slice()[axis];
         let offset = self.offset + start * *stride;
-        *stride *= step;
+        if len > 1 {
+            // A step that is never taken may be larger than any stride.
+            *stride *= step;
+        }
         Ok(Self { shape: self.shape.with_dim(axis, len)?, strides, offset })
     }
 

@@ -299,5 +299,6 @@ fn axes_that_do_not_exist_are_an_error() {
     assert!(layout.permute(&[0, 2]).is_err());
     assert!(layout.slice(0, 0, 1, 0).is_err());
     assert!(layout.slice(0, 1, usize::MAX, 2).is_err());
+    assert_eq!(layout.slice(0, 1, 1, usize::MAX).unwrap(), layout.slice(0, 1, 1, 1).unwrap());
     assert!(layout.slice(0, usize::MAX, 2, usize::MAX).is_err());
 }
