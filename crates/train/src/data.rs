@@ -32,11 +32,21 @@ impl TensorBatch {
         })
     }
 
+    /// Whether a batch has the shape of this one.
+    pub(crate) fn is_like(&self, batch: &Batch) -> bool {
+        let (b, t) = batch.shape();
+        self.ids.dims() == [b, t]
+    }
+
     /// Copies another batch of the same shape over this one, to the same memory.
     ///
     /// # Errors
     /// If the shapes differ, or somebody else holds the tensors.
     pub fn overwrite(&mut self, batch: &Batch) -> Result<()> {
+        if !self.is_like(batch) {
+            let (given, own) = (batch.shape(), self.ids.shape());
+            return Err(Error::Run(format!("a batch of {given:?} cannot take the place of one of {own}")));
+        }
         self.ids.overwrite(&batch.ids)?;
         self.targets.overwrite(&batch.targets)?;
         self.scored = batch.scored();

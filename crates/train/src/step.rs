@@ -13,7 +13,7 @@ use crate::optimizer::{Optimizer, clip};
 use crate::penalty::{Penalty, penalise};
 use crate::{Result, TrainConfig};
 
-/// What a step reads, always in the same memory.
+/// What a step reads, in the same memory as long as the batches have the same shapes.
 pub(crate) struct Inputs {
     batches: Vec<TensorBatch>,
     /// 1 over the number of scored tokens, ().
@@ -34,7 +34,13 @@ impl Inputs {
         })
     }
 
-    /// Another step's, in the same memory.
+    /// Whether there is a place for each of these batches, and nothing else.
+    fn fit(&self, batches: &[Batch]) -> bool {
+        self.batches.len() == batches.len()
+            && self.batches.iter().zip(batches).all(|(own, new)| own.is_like(new))
+    }
+
+    /// Another step's that [fit](Self::fit), in the same memory.
     fn overwrite(&mut self, batches: &[Batch], share: f32, numbers: &[Vec<f32>; 2]) -> Result<()> {
         self.batches.iter_mut().zip(batches).try_for_each(|(own, new)| own.overwrite(new))?;
         self.share.overwrite(&[share])?;
@@ -70,9 +76,13 @@ impl Stepper {
         let device = work.model.device().clone();
         let scored = batches.iter().map(Batch::scored).sum::<usize>().max(1);
         let (share, numbers) = ((1.0 / scored as f64) as f32, work.optimizer.numbers());
-        match &mut self.inputs {
+        match self.inputs.as_mut().filter(|inputs| inputs.fit(batches)) {
             Some(inputs) => inputs.overwrite(batches, share, &numbers)?,
-            None => self.inputs = Some(Inputs::new(batches, share, &numbers, &device)?),
+            None => {
+                // What is recorded reads the inputs where they were.
+                self.replay.forget();
+                self.inputs = Some(Inputs::new(batches, share, &numbers, &device)?);
+            }
         }
         let mut health = match self.health.take() {
             Some(health) => health,

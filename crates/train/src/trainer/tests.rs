@@ -36,6 +36,23 @@ fn largest_difference(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
+/// As many batches as the step before had were learned from, in their shapes, and its own again where there were fewer.
+#[test]
+fn a_step_takes_its_batches_whatever_those_of_the_one_before() -> Result<()> {
+    let loss = |steps: &[&[Batch]]| -> Result<Option<f64>> {
+        let mut trainer = trainer(|c| c.learning_rate = 0.0);
+        let reports = steps.iter().map(|batches| trainer.queue_on(batches)).collect::<Result<Vec<_>>>()?;
+        Ok(trainer.wait(reports[reports.len() - 1])?.loss)
+    };
+    let mut source = trainer(|_| {}).batches;
+    let all = (0..3).map(|i| source.at(i)).collect::<Result<Vec<_>>>()?; // (2, 24)
+    let narrow = [Batch { batch_size: 4, block_size: 12, ..all[1].clone() }];
+    for (before, now) in [(&all[..1], &all[1..]), (&all[..2], &all[2..]), (&all[..1], &narrow[..])] {
+        assert_eq!(loss(&[before, now])?, loss(&[now])?);
+    }
+    Ok(())
+}
+
 #[test]
 fn smoothed_targets_are_learned_and_the_validation_loss_is_not_smoothed() -> Result<()> {
     let (mut smooth, plain) = (trainer(|c| c.label_smoothing = 0.3), trainer(|_| {}));
