@@ -23,6 +23,8 @@ pub enum Layout {
 const HEADER_WORDS: usize = 256;
 /// The most ids of one file of llm.c, whose count is an i32.
 const MOST: usize = i32::MAX as usize;
+/// The longest file: as many ids, of 32 bits, and their header.
+const MOST_BYTES: u64 = 4 * (HEADER_WORDS + MOST) as u64;
 
 impl Layout {
     /// Magic number and version of the header.
@@ -88,7 +90,15 @@ impl Layout {
 pub fn read(path: &Path) -> Result<Vec<u32>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Error::io("read", path))?;
-    file.take(4 * MOST as u64).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    // Of the length that the file says, so that one that is too long is not read for nothing.
+    let length = file.metadata().map_err(Error::io("read", path))?.len();
+    if length <= MOST_BYTES {
+        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    }
+    if length.max(bytes.len() as u64) > MOST_BYTES {
+        let problem = format!("more than {MOST_BYTES} bytes are not read at once: cut the file into shards");
+        return Err(Error::path(path, problem));
+    }
     parse(&bytes).map_err(|problem| Error::path(path, problem))
 }
 
@@ -158,6 +168,16 @@ mod tests {
         assert_eq!(headed[..12], [0x88, 0xD8, 0x34, 0x01, 1, 0, 0, 0, 2, 0, 0, 0]);
         assert_eq!(headed[1024..], [1, 0, 3, 2]);
         assert_eq!(written(Layout::LlmC32, &[1])[..8], [0xA1, 0xD9, 0x34, 0x01, 7, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_file_of_too_many_ids_is_refused_and_not_cut() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.bin");
+        // A hole, which takes no room on the disk.
+        File::create(&path).unwrap().set_len(MOST_BYTES + 2).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("train.bin") && error.contains("cut the file into shards"), "{error}");
     }
 
     #[test]
