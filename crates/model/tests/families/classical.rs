@@ -174,6 +174,16 @@ fn additive_attention_is_softmax_of_a_network_s_scores() {
     case.check(&[("y", &y), ("weights", &weights)], &[vec![queries, keys], attention.parameters()].concat());
 }
 
+/// A column and a row would broadcast to all pairs, and the loss be one of nothing.
+#[test]
+fn losses_take_a_target_for_each_number() {
+    let (x, target) = (draw("losses.target", &[4, 1]), draw("losses.target", &[4]));
+    for loss in [mean_squared_error, binary_cross_entropy, hinge] {
+        let error = loss(&x, &target).unwrap_err().to_string();
+        assert!(error.contains("a target for each number") && error.contains("(4, 1)"), "{error}");
+    }
+}
+
 #[test]
 fn losses_are_those_of_pytorch_and_do_not_overflow() {
     let case = Case::new("losses");
