@@ -16,12 +16,31 @@ pub fn alone(test: &str, variables: &[(&str, &str)], work: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return work();
     }
+    let text = started(&[test, "--exact", "--nocapture"], &[&[(ALONE, "1")], variables].concat());
+    assert!(text.contains("1 passed"), "{text}");
+    print!("{text}");
+}
+
+/// Runs all tests of this program in a process with these variables, but for `test`, which calls this, and those of `skipped`.
+///
+/// # Panics
+///
+/// If one fails there, or there is none: with all that it printed.
+pub fn all_again(test: &str, variables: &[(&str, &str)], skipped: &[&str]) {
+    let skips = [&[test], skipped].concat();
+    let words: Vec<&str> = skips.iter().flat_map(|name| ["--skip", name]).collect();
+    let text = started(&words, variables);
+    assert!(!text.contains(" 0 passed"), "{text}");
+}
+
+/// What this program prints, started again with these words and variables.
+fn started(words: &[&str], variables: &[(&str, &str)]) -> String {
     let program = env::current_exe().unwrap_or_else(|error| panic!("this program has no path: {error}"));
     let mut command = Command::new(program);
-    command.args([test, "--exact", "--nocapture"]).env(ALONE, "1").envs(variables.iter().copied());
-    let output = command.output().unwrap_or_else(|error| panic!("{test} does not start again: {error}"));
+    command.args(words).envs(variables.iter().copied());
+    let output = command.output().unwrap_or_else(|error| panic!("this program does not start again: {error}"));
     let [text, told] =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{told}");
-    print!("{text}");
+    assert!(output.status.success(), "{text}\n{told}");
+    text
 }

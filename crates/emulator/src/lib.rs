@@ -25,7 +25,7 @@ mod ptx;
 pub mod tensor_core;
 pub mod vectors;
 
-pub use alone::alone;
+pub use alone::{all_again, alone};
 pub use counts::Counts;
 #[cfg(target_os = "linux")]
 pub use driver::{InstallError, counts, install, install_gpus, last_fault};

@@ -115,10 +115,13 @@ pub(crate) fn between_async(
     within_async(target, source, bytes, stream)
 }
 
-/// `cuMemsetD8_v2`, `cuMemsetD16_v2` and `cuMemsetD32_v2`: `count` values of `width` bytes.
+/// `cuMemsetD8_v2`, `cuMemsetD16_v2` and `cuMemsetD32_v2`: `count` values of `width` bytes. The documentation promises that they
+/// are done when they return of memory that the host sees alone.
 pub(crate) fn fill(target: u64, pattern: u32, width: usize, count: usize) -> Outcome {
     driver().refuse_while_capturing("a fill that waits")?;
-    fill_async(target, pattern, width, count, 0)
+    fill_async(target, pattern, width, count, 0)?;
+    let is_managed = current()?.memory().is_managed(target);
+    if is_managed { settle(0) } else { Ok(()) }
 }
 
 /// `cuMemsetD8Async`, `cuMemsetD16Async` and `cuMemsetD32Async`.

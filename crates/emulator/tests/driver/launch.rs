@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cudarc::driver::sys::{self, CUfunction_attribute as Attribute, CUresult, CUstreamCaptureMode as Mode};
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result};
 
+use warpsmith_emulator::alone;
+
 use crate::{context, refused};
 
 const PTX: &str = include_str!("kernels.ptx");
@@ -258,8 +260,15 @@ fn occupancy_follows_threads_and_shared_memory() {
     }
 }
 
+/// A driver that runs a launch before it returns.
+const AT_ONCE: &[(&str, &str)] = &[("WARPSMITH_EMULATOR_STRICT", "0")];
+
 #[test]
 fn a_fault_is_told_in_full_and_ends_the_context() {
+    alone("launch::a_fault_is_told_in_full_and_ends_the_context", AT_ONCE, told_in_full);
+}
+
+fn told_in_full() {
     let kernels = Kernels::load();
     let out = kernels.alloc(16);
     let (store, mut args) = (kernels.function("store"), Store { out, value: 1, index: 0 });
@@ -281,6 +290,10 @@ fn a_fault_is_told_in_full_and_ends_the_context() {
 
 #[test]
 fn each_fault_has_its_code() {
+    alone("launch::each_fault_has_its_code", AT_ONCE, each_code);
+}
+
+fn each_code() {
     let kernels = Kernels::load();
     let mut out = kernels.alloc(16);
     let misaligned = kernels.launch("misaligned", ONE, &mut [(&raw mut out).cast()]);
@@ -297,6 +310,23 @@ fn each_fault_has_its_code() {
     // SAFETY: it was just allocated.
     unsafe { result::free_sync(out) }.unwrap();
     refused(kernels.store(out, 1, 0), CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, &["store", "freed"]);
+}
+
+/// And "to continue using CUDA, the process must be terminated and relaunched".
+#[test]
+fn a_strict_driver_tells_of_a_fault_to_who_waits() {
+    alone("launch::a_strict_driver_tells_of_a_fault_to_who_waits", &[("WARPSMITH_EMULATOR_STRICT", "1")], || {
+        let kernels = Kernels::load();
+        let out = kernels.alloc(16);
+        kernels.store(out, 1, 4).unwrap();
+        kernels.store(out, 1, 0).unwrap();
+        let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
+        refused(kernels.stream.synchronize(), illegal, &["store: block (0,0,0)", "PTX line"]);
+        // SAFETY: the emulator allocates nothing.
+        refused(unsafe { result::malloc_sync(4) }, illegal, &["store: block (0,0,0)", "PTX line"]);
+        let anew = CudaContext::new_non_primary(0, 0).map(drop);
+        refused(anew, illegal, &["store: block (0,0,0)"]);
+    });
 }
 
 #[test]

@@ -1,22 +1,23 @@
 use cudarc::driver::result;
 use cudarc::driver::sys::{self, CUdeviceptr, CUresult};
 
-use crate::{context, refused};
+use crate::{context, got, refused, sent};
 
 #[test]
 fn bytes_come_back() {
     let context = context();
     let stream = context.new_stream().unwrap();
     let values: Vec<u32> = (0..1000).collect();
-    let there = stream.clone_htod(&values).unwrap();
+    let there = sent(&stream, &values);
     let mut copy = stream.alloc_zeros::<u32>(1000).unwrap();
-    assert_eq!(stream.clone_dtoh(&copy).unwrap(), vec![0; 1000]);
+    assert_eq!(got(&stream, &copy), vec![0; 1000]);
     stream.memcpy_dtod(&there.slice(250..750), &mut copy.slice_mut(100..600)).unwrap();
-    let back = stream.clone_dtoh(&copy).unwrap();
+    let back = got(&stream, &copy);
     assert_eq!((back[99], back[100], back[599], back[600]), (0, 250, 749, 0));
     let (free, total) = context.mem_get_info().unwrap();
     assert_eq!(total - free, 8000);
     drop((there, copy));
+    stream.synchronize().unwrap();
     assert_eq!(context.mem_get_info().unwrap().0, total);
 }
 
@@ -84,7 +85,8 @@ fn every_misuse_of_a_pointer_is_refused() {
         copies(address, 8, &["were freed", "after its end"]);
         refused(result::free_sync(address), CUresult::CUDA_ERROR_INVALID_VALUE, &["were freed"]);
         let stream = std::ptr::null_mut();
-        refused(result::free_async(address, stream), CUresult::CUDA_ERROR_INVALID_VALUE, &["were freed"]);
+        let later = result::free_async(address, stream).and_then(|()| result::stream::synchronize(stream));
+        refused(later, CUresult::CUDA_ERROR_INVALID_VALUE, &["were freed"]);
         refused(result::malloc_sync(0), CUresult::CUDA_ERROR_INVALID_VALUE, &["0 bytes"]);
         refused(
             result::malloc_sync(9 << 30),

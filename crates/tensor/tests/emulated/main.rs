@@ -28,14 +28,8 @@ fn cuda(device: &Device) -> &warpsmith_tensor::cuda::CudaDevice {
 /// only then.
 #[test]
 fn all_of_this_holds_with_a_strict_driver() {
-    if std::env::var_os("WARPSMITH_EMULATOR_STRICT").is_some() {
-        return;
-    }
-    let mut again = std::process::Command::new(std::env::current_exe().expect("this program has a path"));
-    again.env("WARPSMITH_EMULATOR_STRICT", "1");
+    let test = "all_of_this_holds_with_a_strict_driver";
     // There the process does not survive a fault, which faults.rs asserts.
-    again.args(["--skip", "after_a_fault_everything_tells_of_it_until_the_device_is_opened_anew"]);
-    let output = again.output().expect("this program starts again");
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && !told.contains(" 0 passed"), "{told}");
+    let skipped = ["after_a_fault_everything_tells_of_it_until_the_device_is_opened_anew"];
+    warpsmith_emulator::all_again(test, &[("WARPSMITH_EMULATOR_STRICT", "1")], &skipped);
 }
