@@ -18,13 +18,20 @@ impl fmt::Display for Formula {
 
 impl Formula {
     /// The value of the formula where each name has the value that `symbols` gives it (the first, if several).
+    ///
+    /// # Errors
+    /// If it is more than a u64 holds.
     pub fn value(&self, symbols: &[(&str, usize)]) -> Result<u64> {
         let mut parser = Parser { text: self.0, rest: self.0, symbols };
         let value = parser.sum()?;
-        if parser.rest.trim().is_empty() { Ok(value) } else { Err(parser.error("an operator")) }
+        if !parser.rest.trim().is_empty() {
+            return Err(parser.expected("an operator"));
+        }
+        u64::try_from(value).map_err(|_| parser.too_large())
     }
 }
 
+/// Computes in u128: what is divided may be larger than what comes of it.
 struct Parser<'a> {
     text: &'a str,
     rest: &'a str,
@@ -32,8 +39,12 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn error(&self, wanted: &str) -> Error {
+    fn expected(&self, wanted: &str) -> Error {
         Error::internal("cost", format!("formula `{}`: expected {wanted} at `{}`", self.text, self.rest))
+    }
+
+    fn too_large(&self) -> Error {
+        Error::value("cost", format!("`{}` is more than 2^64 for these sizes", self.text))
     }
 
     fn eat(&mut self, c: char) -> bool {
@@ -47,11 +58,11 @@ impl Parser<'_> {
         }
     }
 
-    fn sum(&mut self) -> Result<u64> {
+    fn sum(&mut self) -> Result<u128> {
         let mut value = self.product()?;
         loop {
             if self.eat('+') {
-                value += self.product()?;
+                value = value.checked_add(self.product()?).ok_or_else(|| self.too_large())?;
             } else if self.eat('-') {
                 value = value.saturating_sub(self.product()?);
             } else {
@@ -60,11 +71,11 @@ impl Parser<'_> {
         }
     }
 
-    fn product(&mut self) -> Result<u64> {
+    fn product(&mut self) -> Result<u128> {
         let mut value = self.atom()?;
         loop {
             if self.eat('*') {
-                value *= self.atom()?;
+                value = value.checked_mul(self.atom()?).ok_or_else(|| self.too_large())?;
             } else if self.eat('/') {
                 value /= self.atom()?.max(1);
             } else {
@@ -73,19 +84,19 @@ impl Parser<'_> {
         }
     }
 
-    fn atom(&mut self) -> Result<u64> {
+    fn atom(&mut self) -> Result<u128> {
         if self.eat('(') {
             let value = self.sum()?;
-            return if self.eat(')') { Ok(value) } else { Err(self.error("`)`")) };
+            return if self.eat(')') { Ok(value) } else { Err(self.expected("`)`")) };
         }
         self.rest = self.rest.trim_start();
         let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(self.rest.len());
         let (word, rest) = self.rest.split_at(end);
-        let value = match word.parse::<u64>() {
+        let value = match word.parse::<u128>() {
             Ok(number) => Some(number),
-            Err(_) => self.symbols.iter().find(|(name, _)| *name == word).map(|(_, v)| *v as u64),
+            Err(_) => self.symbols.iter().find(|(name, _)| *name == word).map(|(_, v)| *v as u128),
         };
-        let value = value.ok_or_else(|| self.error("a number or a known name"))?;
+        let value = value.ok_or_else(|| self.expected("a number or a known name"))?;
         self.rest = rest;
         Ok(value)
     }
@@ -133,6 +144,17 @@ mod tests {
         assert_eq!(value("(1+2)*M - 4/2"), 4);
         for broken in ["", "1 +", "(1", "1 2", "Q"] {
             assert!(Formula(Box::leak(broken.into())).value(&symbols).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn more_than_a_number_holds_is_an_error_and_a_quotient_of_it_is_not() {
+        let symbols = [("T", 1 << 40)];
+        let value = |text| Formula(text).value(&symbols);
+        assert_eq!(value("T*T/T").unwrap(), 1 << 40);
+        for large in ["T*T", "T*T*T*T", "T*T*T*(T*T + T)"] {
+            let error = value(large).unwrap_err().to_string();
+            assert!(error.contains(large) && error.contains("2^64"), "{error}");
         }
     }
 }

@@ -290,6 +290,14 @@ mod tests {
     }
 
     #[test]
+    fn operations_beyond_any_count_are_an_error() {
+        let work = parse("attention", "72057594037927936x8x1x1").unwrap(); // (2^56, 8, 1, 1)
+        let inputs = work.metas(Pass::Forward, DType::BF16).unwrap();
+        let error = work.cost(Pass::Forward, &inputs).unwrap_err().to_string();
+        assert!(error.contains("P*(4*D + 5)") && error.contains("2^64"), "{error}");
+    }
+
+    #[test]
     fn what_is_no_shape_says_what_was_expected() {
         for (task, text) in [
             ("attention", "2x37x4"),

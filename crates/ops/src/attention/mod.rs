@@ -162,12 +162,14 @@ impl Attention {
             return Vec::new();
         };
         let sizes = Sizes { batch, queries, keys, heads, kv_heads, width };
-        let pairs: usize = (0..queries).map(|i| self.visible(&sizes, i, keys).len()).sum();
+        // More than a number holds stays the largest: no formula of it is a number then.
+        let visible = (0..queries).map(|i| self.visible(&sizes, i, keys).len());
+        let pairs = visible.fold(0, usize::saturating_add);
         vec![
             ("D", width),
             ("Rq", batch * queries * heads),
             ("Rk", batch * keys * kv_heads),
-            ("P", batch * heads * pairs),
+            ("P", (batch * heads).saturating_mul(pairs)),
             ("l", statistic(q.dtype).size()),
         ]
     }
