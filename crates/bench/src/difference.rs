@@ -24,6 +24,8 @@ pub enum Change {
     Faster(f64),
     /// The intervals touch: the ratio says nothing sure.
     Within(f64),
+    /// One of the two has fewer samples than bound a median, so many: the ratio says nothing at all.
+    Few(f64, usize),
     /// What the device counted is not what it was: each number that changed, and how many times the old one it is. Counts
     /// have no noise.
     Counted(Vec<(&'static str, f64)>),
@@ -46,6 +48,10 @@ impl fmt::Display for Difference {
             Change::Slower(ratio) => write!(f, "slower  {ratio:.3}  {name}"),
             Change::Faster(ratio) => write!(f, "faster  {ratio:.3}  {name}"),
             Change::Within(ratio) => write!(f, "within  {ratio:.3}  {name}"),
+            Change::Few(ratio, samples) => {
+                let fewest = Interval::FEWEST;
+                write!(f, "unsure  {ratio:.3}  {name}: {samples} samples bound no median, {fewest} do (--rounds, --seconds)")
+            }
             Change::Counted(changed) => {
                 let told: Vec<String> =
                     changed.iter().map(|(what, times)| format!("{what} {times:.3}")).collect();
@@ -123,7 +129,8 @@ fn change(before: &Row, after: &Row) -> Change {
     match (Interval::of(&old.samples_us), Interval::of(&new.samples_us)) {
         (Some(a), Some(b)) if b.low > a.high => Change::Slower(ratio),
         (Some(a), Some(b)) if b.high < a.low => Change::Faster(ratio),
-        _ => Change::Within(ratio),
+        (Some(_), Some(_)) => Change::Within(ratio),
+        _ => Change::Few(ratio, old.samples_us.len().min(new.samples_us.len())),
     }
 }
 
@@ -175,7 +182,9 @@ mod tests {
         assert_eq!(first(&[19.0, 19.5, 20.0, 20.0, 20.5, 21.0, 21.0]), Change::Slower(2.0));
         assert_eq!(first(&[4.0, 4.5, 5.0, 5.0, 5.5, 6.0, 6.0]), Change::Faster(0.5));
         assert_eq!(first(&[10.0, 10.5, 10.5, 11.0, 11.5, 12.0, 12.0]), Change::Within(1.1));
-        assert_eq!(first(&[20.0; 5]), Change::Within(2.0), "five samples bound no median");
+        assert_eq!(first(&[20.0; 5]), Change::Few(2.0, 5), "five samples bound no median");
+        let told = compare(&old, &record(&[20.0; 5]))[0].to_string();
+        assert!(told.starts_with("unsure  2.000  ") && told.contains("5 samples") && told.contains("6 do"), "{told}");
     }
 
     #[test]

@@ -82,7 +82,10 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Of samples; `None` of fewer than six, which bound nothing.
+    /// Fewer samples bound nothing: with 95 % confidence the median lies between the ends of so many.
+    pub const FEWEST: usize = 6;
+
+    /// Of samples; `None` of fewer than [`Interval::FEWEST`].
     pub fn of(samples: &[f64]) -> Option<Self> {
         let sorted = sorted(samples);
         let k = rank(sorted.len(), 0.05).checked_sub(1)?;
@@ -145,6 +148,8 @@ mod tests {
         for (n, k) in [(5, 0), (6, 1), (9, 2), (12, 3), (15, 4), (20, 6), (25, 8), (50, 18), (1000, 469)] {
             assert_eq!(rank(n, 0.05), k, "{n} pairs");
         }
+        assert!(Interval::of(&[1.0; Interval::FEWEST]).is_some());
+        assert!(Interval::of(&[1.0; Interval::FEWEST - 1]).is_none());
     }
 
     #[test]

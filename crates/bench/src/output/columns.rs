@@ -163,9 +163,10 @@ pub fn duration(us: f64) -> String {
     }
 }
 
-/// Three or four significant digits.
+/// Three or four significant digits; of what is below a tenth two, so that a small number is not shown as none.
 pub fn short(value: f64) -> String {
     match value {
+        v if 0.0 < v && v < 0.1 => format!("{v:.0$}", (1.0 - v.log10().floor()) as usize),
         v if v < 10.0 => format!("{v:.2}"),
         v if v < 100.0 => format!("{v:.1}"),
         v => format!("{v:.0}"),

@@ -26,6 +26,12 @@ fn paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
+fn no_number_is_so_small_that_it_is_shown_as_none() {
+    let shown = [0.0, 0.000_123, 0.04, 0.0996, 0.12, 9.87, 12.34, 135.6].map(columns::short);
+    assert_eq!(shown, ["0.00", "0.00012", "0.040", "0.100", "0.12", "9.87", "12.3", "136"]);
+}
+
+#[test]
 fn the_documented_schema_is_the_one_that_is_written() {
     let json: Value = serde_json::from_str(&Format::Json.write(&record()).unwrap()).unwrap();
     let mut written = BTreeSet::new();
