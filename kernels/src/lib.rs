@@ -4,6 +4,41 @@
 //! A kernel is one `.cu` file, its PTX in `built/` (written by `cargo xtask kernels`), and one module here. Whoever
 //! holds a driver implements [`Stream`]; pointers are device addresses as plain `u64`, so building a launch is safe
 //! and running it is where the promise about the addresses is made.
+//!
+//! ```
+//! use warpsmith_kernels::Float;
+//! use warpsmith_kernels::attention::{self, Attention, Heads, Mask};
+//!
+//! // (B, T, H, D) without gaps; the addresses are what your driver gave.
+//! let [batch, time, heads, width] = [2, 100, 12, 64];
+//! let row = (heads * width) as i64;
+//! let array = |pointer| Heads { pointer, batch: time as i64 * row, time: row, head: width as i64 };
+//! let [q, k, v, out] = [0x10_0000, 0x20_0000, 0x30_0000, 0x40_0000].map(array);
+//! let launch = attention::forward(&Attention {
+//!     dtype: Float::Bf16,
+//!     batch,
+//!     queries: time,
+//!     keys: time,
+//!     heads,
+//!     kv_heads: heads,
+//!     width,
+//!     q,
+//!     k,
+//!     v,
+//!     out,
+//!     lse: 0x50_0000, // (B, H, T) f32
+//!     lengths: 0,
+//!     scale: 1.0 / (width as f32).sqrt(),
+//!     mask: Mask::Causal,
+//!     dropout: None,
+//! });
+//! let launch = launch.expect("heads of 64 have a kernel");
+//!
+//! // To `cuModuleLoadData`, `cuModuleGetFunction` and `cuLaunchKernel`. The kernel's only parameter is `launch.params`; more than
+//! // 48 KiB of shared memory have to be asked for first, with `cuFuncSetAttribute`.
+//! assert!(launch.entry.module.ptx().contains(launch.entry.name));
+//! assert_eq!((launch.grid, launch.block, launch.params.len()), ([24, 1, 1], [128, 1, 1], launch.entry.param_bytes));
+//! ```
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

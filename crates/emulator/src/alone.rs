@@ -38,7 +38,8 @@ fn started(words: &[&str], variables: &[(&str, &str)]) -> String {
     let program = env::current_exe().unwrap_or_else(|error| panic!("this program has no path: {error}"));
     let mut command = Command::new(program);
     command.args(words).envs(variables.iter().copied());
-    let output = command.output().unwrap_or_else(|error| panic!("this program does not start again: {error}"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("this program does not start again: {error}"));
     let [text, told] =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(output.status.success(), "{text}\n{told}");

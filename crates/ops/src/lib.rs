@@ -3,6 +3,24 @@
 //! To add an op, write `crates/ops/src/your_op.rs` (copy the order of parts from any file here: equation, struct,
 //! contract, method, specs) and add its name to the list below. From the list come the forward and layout sweeps,
 //! the gradient check, the determinism test, the op table and the benchmarks.
+//!
+//! With `warpsmith-tensor` and `warpsmith-autograd` it is enough for a program without models:
+//!
+//! ```
+//! use warpsmith_autograd::TensorExt;
+//! use warpsmith_ops::prelude::*; // the methods of all ops
+//! use warpsmith_tensor::{Device, Result, Rng, Seed, Tensor};
+//!
+//! # fn main() -> Result<()> {
+//! let rng = Rng::new(Seed(1337));
+//! let x = Tensor::randn(&[32, 3], &rng, &Device::Cpu)?; // (B, 3)
+//! let w = Tensor::randn(&[3, 1], &rng, &Device::Cpu)?.requires_grad()?;
+//! let y = x.matmul(&w)?.tanh()?; // (B, 1)
+//! let gradients = y.square()?.mean_all()?.backward()?;
+//! assert!(gradients.of(&w).is_some_and(|gradient| gradient.dims() == [3, 1]));
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
