@@ -200,8 +200,9 @@ impl Tensor {
     /// If the dtype is not `T`'s, or the tensor is a view with gaps (call [`Tensor::contiguous`] first).
     pub fn data<T: Element>(&self) -> Result<&[T::Repr]> {
         if !self.is_contiguous() {
-            return Err(Error::internal("data", "the tensor is not contiguous")
-                .operands([(*self.shape(), self.dtype)]));
+            return Err(Error::value("data", "a view with gaps is no slice")
+                .operands([(*self.shape(), self.dtype)])
+                .hint("call contiguous first"));
         }
         let start = self.layout.offset();
         let storage = self.storage_data::<T>()?;
@@ -211,16 +212,13 @@ impl Tensor {
 
     /// The whole storage under this view, to be indexed by its layout.
     pub fn storage_data<T: Element>(&self) -> Result<&[T::Repr]> {
-        self.storage.host("data")?.as_slice::<T>().ok_or_else(|| {
-            Error::dtype("data", format!("asked for {}, the tensor holds {}", T::DTYPE, self.dtype))
-        })
+        self.storage.host("data")?.as_slice::<T>().ok_or_else(|| self.holds_another::<T>("data"))
     }
 
     /// The elements to write, row-major: copied first if the storage is shared or the view has gaps.
     pub fn data_mut<T: Element>(&mut self) -> Result<&mut [T::Repr]> {
         if self.dtype != T::DTYPE {
-            let message = format!("asked for {}, the tensor holds {}", T::DTYPE, self.dtype);
-            return Err(Error::dtype("data_mut", message));
+            return Err(self.holds_another::<T>("data_mut"));
         }
         // A tensor on a GPU is told so before it is copied for nothing.
         self.storage.host("data_mut")?;
@@ -231,6 +229,12 @@ impl Tensor {
             Some(data) => Ok(&mut data[start..start + count]),
             None => Err(Error::internal("data_mut", "a fresh copy is shared")),
         }
+    }
+
+    /// A caller wants another type than the tensor holds.
+    fn holds_another<T: Element>(&self, op: &'static str) -> Error {
+        Error::dtype(op, format!("asked for {}, the tensor holds {}", T::DTYPE, self.dtype))
+            .hint("convert it with to_dtype, or ask for to_f64_vec")
     }
 
     /// Whether writing to this tensor would need no copy.
@@ -285,7 +289,7 @@ impl Tensor {
     /// Shapes and dtypes must be equal. This is how gradients accumulate; the differentiable `add` is an op.
     pub fn accumulate(&mut self, other: &Self) -> Result<()> {
         if self.shape() != other.shape() || self.dtype != other.dtype {
-            return Err(Error::internal("accumulate", "operands differ")
+            return Err(Error::shape("accumulate", &[], "shape and dtype must be those of the sum")
                 .operands([(*self.shape(), self.dtype), (*other.shape(), other.dtype)]));
         }
         if !self.is_on_cpu() {
@@ -322,8 +326,60 @@ impl fmt::Debug for Tensor {
         const SHOWN: usize = 12;
         write!(f, "Tensor {} {} {}", self.shape(), self.dtype, self.device())?;
         // While a graph is recorded a GPU's numbers cannot be read; printing must not fail for that.
-        let Ok(values) = self.to_f64_vec() else { return f.write_str(" […]") };
-        let shown: Vec<String> = values.iter().take(SHOWN).map(|v| format!("{v:.4}")).collect();
-        write!(f, " [{}{}]", shown.join(", "), if values.len() > SHOWN { ", …" } else { "" })
+        let Ok(shown) = self.first(SHOWN) else { return f.write_str(" […]") };
+        write!(f, " [{}{}]", shown.join(", "), if self.numel() > SHOWN { ", …" } else { "" })
+    }
+}
+
+impl Tensor {
+    /// The first elements as text: four decimals where they tell most of a number, whole numbers and truth values as they are.
+    fn first(&self, count: usize) -> Result<Vec<String>> {
+        let host = self.on_host()?;
+        let decimals = |value: f64| match value.abs() {
+            size if size != 0.0 && size < 1e-3 || size >= 1e6 && size.is_finite() => format!("{value:.4e}"),
+            _ => format!("{value:.4}"),
+        };
+        with_dtype!(self.dtype, T => {
+            let storage = host.storage_data::<T>()?;
+            let values = host.layout.positions().take(count).map(|at| T::from_repr(storage[at]));
+            let is_float = self.dtype.is_float();
+            Ok(values.map(|v| if is_float { decimals(Element::to_f64(v)) } else { format!("{v:?}") }).collect())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_what_the_dtype_holds() {
+        let cpu = Device::Cpu;
+        let shown = |tensor: Result<Tensor>| format!("{:?}", tensor.unwrap());
+        let x = Tensor::from_vec(vec![0f32, 1.5, -2e-7, 3e9, f32::NAN, f32::NEG_INFINITY], &[2, 3], &cpu);
+        assert_eq!(shown(x), "Tensor (2, 3) f32 cpu [0.0000, 1.5000, -2.0000e-7, 3.0000e9, NaN, -inf]");
+        let whole = Tensor::from_vec(vec![i64::MAX, -3], &[2], &cpu);
+        assert_eq!(shown(whole), "Tensor (2,) i64 cpu [9223372036854775807, -3]");
+        assert_eq!(
+            shown(Tensor::from_vec(vec![true, false], &[2], &cpu)),
+            "Tensor (2,) bool cpu [true, false]"
+        );
+        let long = Tensor::from_vec((0..13u8).collect(), &[13], &cpu);
+        assert_eq!(shown(long), "Tensor (13,) u8 cpu [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …]");
+    }
+
+    #[test]
+    fn what_a_caller_has_wrong_is_no_bug_of_ours() {
+        let x = Tensor::from_vec(vec![1f32, 2.0, 3.0, 4.0], &[2, 2], &Device::Cpu).unwrap();
+        let column = x.view(x.layout().slice(1, 0, 1, 1).unwrap()).unwrap();
+        let mut sum = x.clone();
+        for (error, hint) in [
+            (column.data::<f32>().unwrap_err(), "call contiguous first"),
+            (x.to_vec::<i64>().unwrap_err(), "asked for i64, the tensor holds f32 (convert it with to_dtype"),
+            (sum.accumulate(&column).unwrap_err(), "(2, 2) f32, (2, 1) f32"),
+        ] {
+            let told = error.to_string();
+            assert!(told.contains(hint) && !told.contains("bug"), "{told}");
+        }
     }
 }
