@@ -50,7 +50,10 @@ impl fmt::Display for Difference {
             Change::Within(ratio) => write!(f, "within  {ratio:.3}  {name}"),
             Change::Few(ratio, samples) => {
                 let fewest = Interval::FEWEST;
-                write!(f, "unsure  {ratio:.3}  {name}: {samples} samples bound no median, {fewest} do (--rounds, --seconds)")
+                write!(
+                    f,
+                    "unsure  {ratio:.3}  {name}: {samples} samples bound no median, {fewest} do (--rounds, --seconds)"
+                )
             }
             Change::Counted(changed) => {
                 let told: Vec<String> =
@@ -184,7 +187,10 @@ mod tests {
         assert_eq!(first(&[10.0, 10.5, 10.5, 11.0, 11.5, 12.0, 12.0]), Change::Within(1.1));
         assert_eq!(first(&[20.0; 5]), Change::Few(2.0, 5), "five samples bound no median");
         let told = compare(&old, &record(&[20.0; 5]))[0].to_string();
-        assert!(told.starts_with("unsure  2.000  ") && told.contains("5 samples") && told.contains("6 do"), "{told}");
+        assert!(
+            told.starts_with("unsure  2.000  ") && told.contains("5 samples") && told.contains("6 do"),
+            "{told}"
+        );
     }
 
     #[test]

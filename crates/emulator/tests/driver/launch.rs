@@ -315,18 +315,22 @@ fn each_code() {
 /// And "to continue using CUDA, the process must be terminated and relaunched".
 #[test]
 fn a_strict_driver_tells_of_a_fault_to_who_waits() {
-    alone("launch::a_strict_driver_tells_of_a_fault_to_who_waits", &[("WARPSMITH_EMULATOR_STRICT", "1")], || {
-        let kernels = Kernels::load();
-        let out = kernels.alloc(16);
-        kernels.store(out, 1, 4).unwrap();
-        kernels.store(out, 1, 0).unwrap();
-        let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
-        refused(kernels.stream.synchronize(), illegal, &["store: block (0,0,0)", "PTX line"]);
-        // SAFETY: the emulator allocates nothing.
-        refused(unsafe { result::malloc_sync(4) }, illegal, &["store: block (0,0,0)", "PTX line"]);
-        let anew = CudaContext::new_non_primary(0, 0).map(drop);
-        refused(anew, illegal, &["store: block (0,0,0)"]);
-    });
+    alone(
+        "launch::a_strict_driver_tells_of_a_fault_to_who_waits",
+        &[("WARPSMITH_EMULATOR_STRICT", "1")],
+        || {
+            let kernels = Kernels::load();
+            let out = kernels.alloc(16);
+            kernels.store(out, 1, 4).unwrap();
+            kernels.store(out, 1, 0).unwrap();
+            let illegal = CUresult::CUDA_ERROR_ILLEGAL_ADDRESS;
+            refused(kernels.stream.synchronize(), illegal, &["store: block (0,0,0)", "PTX line"]);
+            // SAFETY: the emulator allocates nothing.
+            refused(unsafe { result::malloc_sync(4) }, illegal, &["store: block (0,0,0)", "PTX line"]);
+            let anew = CudaContext::new_non_primary(0, 0).map(drop);
+            refused(anew, illegal, &["store: block (0,0,0)"]);
+        },
+    );
 }
 
 #[test]
