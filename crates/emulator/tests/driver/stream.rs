@@ -9,7 +9,7 @@ use crate::{context, refused};
 
 const SLEEP: Duration = Duration::from_millis(5);
 
-unsafe extern "C" fn sleep(_: *mut c_void) {
+extern "C" fn sleep(_: *mut c_void) {
     std::thread::sleep(SLEEP);
 }
 
