@@ -190,7 +190,7 @@ pub enum Error {
         block_size: usize,
     },
     /// A size that must be at least one is zero, or out of range.
-    #[error("{what} must be in {low}..={high}, got {got}")]
+    #[error("{what} must be {}, got {got}", range(*low, *high))]
     OutOfRange {
         /// The quantity.
         what: &'static str,
@@ -214,6 +214,11 @@ pub enum Error {
 }
 
 debug_as_displayed!(Error);
+
+/// What an integer has to be; no more is said of an end that no integer reaches.
+fn range(low: usize, high: usize) -> String {
+    if high == usize::MAX { format!("at least {low}") } else { format!("in {low}..={high}") }
+}
 
 /// What a person calls the place of a text.
 fn name(path: &std::path::Path) -> String {

@@ -55,6 +55,7 @@ pub fn cells(row: &Row, record: &Record) -> Vec<String> {
 fn step(step: &Step) -> String {
     let speed = step.times_as_fast.map(|times| format!("{times:.2} × as fast"));
     let fewer = step.times_fewer.iter().map(|(what, times)| match times {
+        Some(times) if *times < 1.0 => format!("{} × more {what}", short(1.0 / times)),
         Some(times) => format!("{} × fewer {what}", short(*times)),
         None => format!("no {what}"),
     });

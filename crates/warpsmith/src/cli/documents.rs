@@ -67,6 +67,19 @@ fn each_flag_that_is_mentioned_exists() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// The README's program is the one of the crate's documentation, which `cargo test` compiles.
+#[test]
+fn the_first_program_is_compiled() -> Result<(), Box<dyn Error>> {
+    let page = std::fs::read_to_string(root().join("README.md"))?;
+    let shown = page.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
+    let documentation = include_str!("../lib.rs").lines().map_while(|line| line.strip_prefix("//!"));
+    let code = documentation.skip_while(|line| !line.starts_with(" ```no_run")).skip(1);
+    let code: Vec<&str> =
+        code.take_while(|line| *line != " ```").map(|line| line.get(1..).unwrap_or("")).collect();
+    assert_eq!(shown.ok_or("the README shows no program")?.trim_end(), code.join("\n"));
+    Ok(())
+}
+
 #[test]
 fn words_are_those_of_a_shell() {
     let text =

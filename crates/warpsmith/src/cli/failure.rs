@@ -51,7 +51,8 @@ fn is_help(kind: ErrorKind) -> bool {
 
 /// What clap says in paragraphs: what is wrong and what it takes to be meant, without the usage.
 fn in_a_line(error: &clap::Error) -> String {
-    let text = error.to_string();
+    let text =
+        error.to_string().replace("invalid digit found in string", "expected a whole number, 0 or more");
     let paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
     let (wrong, tips): (Vec<_>, Vec<_>) = paragraphs.enumerate().partition(|(i, _)| *i == 0);
     let wrong = wrong.into_iter().map(|(_, part)| part.trim_start_matches("error: ").to_owned());
