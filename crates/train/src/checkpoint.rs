@@ -26,6 +26,9 @@ pub struct Progress {
     pub since_best: usize,
     /// Seconds of training so far, over all parts of a resumed run.
     pub seconds: f64,
+    /// Whether the evaluation after this step was cut off: a resumed run makes it first.
+    #[serde(default)]
+    pub owes_evaluation: bool,
 }
 
 #[derive(Serialize, Deserialize)]

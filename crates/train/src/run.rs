@@ -183,7 +183,8 @@ impl Run {
         language::bits_per_byte(nats, 1_000_000, (self.bytes_per_token? * 1e6) as usize)
     }
 
-    /// Trains to the end, or until `stop` is raised: the step in hand is finished and a checkpoint written then.
+    /// Trains to the end, or until `stop` is raised: the step in hand is finished, an evaluation is left for the resumed run, and a
+    /// checkpoint written then.
     ///
     /// # Errors
     /// If a step diverges or the folder cannot be written. Earlier checkpoints are intact.
@@ -219,23 +220,26 @@ impl Run {
             self.progress.seconds = earlier + begun.elapsed().as_secs_f64();
             let last = step >= config.max_iters || config.eval_only;
             // A resumed run has evaluated its checkpoint already, before it was saved.
-            let evaluated = saved_at == Some(step) && !last;
+            let evaluated = saved_at == Some(step) && !last && !self.progress.owes_evaluation;
             if last || (step.is_multiple_of(config.eval_interval) && !evaluated) {
-                let best;
-                (val_loss, best) = self.evaluate(watch)?;
-                if best || config.always_save_checkpoint || last {
-                    self.save(watch)?;
-                    saved_at = Some(step);
+                let found = self.evaluate(stop, watch)?;
+                self.progress.owes_evaluation = found.is_none();
+                if let Some((loss, best)) = found {
+                    val_loss = loss;
+                    if best || config.always_save_checkpoint || last {
+                        self.save(watch)?;
+                        saved_at = Some(step);
+                    }
+                    if config.patience > 0 && self.progress.since_best >= config.patience {
+                        break Ending::StoppedEarly;
+                    }
+                    if last {
+                        break Ending::Finished;
+                    }
                 }
-                if config.patience > 0 && self.progress.since_best >= config.patience {
-                    break Ending::StoppedEarly;
-                }
-            }
-            if last {
-                break Ending::Finished;
             }
             if stop.load(Ordering::Relaxed) {
-                if saved_at != Some(step) {
+                if saved_at != Some(step) || self.progress.owes_evaluation {
                     self.save(watch)?;
                 }
                 break Ending::Interrupted;
@@ -269,8 +273,13 @@ impl Run {
         })
     }
 
-    fn evaluate(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<(f64, bool)> {
-        let val_loss = self.trainer.evaluate()?;
+    /// The loss, and whether it is the best so far; none if `stop` was raised.
+    fn evaluate(
+        &mut self,
+        stop: &AtomicBool,
+        watch: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Option<(f64, bool)>> {
+        let Some(val_loss) = self.trainer.evaluate(stop)? else { return Ok(None) };
         let best = self.progress.best_val.is_none_or(|best| val_loss < best);
         if best {
             self.progress.best_val = Some(val_loss);
@@ -294,7 +303,7 @@ impl Run {
         };
         self.append(record, watch)?;
         watch(Event::Evaluated { step: self.trainer.steps(), val_loss, best });
-        Ok((val_loss, best))
+        Ok(Some((val_loss, best)))
     }
 
     fn save(&mut self, watch: &mut dyn FnMut(Event<'_>)) -> Result<()> {

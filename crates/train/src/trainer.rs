@@ -1,5 +1,6 @@
 //! The training loop's inside: one step, one evaluation, one sample.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use warpsmith_autograd::no_grad;
@@ -271,11 +272,14 @@ impl Trainer {
         ))
     }
 
-    /// Mean loss in nats over `eval_iters` fixed batches of the validation part.
-    pub fn evaluate(&self) -> Result<f64> {
+    /// Mean loss in nats over `eval_iters` fixed batches of the validation part; none if `stop` is raised before it is known.
+    pub fn evaluate(&self, stop: &AtomicBool) -> Result<Option<f64>> {
         let mut batches = self.data.batches(Side::Val, &self.config)?;
         let (mut sums, mut scored) = (Vec::new(), 0);
         for i in 0..self.config.eval_iters.max(1) as u64 {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
             let batch = TensorBatch::new(&batches.at(i)?, self.model.device())?;
             let loss = no_grad(|| {
                 self.model.forward(&batch.ids)?.cross_entropy_with(&batch.targets, CrossEntropy::SUM)
@@ -285,7 +289,7 @@ impl Trainer {
         }
         // Read when all are queued: a GPU does not wait in between.
         let sums = sums.iter().map(Tensor::item).collect::<Result<Vec<f64>, _>>()?;
-        Ok(sums.iter().sum::<f64>() / scored.max(1) as f64)
+        Ok(Some(sums.iter().sum::<f64>() / scored.max(1) as f64))
     }
 
     /// Text that the model writes now, after a prompt of the data's; the same seed each time.

@@ -1,6 +1,7 @@
 //! What the settings of a run do to it.
 
-use std::sync::atomic::AtomicBool;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use warpsmith_tensor::Device;
 use warpsmith_text::{Corpus, Tokenizer};
@@ -41,18 +42,48 @@ struct Told {
 /// Runs to the end.
 fn run(config: TrainConfig) -> Result<(Outcome, Told), Box<dyn std::error::Error>> {
     let place = tempfile::tempdir()?;
-    let config = TrainConfig { out_dir: place.path().join("run").display().to_string(), ..config };
+    let mut told = Told::default();
+    let outcome = part(&mut Run::start(trainer(config, place.path())?)?, usize::MAX, &mut told)?;
+    Ok((outcome, told))
+}
+
+fn trainer(config: TrainConfig, place: &Path) -> Result<Trainer, Box<dyn std::error::Error>> {
+    let config = TrainConfig { out_dir: place.join("run").display().to_string(), ..config };
     let text: String = (0..300).map(|i| format!("{} and {}\n", i, i * 7 % 13)).collect();
     let data = TrainData::Text(Corpus::from_text(&text).tokenize(&Tokenizer::byte_level())?);
-    let mut run = Run::start(Trainer::new(config, data, &Device::Cpu)?)?;
-    let mut told = Told::default();
-    let outcome = run.train(&AtomicBool::new(false), &mut |event| match event {
-        Event::Stepped(report) => told.losses.push(report.loss),
+    Ok(Trainer::new(config, data, &Device::Cpu)?)
+}
+
+/// Runs until somebody stops it during a step.
+fn part(run: &mut Run, until: usize, told: &mut Told) -> Result<Outcome, Box<dyn std::error::Error>> {
+    let stop = AtomicBool::new(false);
+    Ok(run.train(&stop, &mut |event| match event {
+        Event::Stepped(report) => {
+            told.losses.push(report.loss);
+            stop.store(told.losses.len() == until, Ordering::Relaxed);
+        }
         Event::Sampled { step, .. } => told.sampled.push(step),
         Event::Evaluated { step, best, .. } => told.evaluated.push((step, best)),
         _ => (),
-    })?;
-    Ok((outcome, told))
+    })?)
+}
+
+/// An evaluation may take minutes; who stops a run does not wait for it, and it is made when the run goes on.
+#[test]
+fn a_stopped_run_leaves_its_evaluation_to_the_resumed_one() -> Checked {
+    let (_, whole) = run(tiny(|_| ()))?;
+    for until in [2, 3, 12] {
+        let place = tempfile::tempdir()?;
+        let mut told = Told::default();
+        let outcome = part(&mut Run::start(trainer(tiny(|_| ()), place.path())?)?, until, &mut told)?;
+        assert_eq!((outcome.ending, outcome.steps), (Ending::Interrupted, until));
+        assert_eq!(told.evaluated, whole.evaluated[..until.div_ceil(3)], "before {until}");
+        let mut resumed = Run::resume(trainer(tiny(|_| ()), place.path())?, &mut |_| ())?;
+        let outcome = part(&mut resumed, usize::MAX, &mut told)?;
+        assert_eq!((outcome.ending, outcome.steps), (Ending::Finished, 12));
+        assert_eq!((told.evaluated, told.losses), (whole.evaluated.clone(), whole.losses.clone()), "{until}");
+    }
+    Ok(())
 }
 
 /// With a rate of 0 no evaluation is better than the first.
