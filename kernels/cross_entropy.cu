@@ -8,7 +8,7 @@
 // Ordering: two barriers around each exchange of partial results; the fused entries read the row before they write it.
 // Numerics: f32 in rows; the total in f64, in an order that depends on the number of rows alone. Rows whose target is
 //   ignore_index have loss and gradient 0. If all are ignored, the weight is 1. A NaN spreads over its row and the total.
-// Limits: n < 2³¹. A target that is out of range counts as ignored, and its position goes to `bad`.
+// Limits: n < 2³¹, rows of no gaps, all as far apart. A target that is out of range counts as ignored, and its position goes to `bad`.
 // Source: as `softmax.cu`; the fusion is that of llm.c and Liger.
 #include "tile/index.cuh"
 #include "tile/softmax.cuh"
@@ -18,10 +18,10 @@ struct CrossEntropyArgs {
     u64 targets;
     u64 loss, max, log_sum;  // f32 per row
     u64 weight;              // one f32
-    u64 g;                   // one T, the gradient of the total; 0: 1
+    u64 g;                   // the gradient of the total, one T, f32 for the fused entries; 0: 1
     u64 bad;                 // see `tile/index.cuh`
     i64 ignore_index;
-    u64 rows;
+    u64 rows, stride;        // elements from one row to the next
     u32 n, kind;             // kind: of the targets
     f32 peak, rest;
 };
@@ -64,15 +64,15 @@ __device__ __forceinline__ f32 loss_of(const CrossEntropyArgs& a, Rows<T, 1>& x,
         });
         below = sum(below);
     }
-    return column < 0 ? 0.0f : log_sum - a.peak * (widen(x.from[0][column]) - p.max) - below;
+    return column < 0 ? 0.0f : log_sum - a.peak * (x.element(column) - p.max) - below;
 }
 
-template <class T>
+template <class T, class G>
 __device__ __forceinline__ void gradient_of(const CrossEntropyArgs& a, Rows<T, 1>& x, u64 row, f32 max, f32 log_sum, i64 column) {
     constexpr int PER = WIDTH<T>;
-    f32 g = a.g ? widen(*reinterpret_cast<const T*>(a.g)) : 1.0f;
+    f32 g = a.g ? widen(*reinterpret_cast<const G*>(a.g)) : 1.0f;
     f32 weight = *reinterpret_cast<const f32*>(a.weight) * g;
-    RowPointer<T> dx(a.gradient, row, a.n);
+    RowPointer<T> dx(a.gradient, row, a.n, a.stride);
     x.each([&](f32(&v)[1][PER], u32 at, bool whole) {
         f32 out[PER];
 #pragma unroll
@@ -88,7 +88,7 @@ template <class T, bool GRADIENT>
 __device__ __forceinline__ void forward(const CrossEntropyArgs& a) {
     u64 r = row_number();
     if (r >= a.rows) return;
-    Rows<T, 1> x({a.logits}, GRADIENT ? a.gradient : 0, r, a.n, -math::infinity());
+    Rows<T, 1> x({a.logits}, GRADIENT ? a.gradient : 0, r, a.n, -math::infinity(), a.stride);
     i64 column = column_of(a, r);
     Partition p = partition(x);
     // Logits of -∞ alone: softmax is 0/0.
@@ -104,16 +104,16 @@ __device__ __forceinline__ void forward(const CrossEntropyArgs& a) {
         reinterpret_cast<f32*>(a.max)[r] = p.max;
         reinterpret_cast<f32*>(a.log_sum)[r] = log_sum;
     }
-    if (GRADIENT) gradient_of(a, x, r, p.max, log_sum, column);
+    if (GRADIENT) gradient_of<T, f32>(a, x, r, p.max, log_sum, column);
 }
 
 template <class T>
 __device__ __forceinline__ void backward(const CrossEntropyArgs& a) {
     u64 r = row_number();
     if (r >= a.rows) return;
-    Rows<T, 1> x({a.logits}, a.gradient, r, a.n);
+    Rows<T, 1> x({a.logits}, a.gradient, r, a.n, 0.0f, a.stride);
     f32 max = reinterpret_cast<const f32*>(a.max)[r], log_sum = reinterpret_cast<const f32*>(a.log_sum)[r];
-    gradient_of(a, x, r, max, log_sum, column_of(a, r));
+    gradient_of<T, T>(a, x, r, max, log_sum, column_of(a, r));
 }
 
 template <class T>

@@ -1,6 +1,7 @@
 // Computes: rows x of n to y = w·x̂ + b with x̂ = (x - μ)·r: layer norm with r = 1/√(σ² + ε), or RMS norm with μ = 0, no b,
 //   r = 1/√(mean(x²) + ε). Backward, with h = g·w: dx = r·(h - mean(h) - x̂·mean(h·x̂)), without mean(h) for RMS; and
-//   dw = Σ g·x̂, db = Σ g over the rows, in the partial entries by chunks of rows (`columns.cu` adds the chunks up).
+//   dw = Σ g·x̂, db = Σ g over the rows, in the partial entries by chunks of rows (`columns.cu` adds the chunks up). dx may have
+//   the gradient of what went around the norm added, and be written in bf16, too; y and g may be bf16 where all else is f32.
 // Reads/Writes: of rows of whole 16-byte runs the first 8192 elements once, all others for each pass: 3 of layer norm, 2 of
 //   RMS norm and backward; w and b by each row, from cache; y (or dx), μ, r once. The partial entries read g and x again.
 // Plan: a group of threads per row (`tile/row.cuh`), the row in registers; sums of columns in tiles (`tile/columns.cuh`).
@@ -24,13 +25,14 @@ struct NormArgs {
 
 struct NormBackwardArgs {
     u64 dx, g, x, weight, mean, rstd;
+    u64 around, copy;  // added to dx; where dx goes in bf16, too. 0: none
     u64 rows;
     u32 n;
     f32 inverse;  // 1/n
 };
 
-// MEAN: layer norm, else RMS norm.
-template <class T, bool MEAN>
+// MEAN: layer norm, else RMS norm. Y: the dtype of y, that of x or bf16.
+template <class T, class Y, bool MEAN>
 __device__ __forceinline__ void forward(const NormArgs& a) {
     constexpr int PER = WIDTH<T>;
     u64 r = row_number();
@@ -39,7 +41,7 @@ __device__ __forceinline__ void forward(const NormArgs& a) {
     Rows<T, 1> x({a.x}, a.y | a.weight | a.bias, r, n);
     f64 inverse = __longlong_as_double(i64(a.inverse)), mean = 0.0, squares = 0.0;
     if (MEAN) {
-        f64 shift = widen(x.from[0][0]), total = 0.0;
+        f64 shift = x.element(0), total = 0.0;
         x.each([&](f32(&v)[1][PER], u32 at, bool whole) {
 #pragma unroll
             for (int k = 0; k < PER; k++) {
@@ -56,7 +58,8 @@ __device__ __forceinline__ void forward(const NormArgs& a) {
         }
     });
     f64 rstd = 1.0 / sqrt(sum(squares) * inverse + __longlong_as_double(i64(a.eps)));
-    RowPointer<T> y(a.y, r, n), weight(a.weight, 0, n), bias(a.bias, 0, n);
+    RowPointer<Y, PER> y(a.y, r, n);
+    RowPointer<T> weight(a.weight, 0, n), bias(a.bias, 0, n);
     x.each([&](f32(&v)[1][PER], u32 at, bool whole) {
         f32 w[PER], b[PER], out[PER];
         weight.load(whole, at, w);
@@ -74,15 +77,17 @@ __device__ __forceinline__ void forward(const NormArgs& a) {
     }
 }
 
-template <class T, bool MEAN>
+// G: the dtype of g, that of x or bf16.
+template <class T, class G, bool MEAN>
 __device__ __forceinline__ void backward(const NormBackwardArgs& a) {
     constexpr int PER = WIDTH<T>;
     u64 r = row_number();
     if (r >= a.rows) return;
-    Rows<T, 2> rows({a.g, a.x}, a.dx | a.weight, r, a.n);
+    Rows<T, 2, G> rows({a.g, a.x}, a.dx | a.weight | a.around | a.copy, r, a.n);
     f32 mean = MEAN ? reinterpret_cast<const f32*>(a.mean)[r] : 0.0f;
     f32 rstd = reinterpret_cast<const f32*>(a.rstd)[r];
-    RowPointer<T> dx(a.dx, r, a.n), weight(a.weight, 0, a.n);
+    RowPointer<T> dx(a.dx, r, a.n), weight(a.weight, 0, a.n), around(a.around, r, a.n);
+    RowPointer<bf16, PER> copy(a.copy, r, a.n);
     f32 sum_h = 0.0f, sum_hx = 0.0f;
     // Outside the row g is 0, and so is h.
     rows.each([&](f32(&v)[2][PER], u32 at, bool whole) {
@@ -98,21 +103,24 @@ __device__ __forceinline__ void backward(const NormBackwardArgs& a) {
     f32 mean_h = MEAN ? sum(sum_h) * a.inverse : 0.0f;
     f32 mean_hx = sum(sum_hx) * a.inverse;
     rows.each([&](f32(&v)[2][PER], u32 at, bool whole) {
-        f32 w[PER], out[PER];
+        f32 w[PER], other[PER] = {}, out[PER];
         weight.load(whole, at, w);
+        if (a.around) around.load(whole, at, other);
 #pragma unroll
         for (int k = 0; k < PER; k++) {
             f32 normal = (v[1][k] - mean) * rstd;
             out[k] = rstd * (v[0][k] * w[k] - mean_h - normal * mean_hx);
+            if (a.around) out[k] = __fadd_rn(out[k], other[k]);
         }
         dx.store(whole, at, out);
+        if (a.copy) copy.store(whole, at, out);
     });
 }
 
 // dw, and db if MEAN, of one chunk of rows.
-template <class T, bool MEAN>
+template <class T, class G, bool MEAN>
 __device__ __forceinline__ void partial(const ColumnsArgs& a) {
-    const T* g = reinterpret_cast<const T*>(a.x[0]);
+    const G* g = reinterpret_cast<const G*>(a.x[0]);
     const T* x = reinterpret_cast<const T*>(a.x[1]);
     const f32* mean = reinterpret_cast<const f32*>(a.statistics[0]);
     const f32* rstd = reinterpret_cast<const f32*>(a.statistics[1]);
@@ -129,11 +137,12 @@ __device__ __forceinline__ void partial(const ColumnsArgs& a) {
     });
 }
 
-#define ENTRIES(T) \
-    KERNEL(layer_norm_fwd_##T, ROW_BOUNDS, NormArgs) { forward<T, true>(a); } \
-    KERNEL(rms_norm_fwd_##T, ROW_BOUNDS, NormArgs) { forward<T, false>(a); } \
-    KERNEL(layer_norm_bwd_##T, ROW_BOUNDS, NormBackwardArgs) { backward<T, true>(a); } \
-    KERNEL(rms_norm_bwd_##T, ROW_BOUNDS, NormBackwardArgs) { backward<T, false>(a); } \
-    KERNEL(layer_norm_partial_##T, COLUMN_THREADS, ColumnsArgs) { partial<T, true>(a); } \
-    KERNEL(rms_norm_partial_##T, COLUMN_THREADS, ColumnsArgs) { partial<T, false>(a); }
+// T: the dtype of x, dx and the weights; V: that of y and g.
+#define ENTRIES_OF(NORM, MEAN, NAME, T, V) \
+    KERNEL(NORM##_fwd_##NAME, ROW_BOUNDS, NormArgs) { forward<T, V, MEAN>(a); } \
+    KERNEL(NORM##_bwd_##NAME, ROW_BOUNDS, NormBackwardArgs) { backward<T, V, MEAN>(a); } \
+    KERNEL(NORM##_partial_##NAME, COLUMN_THREADS, ColumnsArgs) { partial<T, V, MEAN>(a); }
+#define ENTRIES(T) ENTRIES_OF(layer_norm, true, T, T, T) ENTRIES_OF(rms_norm, false, T, T, T)
 FLOATS(ENTRIES)
+ENTRIES_OF(layer_norm, true, f32_bf16, f32, bf16)
+ENTRIES_OF(rms_norm, false, f32_bf16, f32, bf16)

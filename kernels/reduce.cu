@@ -38,7 +38,7 @@ __device__ __forceinline__ void sum_rows(const SumArgs& a) {
     u64 row = r / a.chunks, first = r % a.chunks * SUM_CHUNK;
     u32 n = u32(min(a.n - first, u64(SUM_CHUNK)));
     RowPointer<X> x(a.x + (row * a.n + first) * sizeof(X), 0, n);
-    bool whole = rows_are_whole<X>(u32(a.n % WIDTH<X>), a.x) && n % PER == 0;
+    bool whole = rows_are_aligned<X>(u32(a.n % WIDTH<X>), a.x) && n % PER == 0;
     f32 total = 0.0f;
     for (u32 at = threadIdx.x * PER; at < n; at += blockDim.x * PER) {
         f32 v[PER];
@@ -80,7 +80,7 @@ __device__ __forceinline__ void extreme_of_rows(const ExtremeArgs& a) {
     f32 sign = a.smaller ? -1.0f : 1.0f;
     u32 n = u32(a.size);
     RowPointer<T> x(a.x, r, n);
-    bool whole = rows_are_whole<T>(n, a.x);
+    bool whole = rows_are_aligned<T>(n, a.x);
     Candidate best = {-math::infinity(), 0x7fffffffffffffffll};
     for (u32 at = threadIdx.x * PER; at < n; at += blockDim.x * PER) {
         f32 v[PER];

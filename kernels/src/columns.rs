@@ -30,7 +30,7 @@ float_entries! {
 /// y (outer, inner) = scale·Σⱼ x (outer, size, inner), both gapless.
 #[derive(Clone, Copy, Debug)]
 pub struct SumColumns {
-    /// The dtype of x and y.
+    /// The dtype of x and, but for [`sum_to_f32`], y.
     pub dtype: Float,
     /// The output.
     pub y: u64,
@@ -58,9 +58,24 @@ pub fn workspace(outer: u64, size: u64, inner: u64) -> u64 {
 
 /// The launches of a sum of columns, in order.
 pub fn sum(s: &SumColumns) -> Vec<Launch> {
+    launches(s, s.dtype)
+}
+
+/// Bytes that [`sum_to_f32`] needs.
+pub fn workspace_to_f32(outer: u64, size: u64, inner: u64) -> u64 {
+    workspace(outer, size, inner).max(outer * inner * 4)
+}
+
+/// The same with y in f32, whatever x is.
+pub fn sum_to_f32(s: &SumColumns) -> Vec<Launch> {
+    launches(s, Float::F32)
+}
+
+fn launches(s: &SumColumns, out: Float) -> Vec<Launch> {
     let chunks = Chunks::of(s.size);
+    let is_direct = chunks.count == 1 && s.dtype == out;
     let params = ColumnsArgs {
-        y: if chunks.count == 1 { s.y } else { s.workspace },
+        y: if is_direct { s.y } else { s.workspace },
         x: [s.x, 0],
         statistics: [0; 2],
         size: s.size,
@@ -70,12 +85,12 @@ pub fn sum(s: &SumColumns) -> Vec<Launch> {
         scale: s.scale,
     };
     let grid = [(s.outer * u64::from(tiles(s.inner))) as u32, chunks.count, 1];
-    let table = if chunks.count == 1 { &COLUMNS } else { &PARTIAL };
+    let table = if is_direct { &COLUMNS } else { &PARTIAL };
     let first = table[s.dtype as usize].launch(grid, COLUMN_THREADS, &params);
-    if chunks.count == 1 {
+    if is_direct {
         return vec![first];
     }
-    vec![first, total(s.dtype, &[s.y], s.workspace, [s.outer, chunks.count.into(), s.inner], s.scale)]
+    vec![first, total(out, &[s.y], s.workspace, [s.outer, chunks.count.into(), s.inner], s.scale)]
 }
 
 /// Adds up f32 (outer, chunks, sums, inner) into one output (outer, inner) per sum, at most two.

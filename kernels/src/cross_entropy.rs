@@ -23,6 +23,7 @@ struct CrossEntropyArgs {
     bad: u64,
     ignore_index: i64,
     rows: u64,
+    stride: u64,
     n: u32,
     kind: u32,
     peak: f32,
@@ -88,7 +89,7 @@ pub fn weight(targets: &Targets, is_mean: bool, weight: u64) -> Launch {
 /// Gapless logits (rows, n), their targets, and what is kept of each row.
 #[derive(Clone, Copy, Debug)]
 pub struct CrossEntropy {
-    /// The dtype of logits, gradient and g.
+    /// The dtype of logits and gradient.
     pub dtype: Float,
     /// The logits.
     pub logits: u64,
@@ -104,7 +105,7 @@ pub struct CrossEntropy {
     pub log_sum: u64,
     /// One f32, from [`weight`]. Not used by the forward pass.
     pub weight: u64,
-    /// The gradient of the total, one element; 0 for 1. Not used by the forward pass.
+    /// The gradient of the total, one element, or one f32 for [`fused`]; 0 for 1. Not used by the forward pass.
     pub g: u64,
     /// One u64 that holds its largest value: receives the lowest position of a target that is out of range. 0: none.
     pub bad: u64,
@@ -115,7 +116,7 @@ pub struct CrossEntropy {
 }
 
 impl CrossEntropy {
-    fn launch(&self, table: &'static [crate::Entry; 3]) -> Launch {
+    fn launch(&self, table: &'static [crate::Entry; 3], stride: u64) -> Launch {
         let params = CrossEntropyArgs {
             logits: self.logits,
             gradient: self.gradient,
@@ -128,6 +129,7 @@ impl CrossEntropy {
             bad: self.bad,
             ignore_index: self.targets.ignore_index,
             rows: self.targets.rows,
+            stride,
             n: self.n,
             kind: self.targets.kind as u32,
             peak: (1.0 - self.label_smoothing) as f32,
@@ -140,17 +142,22 @@ impl CrossEntropy {
 
 /// The launch of the forward pass: loss, max and ln Σ of each row.
 pub fn forward(c: &CrossEntropy) -> Launch {
-    c.launch(&FORWARD)
+    c.launch(&FORWARD, c.n.into())
 }
 
 /// The launch of the backward pass, from max and ln Σ.
 pub fn backward(c: &CrossEntropy) -> Launch {
-    c.launch(&BACKWARD)
+    c.launch(&BACKWARD, c.n.into())
 }
 
 /// The launch of both passes in one, for a training step whose weight is known before: see [`weight`].
 pub fn fused(c: &CrossEntropy) -> Launch {
-    c.launch(&FUSED)
+    fused_of_rows(c, c.n.into())
+}
+
+/// The same of logits and gradient whose rows begin `stride` elements apart.
+pub fn fused_of_rows(c: &CrossEntropy, stride: u64) -> Launch {
+    c.launch(&FUSED, stride)
 }
 
 /// The launch that adds the losses of the rows up and multiplies by the weight: y is one element of this dtype.

@@ -59,15 +59,15 @@ pub enum Activation {
     Times = 7,
 }
 
-/// A product. Optional pointers are 0 if there is nothing; what they point to has the dtype `beside` and, but for the
-/// bias, lies as C does.
+/// A product. Optional pointers are 0 if there is nothing. Bias and residual have the dtype `beside`, the slope that of C;
+/// but for the bias, they lie as C does.
 #[derive(Clone, Copy, Debug)]
 pub struct Matmul {
     /// The dtype of A and B.
     pub dtype: Float,
     /// The dtype of C: that of A and B, or f32.
     pub out: Float,
-    /// The dtype of bias, slope and residual: that of A and B, or f32.
+    /// The dtype of bias and residual: that of A and B, or f32.
     pub beside: Float,
     /// Rows of C.
     pub m: u32,

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::columns::total;
 use crate::entry::{float_entries, module};
 use crate::rows::{COLUMN_THREADS, Chunks, ColumnsArgs, geometry, tiles};
-use crate::{Float, Launch};
+use crate::{Entry, Float, Launch};
 
 module!("normalise");
 
@@ -34,6 +34,8 @@ struct NormBackwardArgs {
     weight: u64,
     mean: u64,
     rstd: u64,
+    around: u64,
+    copy: u64,
     rows: u64,
     n: u32,
     inverse: f32,
@@ -46,15 +48,19 @@ float_entries! {
     RMS_NORM_BACKWARD: NormBackwardArgs = "rms_norm_bwd";
     LAYER_NORM_PARTIAL: ColumnsArgs = "layer_norm_partial";
     RMS_NORM_PARTIAL: ColumnsArgs = "rms_norm_partial";
+    @also
+    NARROW: NormArgs = "layer_norm_fwd_f32_bf16" | "rms_norm_fwd_f32_bf16";
+    NARROW_BACKWARD: NormBackwardArgs = "layer_norm_bwd_f32_bf16" | "rms_norm_bwd_f32_bf16";
+    NARROW_PARTIAL: ColumnsArgs = "layer_norm_partial_f32_bf16" | "rms_norm_partial_f32_bf16";
 }
 
 /// Which normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norm {
     /// Mean 0 and variance 1, then weight and bias.
-    Layer,
+    Layer = 0,
     /// Root mean square 1, then weight.
-    Rms,
+    Rms = 1,
 }
 
 /// y = w·x̂ (+ b) of gapless rows.
@@ -87,6 +93,15 @@ pub struct Normalise {
 /// The launch of the forward pass.
 pub fn forward(f: &Normalise) -> Launch {
     let table = if f.norm == Norm::Layer { &LAYER_NORM } else { &RMS_NORM };
+    forward_by(f, &table[f.dtype as usize])
+}
+
+/// The same of f32, with y in bf16: as products take it.
+pub fn forward_to_bf16(f: &Normalise) -> Launch {
+    forward_by(f, &NARROW[f.norm as usize])
+}
+
+fn forward_by(f: &Normalise, entry: &'static Entry) -> Launch {
     let params = NormArgs {
         y: f.y,
         x: f.x,
@@ -102,7 +117,7 @@ pub fn forward(f: &Normalise) -> Launch {
     };
     // A row of nothing has no first element to shift by.
     let (grid, block) = geometry(if f.n == 0 { 0 } else { f.rows }, f.n.into());
-    table[f.dtype as usize].launch_in(grid, block, &params)
+    entry.launch_in(grid, block, &params)
 }
 
 /// The gradients of input, weight and bias.
@@ -142,8 +157,24 @@ pub fn workspace(norm: Norm, rows: u64, n: u32) -> u64 {
     u64::from(Chunks::of(rows).count) * sums * u64::from(n) * 4
 }
 
+/// What else the kernel of dx does, of f32.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Around {
+    /// Whether g is bf16, as [`forward_to_bf16`] gives y.
+    pub is_narrow: bool,
+    /// What is added to dx (rows, n): the gradient of what went around the norm; may be dx. 0: none.
+    pub gradient: u64,
+    /// Where dx goes in bf16, too (rows, n). 0: nowhere.
+    pub copy: u64,
+}
+
 /// The launches of the backward pass, in order: first the parameters' gradients, since dx may be written over g.
 pub fn backward(b: &NormaliseBackward) -> Vec<Launch> {
+    backward_around(b, &Around::default())
+}
+
+/// The same, and what [`Around`] says.
+pub fn backward_around(b: &NormaliseBackward, around: &Around) -> Vec<Launch> {
     let (dtype, n) = (b.dtype as usize, u64::from(b.n));
     let is_layer = b.norm == Norm::Layer;
     let chunks = Chunks::of(b.rows);
@@ -157,8 +188,12 @@ pub fn backward(b: &NormaliseBackward) -> Vec<Launch> {
         tiles: tiles(n),
         scale: 1.0,
     };
-    let partial = if is_layer { &LAYER_NORM_PARTIAL } else { &RMS_NORM_PARTIAL };
-    let partial = partial[dtype].launch([tiles(n), chunks.count, 1], COLUMN_THREADS, &columns);
+    let entry = |own: [&'static [Entry; 3]; 2], narrow: &'static [Entry; 2]| match around.is_narrow {
+        true => &narrow[b.norm as usize],
+        false => &own[b.norm as usize][dtype],
+    };
+    let partial = entry([&LAYER_NORM_PARTIAL, &RMS_NORM_PARTIAL], &NARROW_PARTIAL);
+    let partial = partial.launch([tiles(n), chunks.count, 1], COLUMN_THREADS, &columns);
     let outputs = [b.dweight, b.dbias];
     let outputs = if is_layer { &outputs[..] } else { &outputs[..1] };
     let total = total(b.dtype, outputs, b.workspace, [1, chunks.count.into(), n], 1.0);
@@ -169,11 +204,13 @@ pub fn backward(b: &NormaliseBackward) -> Vec<Launch> {
         weight: b.weight,
         mean: b.mean,
         rstd: b.rstd,
+        around: around.gradient,
+        copy: around.copy,
         rows: b.rows,
         n: b.n,
         inverse: 1.0 / b.n as f32,
     };
     let (grid, block) = geometry(if b.n == 0 { 0 } else { b.rows }, n);
-    let table = if is_layer { &LAYER_NORM_BACKWARD } else { &RMS_NORM_BACKWARD };
-    vec![partial, total, table[dtype].launch_in(grid, block, &params)]
+    let dx = entry([&LAYER_NORM_BACKWARD, &RMS_NORM_BACKWARD], &NARROW_BACKWARD);
+    vec![partial, total, dx.launch_in(grid, block, &params)]
 }

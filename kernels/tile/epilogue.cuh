@@ -26,8 +26,8 @@ enum { BATCH_DIMS = 3 };
 
 using Pair = Vector<f32, 2>;
 
-// C (M, N) = f(A (M, K) · B (K, N) + bias) + residual + C, per index of the batch dims. bias, slope and residual have one
-// dtype; slope and residual lie as C does; a null pointer leaves a step out. Strides are in elements.
+// C (M, N) = f(A (M, K) · B (K, N) + bias) + residual + C, per index of the batch dims. bias and residual have one dtype, slope
+// has that of C; slope and residual lie as C does; a null pointer leaves a step out. Strides are in elements.
 struct MatmulArgs {
     u64 a, b, c;
     u64 bias;      // (N,)
@@ -43,7 +43,7 @@ struct MatmulArgs {
     u32 flags;
 };
 
-// OUT_F32: C is f32, else of the operands' dtype. BESIDE_F32: bias, slope and residual are. C_ALIGNED: pairs of elements
+// OUT_F32: C and slope are f32, else of the operands' dtype. BESIDE_F32: bias and residual are. C_ALIGNED: pairs of elements
 // at even columns of all four can be accessed at once.
 enum MatmulFlags : u32 { ACCUMULATE = 1, OUT_F32 = 2, A_ALIGNED = 4, B_ALIGNED = 8, C_ALIGNED = 16, BESIDE_F32 = 32 };
 
@@ -89,7 +89,7 @@ __device__ __forceinline__ void epilogue(const MatmulArgs& a, u32 batch, u32 row
     };
     if (a.bias) add(BESIDE_F32, a.bias, col);
     bool keeps = a.slope && a.activation != TIMES;
-    Pair x = a.activation == TIMES ? load_pair<T>(a, BESIDE_F32, a.slope, at, whole) : v, slope{};
+    Pair x = a.activation == TIMES ? load_pair<T>(a, OUT_F32, a.slope, at, whole) : v, slope{};
     // First, if it is kept, f' of both, then f of both. Not unrolled: the functions are long, and each kernel has them inline.
 #pragma unroll 1
     for (int turn = keeps ? 0 : a.activation == IDENTITY ? 4 : 2; turn < 4; turn++) {
@@ -102,7 +102,7 @@ __device__ __forceinline__ void epilogue(const MatmulArgs& a, u32 batch, u32 row
         }
         v = {v.at[1], y};
         x = {x.at[1], x.at[0]};
-        if (turn == 1) store_pair<T>(a, BESIDE_F32, a.slope, at, slope, whole);
+        if (turn == 1) store_pair<T>(a, OUT_F32, a.slope, at, slope, whole);
     }
     if (a.residual) add(BESIDE_F32, a.residual, at);
     if (a.flags & ACCUMULATE) add(OUT_F32, a.c, at);

@@ -42,22 +42,23 @@ __device__ __forceinline__ f32 larger(f32 a, f32 b) { return a > b || a != a ? a
 
 __device__ __forceinline__ f32 largest(f32 v) { return reduce(v, -math::infinity(), larger); }
 
-// Whether every run of rows of n elements of T is whole, and aligned if these pointers are or'ed into one.
+// Whether rows that begin so many elements of T apart begin where runs can be moved by one access, these pointers or'ed into one.
 template <class T>
-__device__ __forceinline__ bool rows_are_whole(u32 n, u64 pointers) {
-    return n % WIDTH<T> == 0 && pointers % 16 == 0;
+__device__ __forceinline__ bool rows_are_aligned(u64 stride, u64 pointers) {
+    return stride % WIDTH<T> == 0 && pointers % 16 == 0;
 }
 
 // A row in memory: runs of PER neighbours go round the group. Whole ones are moved by one access, others element by
-// element; `whole` is a constant wherever it is passed.
-template <class T>
+// element; `whole` is a constant wherever it is passed. A row of narrower elements beside another has that one's runs.
+template <class T, int RUN = WIDTH<T>>
 struct RowPointer {
-    static constexpr int PER = WIDTH<T>;
+    static constexpr int PER = RUN;
     T* data;
     u32 n;
 
-    __device__ __forceinline__ RowPointer(u64 pointer, u64 row, u32 n)
-        : data(reinterpret_cast<T*>(pointer) + row * n), n(n) {}
+    __device__ __forceinline__ RowPointer(u64 pointer, u64 row, u32 n, u64 stride)
+        : data(reinterpret_cast<T*>(pointer) + row * stride), n(n) {}
+    __device__ __forceinline__ RowPointer(u64 pointer, u64 row, u32 n) : RowPointer(pointer, row, n, n) {}
 
     __device__ __forceinline__ void load(bool whole, u32 at, f32 (&v)[PER], f32 outside = 0.0f) const {
         if (whole) {
@@ -86,32 +87,37 @@ struct RowPointer {
 };
 
 // N rows of one width, read together. each(f) calls f(values, at, whole) for every run of this thread, as often as
-// asked. Of rows with whole runs the first ROW_VALUES values a thread are kept in registers; the others are read from
-// memory again. Values outside a row are `outside`. The order of arithmetic does not depend on which it is.
-template <class T, int N>
+// asked. Of aligned rows the first ROW_VALUES values a thread are kept in registers; the others are read from memory again,
+// the last ones, if they are no whole run, element by element. Values outside a row are `outside`. The order of arithmetic does not depend on which it is. The first row
+// may be of narrower elements.
+template <class T, int N, class First = T>
 struct Rows {
     static constexpr int PER = WIDTH<T>;
     static constexpr int KEPT = ROW_VALUES / PER;
-    const T* from[N];
+    u64 from[N];
     u32 n;
-    bool whole;
+    bool aligned;
     f32 outside;
     f32 kept[KEPT][N][PER];
 
     // `others`: what else is moved with the same runs, or'ed.
     __device__ __forceinline__ Rows(const u64 (&pointers)[N], u64 others, u64 row, u32 n, f32 outside = 0.0f)
+        : Rows(pointers, others, row, n, outside, n) {}
+
+    // Rows that begin `stride` elements apart.
+    __device__ __forceinline__ Rows(const u64 (&pointers)[N], u64 others, u64 row, u32 n, f32 outside, u64 stride)
         : n(n), outside(outside) {
         u64 all = others;
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            from[i] = RowPointer<T>(pointers[i], row, n).data;
+            from[i] = pointers[i] + row * stride * (i == 0 ? sizeof(First) : sizeof(T));
             all |= pointers[i];
         }
-        whole = rows_are_whole<T>(n, all);
-        if (!whole) return;
+        aligned = rows_are_aligned<T>(stride, all);
+        if (!aligned) return;
 #pragma unroll
         for (int r = 0; r < KEPT; r++) {
-            if (start(r) < n) load(true, start(r), kept[r]);
+            if (start(r) + PER <= n) load(true, start(r), kept[r]);
         }
     }
 
@@ -121,30 +127,39 @@ struct Rows {
     __device__ __forceinline__ void load(bool whole, u32 at, f32 (&v)[N][PER]) {
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            RowPointer<T> row(u64(from[i]), 0, n);
-            row.load(whole, at, v[i], outside);
+            if (i == 0) {
+                RowPointer<First, PER>(from[i], 0, n).load(whole, at, v[i], outside);
+            } else {
+                RowPointer<T>(from[i], 0, n).load(whole, at, v[i], outside);
+            }
         }
     }
+
+    // One element of the first row, from memory.
+    __device__ __forceinline__ f32 element(u64 at) const { return widen(reinterpret_cast<const First*>(from[0])[at]); }
 
     template <class F>
     __device__ __forceinline__ void each(F f) {
         f32 v[N][PER];
-        if (whole) {
+        u32 at = start(0), step = blockDim.x * PER;
+        if (aligned) {
 #pragma unroll
             for (int r = 0; r < KEPT; r++) {
-                if (start(r) < n) f(kept[r], start(r), true);
+                if (start(r) + PER <= n) f(kept[r], start(r), true);
             }
 #pragma unroll 1
-            for (u32 at = start(KEPT); at < n; at += blockDim.x * PER) {
+            for (at = start(KEPT); at + PER <= n; at += step) {
                 load(true, at, v);
                 f(v, at, true);
             }
-        } else {
+            // What is left of the row is a thread's, if its runs come there.
+            u32 last = n / PER * PER;
+            at = last % step == start(0) ? last : n;
+        }
 #pragma unroll 1
-            for (u32 at = start(0); at < n; at += blockDim.x * PER) {
-                load(false, at, v);
-                f(v, at, false);
-            }
+        for (; at < n; at += step) {
+            load(false, at, v);
+            f(v, at, false);
         }
     }
 };

@@ -65,13 +65,16 @@ impl Block {
         rng: Option<&Rng>,
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
-        let x = self.ln_1.forward(around)?;
+        let [x, around] = self.ln_1.forward_around(around, self.precision)?;
         let _scope = Scope::enter("attn");
         let (b, t, c) = (x.dims()[0], x.dims()[1], x.dims()[2]);
         let heads = [b, t, self.n_head, c / self.n_head];
         // What a cache holds is f32.
         let precision = if cache.is_some() { Precision::F32 } else { self.precision };
-        let qkv = precision.for_attention(&self.c_attn.forward(&x)?)?; // (B, T, 3C)
+        let qkv = match cache {
+            Some(_) => self.c_attn.forward(&x)?,
+            None => self.c_attn.forward_rounded(&x)?,
+        }; // (B, T, 3C)
         let qkv = qkv.split(-1, &[c, c, c])?; // 3 × (B, T, C)
         let head = |i: usize| qkv[i].reshape(&heads); // (B, T, H, D)
         let (q, mut k, mut v) = (head(0)?, head(1)?, head(2)?);
@@ -88,17 +91,17 @@ impl Block {
         let options = AttentionOptions { mask: Mask::Causal, dropout, key_lengths, scale: None };
         let y = attend([&q, &k, &v], &options, precision)?.reshape(&[b, t, c])?; // (B, T, C)
         match self.dropping(rng) {
-            None => self.attn_c_proj.forward_onto(around, &y),
+            None => self.attn_c_proj.forward_onto(&around, &y),
             dropping => around.add(&drop_out(self.attn_c_proj.forward(&y)?, self.dropout, dropping)?),
         }
     }
 
     /// x + mlp(norm x)
     fn mlp(&self, around: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
-        let x = self.ln_2.forward(around)?;
+        let [x, around] = self.ln_2.forward_around(around, self.precision)?;
         let _scope = Scope::enter("mlp");
         match self.dropping(rng) {
-            None => self.c_fc.then(&self.mlp_c_proj, &x, Some(around)), // (B, T, 4C) inside
+            None => self.c_fc.then(&self.mlp_c_proj, &x, Some(&around)), // (B, T, 4C) inside
             dropping => {
                 let y = self.c_fc.then(&self.mlp_c_proj, &x, None)?;
                 around.add(&drop_out(y, self.dropout, dropping)?)

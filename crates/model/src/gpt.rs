@@ -105,6 +105,16 @@ impl Gpt {
         self.head(&self.trunk(ids, Some(rng), recompute)?)
     }
 
+    /// As [`Gpt::forward_train`], for the loss of a training step: logits as products take them, since what the loss makes of them
+    /// goes into two. On a GPU with products in bf16 they are bf16, as in nanoGPT.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn forward_for_loss(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
+        let x = self.trunk(ids, Some(rng), recompute)?;
+        self.with_head(&x, Linear::forward_rounded)
+    }
+
     /// Logits at the last of these positions, which continue what `cache` holds: ids (B, T) → (B, 1, V).
     ///
     /// # Errors
@@ -146,9 +156,13 @@ impl Gpt {
 
     /// x (B, T, C) → logits (B, T, V)
     fn head(&self, x: &Tensor) -> Result<Tensor> {
+        self.with_head(x, Linear::forward)
+    }
+
+    fn with_head(&self, x: &Tensor, forward: impl Fn(&Linear, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let _scope = Scope::enter("head");
-        let x = self.ln_f.forward(x)?;
-        Linear::tied(&self.wte).with_precision(self.config.precision).forward(&x)
+        let x = self.ln_f.forward_for(x, self.config.precision)?;
+        forward(&Linear::tied(&self.wte).with_precision(self.config.precision), &x)
     }
 
     /// All parameters, the tied one once, in the order of the forward pass.

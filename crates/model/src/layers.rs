@@ -8,9 +8,10 @@ pub(crate) mod rotary;
 mod swiglu;
 
 use warpsmith_autograd::Parameter;
+use warpsmith_ops::layer_norm;
 use warpsmith_ops::linear::{Activation, Precision};
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Result, Tensor};
+use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::weights::{Init, Weights};
 
@@ -104,6 +105,17 @@ impl Linear {
         }
     }
 
+    /// x (…, K) → (…, N), as products take it in this layer's precision: see `linear_rounded`.
+    pub fn forward_rounded(&self, x: &Tensor) -> Result<Tensor> {
+        let bias = self.bias.as_ref().map(Parameter::get);
+        match &self.weight {
+            Matrix::Numbers { weight, transposed } if self.activation == Activation::Identity => {
+                x.linear_rounded(&weight.get(), bias.as_ref(), *transposed, self.precision)
+            }
+            _ => self.precision.for_attention(&self.forward(x)?),
+        }
+    }
+
     /// Weight, then bias.
     pub fn parameters(&self) -> Vec<Parameter> {
         [self.weight.parameter(), self.bias.as_ref()].into_iter().flatten().cloned().collect()
@@ -130,6 +142,23 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let bias = self.bias.as_ref().map(Parameter::get);
         x.layer_norm(&self.weight.get(), bias.as_ref(), self.epsilon)
+    }
+
+    /// The same for what products of this precision alone read: on a GPU it may be bf16.
+    pub fn forward_for(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        Ok(self.with(x, precision, false)?.swap_remove(0))
+    }
+
+    /// The same, and x itself for the way around: their gradients are added where the norm's is made.
+    pub fn forward_around(&self, x: &Tensor, precision: Precision) -> Result<[Tensor; 2]> {
+        let made = self.with(x, precision, true)?;
+        made.try_into().map_err(|_| Error::internal("layer_norm", "two outputs"))
+    }
+
+    fn with(&self, x: &Tensor, precision: Precision, passes: bool) -> Result<Vec<Tensor>> {
+        let (bias, is_narrow) = (self.bias.as_ref().map(Parameter::get), precision.is_narrow_on(x));
+        let options = layer_norm::LayerNorm { eps: self.epsilon, is_narrow, passes };
+        x.layer_norm_with(&self.weight.get(), bias.as_ref(), options)
     }
 
     /// Weight, then bias.

@@ -58,6 +58,9 @@ impl Op for Cat {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        if let Some(whole) = joined(&x, self.axis)? {
+            return Ok(vec![whole]);
+        }
         let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
         let around = Around::new(&y[0].shape, self.axis);
         with_dtype!(y[0].dtype, T => join::<T>(&x, self.axis, around, &mut out)?);
@@ -65,6 +68,9 @@ impl Op for Cat {
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        if let Some(whole) = joined(&x, self.axis)? {
+            return Ok(vec![whole]);
+        }
         let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
         let mut start = 0;
         for part in &x {
@@ -97,6 +103,30 @@ impl Op for Cat {
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
         vec![("R", x.iter().map(|m| m.shape.numel()).sum())]
     }
+}
+
+/// The whole, as a view, if the inputs are neighbouring parts of one tensor: what attention's backward pass gives of q, k and v
+/// that one product made.
+pub(crate) fn joined(x: &[Tensor], axis: usize) -> Result<Option<Tensor>> {
+    let [first, rest @ ..] = x else { return Ok(None) };
+    let (layout, mut size) = (first.layout(), first.dims()[axis]);
+    for part in rest {
+        let next = layout.offset() + size * layout.strides()[axis];
+        let is_next = part.shares_storage(first)
+            && part.dtype() == first.dtype()
+            && part.layout().offset() == next
+            && part.layout().strides() == layout.strides();
+        if !is_next || part.numel() == 0 {
+            return Ok(None);
+        }
+        size += part.dims()[axis];
+    }
+    if rest.is_empty() || first.numel() == 0 {
+        return Ok(None);
+    }
+    let shape = layout.shape().with_dim(axis, size)?;
+    let whole = Layout::new(shape, layout.strides(), layout.offset(), first.storage_len())?;
+    first.view(whole).map(Some)
 }
 
 /// Copies each input, whatever its strides, into its part of each block of the output.

@@ -3,7 +3,7 @@
 use warpsmith_autograd::Meta;
 use warpsmith_kernels::gemv;
 use warpsmith_kernels::matmul::{self as kernel, BATCH_DIMS, Matmul, Matrix, Plan};
-use warpsmith_tensor::{DType, Error, Layout, Result, Shape, Tensor};
+use warpsmith_tensor::{DType, Device, Error, Layout, Result, Shape, Tensor};
 
 use crate::cuda;
 use crate::gelu::Form;
@@ -15,11 +15,11 @@ pub(crate) struct After<'a> {
     pub bias: Option<&'a Tensor>,
     /// The function after the bias.
     pub activation: kernel::Activation,
-    /// Where its slope goes, or what multiplies the product: as the output lies. 0: nowhere.
+    /// Where its slope goes, or what multiplies the product: as the output lies, in its dtype. 0: nowhere.
     pub slope: u64,
     /// Added in the end, as the output lies.
     pub residual: Option<&'a Tensor>,
-    /// The dtype of bias, slope and residual; that of the output if `None`.
+    /// The dtype of bias and residual; that of the output if `None`.
     pub beside: Option<DType>,
     /// Whether each row is a token alone, which `gemv` multiplies: in another order than the other kernels, so the choice
     /// must not depend on how many there are.
@@ -42,6 +42,7 @@ pub(crate) fn product(
     for (to, &from) in sizes.iter_mut().zip(a.dims()[..a.rank() - 2].iter().rev()) {
         *to = cuda::size(op, from)?;
     }
+    let row = if out.rank() < 2 { n } else { out.layout().strides()[out.rank() - 2] };
     let call = Matmul {
         dtype: a.dtype().float_on_device(op)?,
         out: out.dtype().float_on_device(op)?,
@@ -52,8 +53,9 @@ pub(crate) fn product(
         batch: sizes,
         a: matrix(&a)?,
         b: matrix(&b)?,
-        c: out.device_address_mut()?,
-        c_row: n as i64,
+        // A view with gaps was made for this product.
+        c: if out.is_contiguous() { out.device_address_mut()? } else { out.device_address()? },
+        c_row: row as i64,
         c_batch: (m * n) as i64,
         bias: after.bias.map_or(Ok(0), Tensor::device_address)?,
         slope: after.slope,
@@ -79,8 +81,10 @@ pub(crate) struct Dense<'a> {
     pub residual: Option<&'a Tensor>,
     /// Which GELU.
     pub form: Option<Form>,
-    /// The dtype of bias, residual and slope.
+    /// The dtype of bias and residual.
     pub beside: DType,
+    /// Whether others read the outputs as operands, and nothing lies beside them.
+    pub is_for_products: bool,
     /// See [`After`].
     pub is_token: bool,
 }
@@ -93,14 +97,31 @@ pub(crate) fn linear(op: &'static str, call: Dense<'_>, y: &[Meta]) -> Result<Ve
         Some(Form::Exact) => kernel::Activation::Gelu,
         Some(Form::Tanh) => kernel::Activation::GeluTanh,
     };
-    let mut outputs =
-        y.iter().map(|m| Tensor::empty(m.shape, m.dtype, &device)).collect::<Result<Vec<Tensor>>>()?;
+    let memory = |m: &Meta| match call.is_for_products {
+        true => for_products(m, &device),
+        false => Tensor::empty(m.shape, m.dtype, &device),
+    };
+    let mut outputs = y.iter().map(memory).collect::<Result<Vec<Tensor>>>()?;
     let Some((out, slopes)) = outputs.split_first_mut() else { return Err(Error::internal(op, "no output")) };
-    let slope = slopes.first_mut().map_or(Ok(0), Tensor::device_address_mut)?;
+    let slope = slopes.first().map_or(Ok(0), Tensor::device_address)?;
     let Dense { operands, bias, residual, beside, is_token, .. } = call;
     let after = After { bias, activation, slope, residual, beside: Some(beside), is_token };
     product(op, operands, &one, out, after)?;
     Ok(outputs)
+}
+
+/// Memory for a product that others read: rows of 16-bit numbers begin at multiples of 16 bytes, or they would be read one number
+/// at a time. (A vocabulary of 50257 is a prime.)
+fn for_products(y: &Meta, device: &Device) -> Result<Tensor> {
+    const RUN: usize = 8;
+    let (width, rows) = (y.shape.last(), y.shape.rows());
+    if !y.dtype.is_half() || width % RUN == 0 || rows < 2 {
+        return Tensor::empty(y.shape, y.dtype, device);
+    }
+    let row = width.next_multiple_of(RUN);
+    let apart = Tensor::empty(Shape::new(&[rows, row])?, y.dtype, device)?;
+    let whole = Layout::contiguous(y.shape.with_dim(y.shape.rank() - 1, row)?);
+    apart.view(whole.slice(y.shape.rank() - 1, 0, width, 1)?)
 }
 
 /// A tensor with the axes of the batch in front, as few as the kernel takes, and matrices that it reads in place.

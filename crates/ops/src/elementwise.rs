@@ -200,7 +200,7 @@ pub(crate) fn sum_to(grad: Tensor, shape: &Shape) -> Result<Tensor> {
     let stretched =
         |axis: &usize| *axis < added || (shape.dims()[axis - added] == 1 && grad.dims()[*axis] != 1);
     let axes: Vec<usize> = (0..grad.rank()).filter(stretched).collect();
-    let summed = apply_single(Sum { axes, keep: false }, &[&grad])?;
+    let summed = apply_single(Sum { axes, keep: false, is_wide: false }, &[&grad])?;
     // Sizes of 1 that stretched were summed away with the rest: put them back.
     let layout = summed.layout().reshape(shape)?;
     layout.map_or_else(|| Err(Error::internal("sum_to", "a sum is contiguous")), |layout| summed.view(layout))

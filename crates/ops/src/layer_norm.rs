@@ -7,16 +7,17 @@
 //! Source: Ba, Kiros and Hinton, *Layer Normalization*, 2016, arXiv 1607.06450, §3.
 
 use warpsmith_autograd::{
-    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single,
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply, apply_owned,
+    apply_single,
 };
 use warpsmith_kernels::normalise::Norm;
 use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
-use warpsmith_tensor::{Error, Result, Tensor};
+use warpsmith_tensor::{DType, Error, Result, Tensor};
 
 use crate::elementwise::require_floats;
 use crate::moments;
 use crate::normalise::{
-    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width,
+    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, is_rounded, per_row, require_width,
 };
 use crate::rows::sums_of;
 
@@ -25,6 +26,25 @@ use crate::rows::sums_of;
 pub struct LayerNorm {
     /// ε, added to the variance.
     pub eps: f64,
+    /// Whether y is bf16 where x is f32: rounded as products take it.
+    pub is_narrow: bool,
+    /// Whether x comes out again, behind y, for what goes around the norm: its gradient is added where that of y arrives.
+    pub passes: bool,
+}
+
+impl LayerNorm {
+    /// Shapes and dtypes of what is computed: those of all outputs but x.
+    fn computed(&self, y: &[Meta]) -> Vec<Meta> {
+        y.iter().enumerate().filter(|(i, _)| !(self.passes && *i == 1)).map(|(_, m)| *m).collect()
+    }
+
+    /// The outputs, x among them if it passes.
+    fn with_passing(&self, mut made: Vec<Tensor>, x: &Tensor) -> Vec<Tensor> {
+        if self.passes {
+            made.insert(1, x.clone());
+        }
+        made
+    }
 }
 
 impl Op for LayerNorm {
@@ -36,12 +56,15 @@ impl Op for LayerNorm {
         require_floats(self.name(), x)?;
         require_width(self.name(), &x[0].shape, &x[1..])?;
         let statistic = per_row(&x[0]);
-        Ok(vec![x[0], statistic, statistic])
+        let dtype = if self.is_narrow && x[0].dtype == DType::F32 { DType::BF16 } else { x[0].dtype };
+        let passing = self.passes.then_some(x[0]);
+        Ok([Meta::new(x[0].shape, dtype)].into_iter().chain(passing).chain([statistic; 2]).collect())
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
         let width = x[0].last();
-        for r in 0..y[1].data.len() {
+        let (y, statistics) = y.split_at_mut(y.len() - 2);
+        for r in 0..statistics[0].data.len() {
             let row = &x[0].data[r * width..][..width];
             let shift = row.first().copied().unwrap_or(0.0);
             let mean = shift + row.iter().map(|v| v - shift).sum::<f64>() / width as f64;
@@ -51,18 +74,23 @@ impl Op for LayerNorm {
                 let bias = x.get(2).map_or(0.0, |b| b.data[c]);
                 y[0].data[r * width + c] = (row[c] - mean) * rstd * x[1].data[c] + bias;
             }
-            (y[1].data[r], y[2].data[r]) = (mean, rstd);
+            (statistics[0].data[r], statistics[1].data[r]) = (mean, rstd);
+        }
+        if let [_, passing] = y {
+            passing.data.copy_from_slice(&x[0].data);
         }
         Ok(())
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let passing = x[0].clone();
         let x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
         let (from, weight) = (x[0].data::<f32>()?, x[1].data::<f32>()?);
         let bias = x.get(2).map(|b| b.data::<f32>()).transpose()?;
         let (width, eps, device) = (y[0].shape.last(), self.eps, x[0].device());
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
-        let mut statistics = vec![[f32::NAN; 2]; y[1].shape.numel()];
+        let rows = y[y.len() - 1].shape;
+        let mut out = Tensor::empty(y[0].shape, DType::F32, &device)?;
+        let mut statistics = vec![[f32::NAN; 2]; rows.numel()];
         for_rows_zip((out.data_mut::<f32>()?, width), (&mut statistics, 1), 4, |first, block, statistics| {
             dispatch(
                 #[inline(always)]
@@ -78,17 +106,18 @@ impl Op for LayerNorm {
         });
         let column = |k: usize| {
             let values: Vec<f32> = statistics.iter().map(|s| s[k]).collect();
-            Tensor::from_slice(&values, y[1].dims(), &device)
+            Tensor::from_slice(&values, rows.dims(), &device)
         };
-        Ok(vec![out, column(0)?, column(1)?])
+        Ok(self.with_passing(vec![out.to_dtype(y[0].dtype)?, column(0)?, column(1)?], &passing))
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        forward_cuda(self.name(), Norm::Layer, self.eps, &x, y)
+        let made = forward_cuda(self.name(), Norm::Layer, self.eps, &x, &self.computed(y))?;
+        Ok(self.with_passing(made, &x[0]))
     }
 
     fn saves(&self) -> Saves {
-        Saves { inputs: &[0, 1], outputs: &[1, 2] }
+        Saves { inputs: &[0, 1], outputs: if self.passes { &[2, 3] } else { &[1, 2] } }
     }
 
     fn hidden_outputs(&self) -> usize {
@@ -96,18 +125,33 @@ impl Op for LayerNorm {
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
-        let (x, weight, mean, rstd) = (back.input(0)?, back.input(1)?, back.output(1)?, back.output(2)?);
-        let mut grads = apply_owned(LayerNormBackward, vec![back.take_grad(0)?, x, weight, mean, rstd])?;
+        let first = if self.passes { 2 } else { 1 };
+        let (x, weight, mean, rstd) =
+            (back.input(0)?, back.input(1)?, back.output(first)?, back.output(first + 1)?);
+        let mut inputs = vec![back.take_grad(0)?, x, weight, mean, rstd];
+        if self.passes {
+            inputs.push(back.take_grad(1)?);
+        }
+        let mut grads = apply_owned(LayerNormBackward, inputs)?;
         grads.truncate(back.input_count());
         Ok(grads.into_iter().map(Some).collect())
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("N*s + P*C*s", "N*s + 8*R", "9*N")
+        Cost::new("N*s + P*C*s", "N*(o + p) + 8*R", "9*N")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last()), ("P", x.len() - 1)]
+        let out = self.shape(x).map_or(0, |y| y[0].dtype.size());
+        // A copy of 16-bit x on the CPU, else a view.
+        let passing = if self.passes && x[0].dtype.is_half() { x[0].dtype.size() } else { 0 };
+        vec![
+            ("R", x[0].shape.rows()),
+            ("C", x[0].shape.last()),
+            ("P", x.len() - 1),
+            ("o", out),
+            ("p", passing),
+        ]
     }
 
     /// |w·x̂| + |b|, which may cancel, and the rounding of the f64 sums against the largest number of the row.
@@ -115,18 +159,26 @@ impl Op for LayerNorm {
         let width = x[0].last();
         let mut scale = y.to_vec();
         scale.iter_mut().for_each(|a| a.data.iter_mut().for_each(|v| *v = v.abs()));
-        for r in 0..y[1].data.len() {
+        let rstd = &y[y.len() - 1];
+        for r in 0..rstd.data.len() {
             let largest = x[0].data[r * width..][..width].iter().fold(0.0, |a: f64, v| a.max(v.abs()));
             let lost = largest * width as f64 * 2f64.powi(-31);
             for c in 0..width {
                 let bias = x.get(2).map_or(0.0, |b| b.data[c]);
                 let at = r * width + c;
                 scale[0].data[at] =
-                    (y[0].data[at] - bias).abs() + bias.abs() + lost * y[2].data[r] * x[1].data[c].abs();
+                    (y[0].data[at] - bias).abs() + bias.abs() + lost * rstd.data[r] * x[1].data[c].abs();
             }
-            scale[1].data[r] += lost;
+            let mean = scale.len() - 2;
+            scale[mean].data[r] += lost;
         }
         scale
+    }
+
+    /// And that of y, where it is rounded.
+    fn roundings(&self, x: &[Meta]) -> f64 {
+        let is_rounded = self.is_narrow && x[0].dtype == DType::F32;
+        if is_rounded { 4.0 + DType::BF16.unit_roundoff() * 24f64.exp2() } else { 4.0 }
     }
 }
 
@@ -183,7 +235,8 @@ fn scale_and_shift(weight: &[f32], bias: Option<&[f32]>, y: &mut [f32], normal: 
     }
 }
 
-/// The gradients of [`LayerNorm`] with respect to input, weight and bias, from (g, x, w, μ, rstd).
+/// The gradients of [`LayerNorm`] with respect to input, weight and bias, from (g, x, w, μ, rstd), and, where x passes, the
+/// gradient of what went around. g may have 16 bits where x is f32.
 #[derive(Clone, Copy, Debug)]
 pub struct LayerNormBackward;
 
@@ -193,11 +246,15 @@ impl Op for LayerNormBackward {
     }
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        require_floats(self.name(), &x[..3])?;
+        require_floats(self.name(), if is_rounded(x[0].dtype, x[1].dtype) { &x[1..3] } else { &x[..3] })?;
         require_width(self.name(), &x[1].shape, &x[2..3])?;
         let statistic = per_row(&x[1]);
-        if x[0] != x[1] || x[3..] != [statistic; 2] {
-            let message = "takes g and x of one shape, and μ and rstd of one number per row";
+        if x[0].shape != x[1].shape
+            || x[3..5] != [statistic; 2]
+            || x[5..].iter().any(|around| *around != x[1])
+        {
+            let message =
+                "takes g, x and what went around of one shape, and μ and rstd of one number per row";
             return Err(
                 Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype)))
             );
@@ -220,17 +277,19 @@ impl Op for LayerNormBackward {
                 y[2].data[c] += g[c];
             }
         }
+        x[5..].iter().for_each(|around| y[0].data.iter_mut().zip(&around.data).for_each(|(y, g)| *y += g));
         Ok(())
     }
 
     fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let around = if x.len() > 5 { x.pop() } else { None };
         let grad = x.swap_remove(0);
         // The gradient left its place to the last input: rstd, x, w, μ.
         let x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
         let (rstd, from, weight, mean) =
             (x[0].data::<f32>()?, x[1].data::<f32>()?, x[2].data::<f32>()?, x[3].data::<f32>()?);
         let width = weight.len();
-        let (dx, [dw, db]) = backward_over_rows(
+        let (mut dx, [dw, db]) = backward_over_rows(
             grad,
             #[inline(always)]
             |r, g, dx, sums| {
@@ -238,11 +297,13 @@ impl Op for LayerNormBackward {
                 backward_row(g, &from[r * width..][..width], weight, mean[r], rstd[r], dx, dw, db);
             },
         )?;
+        around.map_or(Ok(()), |around| dx.accumulate(&around))?;
         Ok(vec![dx, dw, db])
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        backward_cuda(self.name(), Norm::Layer, &x, y)
+        let (own, around) = x.split_at(5);
+        backward_cuda(self.name(), Norm::Layer, own, around.first(), y)
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -250,11 +311,13 @@ impl Op for LayerNormBackward {
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("2*N*s + C*s + 8*R", "N*s + 2*C*s", "14*N")
+        Cost::new("N*(s + S + a) + C*S + 8*R", "N*S + 2*C*S", "14*N")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last())]
+        let wide = x[1].dtype.size();
+        let around = if x.len() > 5 { wide } else { 0 };
+        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last()), ("S", wide), ("a", around)]
     }
 
     /// The same sums over the sizes of their terms.
@@ -274,6 +337,8 @@ impl Op for LayerNormBackward {
                 scale[2].data[c] += g[c].abs();
             }
         }
+        let around = x[5..].iter().flat_map(|around| &around.data);
+        scale[0].data.iter_mut().zip(around).for_each(|(scale, g)| *scale += g.abs());
         scale
     }
 
@@ -321,7 +386,13 @@ methods! {
     /// If there is no last axis, the parameters have not its size, or the dtypes differ or are not floats.
     fn layer_norm(&self, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
         let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
-        apply_single(LayerNorm { eps }, &inputs)
+        apply_single(LayerNorm { eps, is_narrow: false, passes: false }, &inputs)
+    }
+
+    /// As [`Methods::layer_norm`], with [`LayerNorm`]'s choices made: y, and x if it passes.
+    fn layer_norm_with(&self, weight: &Tensor, bias: Option<&Tensor>, options: LayerNorm) -> Result<Vec<Tensor>> {
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        apply(options, &inputs)
     }
 }
 
@@ -335,7 +406,15 @@ pub fn specs() -> Vec<Spec> {
                 let norm = |dims: &[usize], bias: bool| {
                     let width = &dims[dims.len() - 1..];
                     let parameters = vec![Input::any(width); 1 + bias as usize];
-                    Sample::new(LayerNorm { eps: 1e-5 }, [vec![Input::any(dims)], parameters].concat())
+                    let op = LayerNorm { eps: 1e-5, is_narrow: false, passes: false };
+                    Sample::new(op, [vec![Input::any(dims)], parameters].concat())
+                };
+                let around = |dims: &[usize]| {
+                    let op = LayerNorm { eps: 1e-5, is_narrow: true, passes: true };
+                    Sample::new(
+                        op,
+                        [Input::any(dims), Input::any(&dims[1..]), Input::any(&dims[1..])].map(Input::wide),
+                    )
                 };
                 vec![
                     norm(&[3, 5, 70], true),
@@ -344,6 +423,12 @@ pub fn specs() -> Vec<Spec> {
                     norm(&[0, 5], true),
                     norm(&[3, 0], true),
                     norm(&[7], false),
+                    around(&[5, 72]),
+                    around(&[4, 33]),
+                    Sample::new(
+                        LayerNorm { eps: 1e-5, is_narrow: false, passes: true },
+                        [Input::any(&[3, 40]), Input::any(&[40])],
+                    ),
                 ]
             },
         },
@@ -358,7 +443,16 @@ pub fn specs() -> Vec<Spec> {
                     let x = [Input::any(dims), Input::between(dims, -4.0, 4.0), Input::any(width)];
                     Sample::new(LayerNormBackward, x.into_iter().chain(statistics))
                 };
-                vec![norm(&[300, 70]), norm(&[2, 3, 33]), norm(&[2, 1]), norm(&[0, 5]), norm(&[3, 0])]
+                // In the sweeps of 16 bits: g rounded, all others f32.
+                let around = |dims: &[usize]| {
+                    let mut sample = norm(dims);
+                    sample.inputs.push(Input::any(dims));
+                    sample.inputs[1..].iter_mut().for_each(|input| input.is_wide = true);
+                    sample
+                };
+                let plain =
+                    [norm(&[300, 70]), norm(&[2, 3, 33]), norm(&[2, 1]), norm(&[0, 5]), norm(&[3, 0])];
+                plain.into_iter().chain([around(&[70, 72]), around(&[3, 33])]).collect()
             },
         },
     ]

@@ -5,7 +5,7 @@
 //! ∂L/∂W₁ = xᵀ·d, ∂L/∂b₁ = Σ d, ∂L/∂W₂ = hᵀ·g, ∂L/∂b₂ = Σ g, ∂L/∂r = g.
 //! Shapes: `(…, K)`, W₁ `(K, H)`, b₁ `(H,)`, W₂ `(H, N)`, b₂ `(N,)`, r `(…, N)` → `(…, N)`; transposed, W₁ is `(H, K)` and W₂
 //! `(N, H)`. Hidden outputs: h and f'(p), `(…, H)`.
-//! Numerics: as [`crate::linear`]. Where products are in bf16 on a GPU, h is kept as they take it, in bf16.
+//! Numerics: as [`crate::linear`]. Where products are in bf16 on a GPU, h and f'(p) are bf16, as products take them.
 //! Source: Vaswani et al., *Attention Is All You Need*, 2017, arXiv 1706.03762, §3.3.
 
 use warpsmith_autograd::{
@@ -27,7 +27,7 @@ pub struct Mlp {
     pub precision: Precision,
     /// Whether h and f'(p) are kept for the backward pass.
     pub keep: bool,
-    /// Whether h is kept in bf16.
+    /// Whether h and f'(p) are bf16 where the weights are f32.
     pub is_narrow: bool,
     /// Whether the last input is r.
     pub residual: bool,
@@ -43,9 +43,9 @@ struct Inputs<'a, T> {
 
 impl Mlp {
     fn layers(&self) -> [Linear; 2] {
-        let Self { transposed, precision, keep, residual, .. } = *self;
-        let down = Linear { transposed, activation: Activation::Identity, precision, keep: false, residual };
-        [Linear { activation: Activation::Gelu(self.form), keep, residual: false, ..down }, down]
+        let plain = Linear::plain(self.transposed, self.precision);
+        let (activation, keep, is_narrow) = (Activation::Gelu(self.form), self.keep, self.is_narrow);
+        [Linear { activation, keep, is_narrow, ..plain }, Linear { residual: self.residual, ..plain }]
     }
 
     fn inputs<'a, T>(&self, all: &'a [T]) -> Result<Inputs<'a, T>> {
@@ -73,18 +73,13 @@ impl Mlp {
         Ok(taken)
     }
 
-    /// Shape and dtype of h before it is rounded, and f'(p) if it is kept; then those of y.
+    /// Shape and dtype of h, and f'(p) if it is kept; then those of y.
     fn metas(&self, x: &[Meta]) -> Result<(Vec<Meta>, Vec<Meta>)> {
         let ([up, down], [first, rest]) = (self.layers(), self.of_layers(x)?);
         let hidden = up.shape(&first).map_err(|error| error.while_running("mlp"))?;
         let second: Vec<Meta> = hidden[..1].iter().copied().chain(rest).collect();
         let y = down.shape(&second).map_err(|error| error.while_running("mlp"))?;
         Ok((hidden, y))
-    }
-
-    /// The dtype in which h is kept, where it is computed in this one.
-    fn kept(&self, dtype: DType) -> DType {
-        if self.is_narrow && dtype == DType::F32 { DType::BF16 } else { dtype }
     }
 
     /// Both layers, each by `run`, which takes a layer, its inputs and its outputs' shapes; `h` says how h comes out.
@@ -113,7 +108,6 @@ impl Op for Mlp {
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         let (mut hidden, mut y) = self.metas(x)?;
         if self.keep {
-            hidden[0].dtype = self.kept(hidden[0].dtype);
             y.append(&mut hidden);
         }
         Ok(y)
@@ -132,17 +126,15 @@ impl Op for Mlp {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (hidden, _) = self.metas(&x.iter().map(Meta::from).collect::<Vec<_>>())?;
-        let mut made = self.run(&x, (hidden, y), |layer, x, y| layer.cpu(x, y))?;
-        if let (Some(h), Some(promised)) = (made.get_mut(1), y.get(1)) {
-            *h = h.to_dtype(promised.dtype)?;
-        }
-        Ok(made)
+        // Rounded in the end: products on the host take f32.
+        let wide = Self { is_narrow: false, ..*self };
+        let (hidden, _) = wide.metas(&x.iter().map(Meta::from).collect::<Vec<_>>())?;
+        let made = wide.run(&x, (hidden, y), |layer, x, y| layer.cpu(x, y))?;
+        made.into_iter().zip(y).map(|(made, promised)| made.to_dtype(promised.dtype)).collect()
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (mut hidden, _) = self.metas(&x.iter().map(Meta::from).collect::<Vec<_>>())?;
-        hidden[0].dtype = self.kept(hidden[0].dtype);
+        let (hidden, _) = self.metas(&x.iter().map(Meta::from).collect::<Vec<_>>())?;
         self.run(&x, (hidden, y), |layer, x, y| layer.cuda(x, y))
     }
 
@@ -180,8 +172,8 @@ impl Op for Mlp {
 
     fn cost(&self) -> Cost {
         match self.keep {
-            true => Cost::new("(M*K + K*H + H*N + b + r)*s", "M*N*s + M*H*(s + n)", "2*M*H*(K + N) + 12*M*H"),
-            false => Cost::new("(M*K + K*H + H*N + b + r)*s", "M*N*s", "2*M*H*(K + N) + 10*M*H"),
+            true => Cost::new("M*K*s + (K*H + H*N + b + r)*w", "M*N*w + 2*M*H*n", "2*M*H*(K + N) + 12*M*H"),
+            false => Cost::new("M*K*s + (K*H + H*N + b + r)*w", "M*N*w", "2*M*H*(K + N) + 10*M*H"),
         }
     }
 
@@ -197,7 +189,8 @@ impl Op for Mlp {
             ("N", y[0].shape.last()),
             ("b", bias),
             ("r", residual.map_or(0, |r| r.shape.numel())),
-            ("n", self.kept(x[0].dtype).size()),
+            ("w", y[0].dtype.size()),
+            ("n", hidden[0].dtype.size()),
         ]
     }
 
@@ -223,7 +216,7 @@ impl Op for Mlp {
         };
         let second: Vec<Meta> = hidden[..1].iter().copied().chain(rest).collect();
         // h in the dtype in which it goes into the second layer.
-        let kept = self.kept(hidden[0].dtype).unit_roundoff() * 24f64.exp2();
+        let kept = hidden[0].dtype.unit_roundoff() * 24f64.exp2();
         up.roundings(&first) + down.roundings(&second) + kept
     }
 }
@@ -249,7 +242,7 @@ methods! {
         if b_up.is_some() != b_down.is_some() {
             return Err(Error::value("mlp", "one of two layers has a bias").hint("give both one, or none"));
         }
-        let is_narrow = precision == Precision::Bf16 && !self.device().is_cpu();
+        let is_narrow = precision.is_narrow_on(self);
         let (keep, has_residual) = (is_grad_enabled(), residual.is_some());
         let op = Mlp { transposed, form, precision, keep, is_narrow, residual: has_residual };
         let inputs: Vec<&Tensor> =

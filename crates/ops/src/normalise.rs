@@ -90,7 +90,13 @@ pub(crate) fn backward_over_rows<const P: usize>(
     Ok((out, whole(sums)?))
 }
 
-/// The forward pass on a GPU, of (x, w) or (x, w, b), into y, then μ if there is one, then rstd.
+/// Whether `narrow` has 16 bits where `wide` is f32: what products take, beside a norm.
+pub(crate) fn is_rounded(narrow: DType, wide: DType) -> bool {
+    narrow.is_half() && wide == DType::F32
+}
+
+/// The forward pass on a GPU, of (x, w) or (x, w, b), into y, which may be [rounded](is_rounded), then μ if there is one, then
+/// rstd.
 pub(crate) fn forward_cuda(
     op: &'static str,
     norm: Norm,
@@ -109,7 +115,7 @@ pub(crate) fn forward_cuda(
     let last = out.len() - 1;
     let call = kernel::Normalise {
         norm,
-        dtype: y[0].dtype.float_on_device(op)?,
+        dtype: x[0].dtype().float_on_device(op)?,
         y: out[0].device_address_mut()?,
         x: x[0].device_address()?,
         weight: x[1].device_address()?,
@@ -120,25 +126,41 @@ pub(crate) fn forward_cuda(
         n: cuda::size(op, y[0].shape.last())?,
         eps,
     };
-    device.launch(&kernel::forward(&call))?;
+    let is_narrow = is_rounded(y[0].dtype, x[0].dtype());
+    device.launch(&if is_narrow { kernel::forward_to_bf16(&call) } else { kernel::forward(&call) })?;
     Ok(out)
 }
 
-/// The backward pass on a GPU, of (g, x, w, rstd) or (g, x, w, μ, rstd), into dx, dw, then db if there is one.
-pub(crate) fn backward_cuda(op: &'static str, norm: Norm, x: &[Tensor], y: &[Meta]) -> Result<Vec<Tensor>> {
-    let (x, device) = (cuda::contiguous(x)?, x[0].device());
-    let zeros = |m: &Meta| Tensor::zeros(m.shape, m.dtype, &device);
-    let mut out = y.iter().map(zeros).collect::<Result<Vec<_>>>()?;
+/// The backward pass on a GPU, of (g, x, w, rstd) or (g, x, w, μ, rstd), into dx, dw, then db if there is one. What went `around`
+/// the norm has a gradient that is added to dx. If g is bf16 beside f32, dx has a bf16 copy: products take it next.
+pub(crate) fn backward_cuda(
+    op: &'static str,
+    norm: Norm,
+    x: &[Tensor],
+    around: Option<&Tensor>,
+    y: &[Meta],
+) -> Result<Vec<Tensor>> {
+    let (mut x, device) = (cuda::contiguous(x)?, x[0].device());
     if y[0].shape.numel() == 0 {
-        return Ok(out);
+        return y.iter().map(|m| Tensor::zeros(m.shape, m.dtype, &device)).collect();
     }
+    let empty = |m: &Meta| Tensor::empty(m.shape, m.dtype, &device);
+    let mut out = y.iter().map(empty).collect::<Result<Vec<_>>>()?;
+    let is_narrow = (x[0].dtype(), y[0].dtype) == (DType::BF16, DType::F32);
+    if !is_narrow {
+        x[0] = x[0].to_dtype(y[0].dtype)?;
+    }
+    let [dx, copy] =
+        if is_narrow { out[0].device_addresses_filled()? } else { [out[0].device_address_mut()?, 0] };
+    let around = around.map(Tensor::contiguous).transpose()?;
+    let gradient = around.as_ref().map_or(Ok(0), Tensor::device_address)?;
     let (rows, n) = (y[0].shape.rows() as u64, cuda::size(op, y[0].shape.last())?);
     let (_room, workspace) = cuda::workspace(&device, kernel::workspace(norm, rows, n))?;
     let last = x.len() - 1;
     let call = kernel::NormaliseBackward {
         norm,
         dtype: y[0].dtype.float_on_device(op)?,
-        dx: out[0].device_address_mut()?,
+        dx,
         dweight: out[1].device_address_mut()?,
         dbias: out.get_mut(2).map_or(Ok(0), Tensor::device_address_mut)?,
         g: x[0].device_address()?,
@@ -150,7 +172,10 @@ pub(crate) fn backward_cuda(op: &'static str, norm: Norm, x: &[Tensor], y: &[Met
         rows,
         n,
     };
-    cuda::launch_all(&device, &kernel::backward(&call))?;
+    cuda::launch_all(
+        &device,
+        &kernel::backward_around(&call, &kernel::Around { is_narrow, gradient, copy }),
+    )?;
     Ok(out)
 }
 

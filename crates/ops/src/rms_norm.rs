@@ -150,7 +150,7 @@ impl Op for RmsNormBackward {
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        backward_cuda(self.name(), Norm::Rms, &x, y)
+        backward_cuda(self.name(), Norm::Rms, &x, None, y)
     }
 
     fn differentiability(&self) -> Differentiability {

@@ -7,7 +7,7 @@
 use warpsmith_autograd::{Array, Backward, Cost, Input, Meta, Op, Sample, Spec, apply_single};
 use warpsmith_kernels::{columns, reduce};
 use warpsmith_tensor::cpu::{dispatch, for_rows};
-use warpsmith_tensor::{Result, Shape, Tensor};
+use warpsmith_tensor::{DType, Result, Shape, Tensor};
 
 use crate::cuda;
 use crate::elementwise::require_floats;
@@ -20,6 +20,8 @@ pub struct Sum {
     pub axes: Vec<usize>,
     /// Whether summed axes stay, with size 1.
     pub keep: bool,
+    /// Whether the sum of 16-bit floats is f32.
+    pub is_wide: bool,
 }
 
 impl Sum {
@@ -43,7 +45,8 @@ impl Op for Sum {
             true => self.kept(&x[0].shape),
             false => self.axes.iter().rev().fold(x[0].shape, |s, &axis| s.without(axis, false)),
         };
-        Ok(vec![Meta::new(shape, x[0].dtype)])
+        let dtype = if self.is_wide && x[0].dtype.is_half() { DType::F32 } else { x[0].dtype };
+        Ok(vec![Meta::new(shape, dtype)])
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
@@ -92,39 +95,45 @@ impl Op for Sum {
         if size == 0 || out.numel() == 0 {
             return Ok(vec![out]);
         }
-        let (dtype, scale, others) = (y[0].dtype.float_on_device(self.name())?, 1.0, out.numel() as u64);
-        let y = out.device_address_mut()?;
+        let (scale, others) = (1.0, out.numel() as u64);
+        let (to, is_one) = (out.device_address_mut()?, y[0].dtype == x[0].dtype());
         if self.axes.len() < rank && self.axes.iter().enumerate().all(|(i, &axis)| i == axis) {
-            let (_room, workspace) = cuda::workspace(&device, columns::workspace(1, size, others))?;
+            let room = if is_one { columns::workspace } else { columns::workspace_to_f32 };
+            let (_room, workspace) = cuda::workspace(&device, room(1, size, others))?;
             let dense = x[0].contiguous()?;
+            let dtype = dense.dtype().float_on_device(self.name())?;
             let (x, outer, inner) = (dense.device_address()?, 1, others);
-            let call = columns::SumColumns { dtype, y, x, workspace, outer, size, inner, scale };
-            cuda::launch_all(&device, &columns::sum(&call))?;
+            let call = columns::SumColumns { dtype, y: to, x, workspace, outer, size, inner, scale };
+            cuda::launch_all(
+                &device,
+                &if is_one { columns::sum(&call) } else { columns::sum_to_f32(&call) },
+            )?;
             return Ok(vec![out]);
         }
         let others_first = (0..rank).filter(|a| !self.axes.contains(a));
         let order: Vec<usize> = others_first.chain(self.axes.iter().copied()).collect();
-        let dense = x[0].view(x[0].layout().permute(&order)?)?.contiguous()?;
+        let dense = x[0].view(x[0].layout().permute(&order)?)?.contiguous()?.to_dtype(y[0].dtype)?;
         let (_room, workspace) = cuda::workspace(&device, reduce::workspace(others, size))?;
-        let x = dense.device_address()?;
-        let call = reduce::SumRows { dtype, y, x, workspace, rows: others, n: size, scale };
+        let (x, dtype) = (dense.device_address()?, y[0].dtype.float_on_device(self.name())?);
+        let call = reduce::SumRows { dtype, y: to, x, workspace, rows: others, n: size, scale };
         cuda::launch_all(&device, &reduce::sum(&call))?;
         Ok(vec![out])
     }
 
     fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
         let x = back.meta(0).shape;
-        let grad = back.take_grad(0)?.contiguous()?;
+        let grad = back.take_grad(0)?.to_dtype(back.meta(0).dtype)?.contiguous()?;
         let kept = warpsmith_tensor::Layout::contiguous(self.kept(&x));
         Ok(vec![Some(grad.view(kept)?.view(kept.broadcast_to(&x)?)?)])
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("N*s", "R*s", "N")
+        Cost::new("N*s", "R*o", "N")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        vec![("R", self.kept(&x[0].shape).numel())]
+        let out = self.shape(x).map_or(0, |y| y[0].dtype.size());
+        vec![("R", self.kept(&x[0].shape).numel()), ("o", out)]
     }
 
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
@@ -170,12 +179,12 @@ methods! {
             let message = format!("axes {axes:?} name one axis twice");
             return Err(warpsmith_tensor::Error::shape("sum", &[*self.shape()], message));
         }
-        apply_single(Sum { axes: resolved, keep }, &[self])
+        apply_single(Sum { axes: resolved, keep, is_wide: false }, &[self])
     }
 
     /// Σ of all elements, as a tensor with no axes.
     fn sum_all(&self) -> Result<Tensor> {
-        apply_single(Sum { axes: (0..self.rank()).collect(), keep: false }, &[self])
+        apply_single(Sum { axes: (0..self.rank()).collect(), keep: false, is_wide: false }, &[self])
     }
 }
 
@@ -185,8 +194,10 @@ pub fn specs() -> Vec<Spec> {
         name: "sum",
         summary: "the sum over some axes",
         samples: || {
-            let sum = |axes: &[usize], keep, dims: &[usize]| {
-                Sample::new(Sum { axes: axes.to_vec(), keep }, [Input::any(dims)])
+            let op = |axes: &[usize], keep| Sum { axes: axes.to_vec(), keep, is_wide: false };
+            let sum = |axes: &[usize], keep, dims: &[usize]| Sample::new(op(axes, keep), [Input::any(dims)]);
+            let wide = |axes: &[usize], dims: &[usize]| {
+                Sample::new(Sum { is_wide: true, ..op(axes, false) }, [Input::any(dims)])
             };
             vec![
                 sum(&[2], false, &[3, 5, 70]),
@@ -194,6 +205,9 @@ pub fn specs() -> Vec<Spec> {
                 sum(&[0, 2], true, &[4, 3, 5]),
                 sum(&[0, 1], false, &[5, 7]),
                 sum(&[1], true, &[3, 0]),
+                wide(&[0], &[70, 33]),
+                wide(&[0, 1], &[2, 5, 33]),
+                wide(&[1], &[3, 35]),
             ]
         },
     }]

@@ -129,6 +129,15 @@ impl Storage {
         }
     }
 
+    /// The address of that copy, made if there is none, for a kernel that is about to write both; 0 on the CPU.
+    pub fn filled_copy(&self) -> Result<u64> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(buffer) => buffer.rounded().filled(),
+            Self::Cpu(_) => Ok(0),
+        }
+    }
+
     /// The address of that copy, for a kernel that keeps it current while it writes the f32; 0 if there is none.
     pub fn kept_copy(&self) -> u64 {
         match self {

@@ -242,6 +242,11 @@ impl Tensor {
         self.is_contiguous() && self.storage.is_unique()
     }
 
+    /// Whether nobody else sees the storage, of which this tensor may show a part.
+    pub fn is_alone(&mut self) -> bool {
+        self.storage.is_unique()
+    }
+
     pub(crate) fn make_unique(&mut self) -> Result<()> {
         if !self.is_unique() {
             let trace = self.trace.take();

@@ -70,6 +70,17 @@ impl Tensor {
         Ok([self.device_address()?, self.storage().kept_copy()])
     }
 
+    /// As [`Tensor::device_addresses_mut`], of a new tensor of f32 that a kernel is about to fill: the copy is made, so that
+    /// nobody who multiplies these numbers has to round them.
+    ///
+    /// # Errors
+    /// As there, or if memory for the copy runs out.
+    pub fn device_addresses_filled(&mut self) -> Result<[u64; 2]> {
+        let [address, kept] = self.device_addresses_mut()?;
+        let takes_copy = self.dtype() == DType::F32 && self.numel() == self.storage_len();
+        Ok([address, if takes_copy { self.storage().filled_copy()? } else { kept }])
+    }
+
     /// These numbers in bf16, rounded to nearest even; untraced. Of f32 on a GPU a copy is used that lies beside them, if there
     /// is one; with `keep` it is made, and stays as long as the f32 do (see [`Tensor::device_addresses_mut`]): for weights,
     /// which are multiplied again and again. Ops that write over the f32 are seen: the copy is made again at its next use.

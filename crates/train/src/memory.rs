@@ -4,7 +4,7 @@
 use warpsmith_model::GptConfig;
 use warpsmith_tensor::{DType, Device, Error, Kind, arena};
 
-use crate::config::OptimizerKind;
+use crate::config::{OptimizerKind, Precision};
 use crate::{Result, TrainConfig};
 
 /// Bytes of an f32.
@@ -103,11 +103,13 @@ impl Need {
         let (c, v, layers) = (shape.n_embd as f64, shape.vocab_size as f64, shape.n_layer as f64);
         // Per token, in numbers of 4 bytes: ids and targets of each batch of a step, on the host and as tensors.
         let ids = 6.0 * config.gradient_accumulation_steps as f64;
-        // The inputs of the last norm and of the head, and the logits.
-        let head = 2.0 * c + v;
-        // The inputs of both norms and of the four products, with the hidden layer's: 5C + 4C; the slope of its activation:
+        // What products alone read has 16 bits on a GPU if they are in bf16; a CPU takes more then.
+        let read = if config.dtype == Precision::Bfloat16 { 0.5 } else { 1.0 };
+        // The input of the last norm; that of the head, and the logits.
+        let head = c + read * (c + v);
+        // The inputs of both norms; those of the four products, with the hidden layer's: 3C + 4C; the slope of its activation:
         // 4C; q, k and v: 3C.
-        let block = 16.0 * c;
+        let block = 2.0 * c + read * 14.0 * c;
         let blocks = match (config.eval_only, config.recompute) {
             (true, _) => 0.0,
             (false, true) => layers * c + block,

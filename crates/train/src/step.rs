@@ -132,7 +132,7 @@ impl Work<'_> {
         let (mut losses, mut gradients) = (Vec::new(), Gradients::default());
         for (i, batch) in inputs.batches.iter().enumerate() {
             let rng = self.rng.round((step * inputs.batches.len() + i) as u64);
-            let logits = self.model.forward_train(&batch.ids, &rng, self.config.recompute)?; // (B, T, V)
+            let logits = self.model.forward_for_loss(&batch.ids, &rng, self.config.recompute)?; // (B, T, V)
             let loss = CrossEntropy { label_smoothing: self.config.label_smoothing, ..CrossEntropy::SUM };
             let sum = cross_entropy_before(logits, &batch.targets, &inputs.share, loss)?; // ()
             losses.push(sum.detach());

@@ -97,12 +97,13 @@ fn all(is_check: bool, names: Vec<String>) -> Result<String, Failure> {
 
     let measured = resources::measure(&tools, &pins, &folder, &places.toolchain.join("out"), &modules)?;
     resources::no_spills(&measured, &pins)?;
+    let present = resources::present(&folder, &known)?;
     let table = folder.join("resources.toml");
     let committed = fs::read_to_string(&table).unwrap_or_default();
     if is_check {
-        resources::same_as_committed(&measured, &committed, is_partial)?;
+        resources::same_as_committed(&measured, &committed, &present)?;
     } else {
-        let merged = resources::merge(&committed, &measured, is_partial);
+        let merged = resources::merge(&committed, &measured, &present);
         write(&table, &resources::render(&merged, &pins))?;
     }
     let wants_guests = !is_partial || !guests.is_empty();

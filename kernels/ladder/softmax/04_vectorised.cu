@@ -18,7 +18,7 @@ KERNEL(ladder_softmax_vectorised_f32, 256, SoftmaxArgs) {
     u64 r = row_number();
     if (r >= a.rows) return;
     RowPointer<f32> x(a.x, r, a.n), y(a.y, r, a.n);
-    bool whole = rows_are_whole<f32>(a.n, a.x | a.y);
+    bool whole = rows_are_aligned<f32>(a.n, a.x | a.y);
 
     f32 own = -math::infinity(), sum = 0.0f, v[4];
     for (u32 i = threadIdx.x * 4; i < a.n; i += 32 * 4) {

@@ -23,7 +23,7 @@ KERNEL(ladder_softmax_shared_memory_f32, ROW_THREADS, SoftmaxArgs) {
     RowPointer<f32> x(a.x, r, a.n), y(a.y, r, a.n);
     // Runs of four, as threads move them; the last one may hang over.
     auto* kept = reinterpret_cast<Vector<f32, 4>*>(ptx::dynamic_shared());
-    bool whole = rows_are_whole<f32>(a.n, a.x | a.y);
+    bool whole = rows_are_aligned<f32>(a.n, a.x | a.y);
     u32 step = blockDim.x * 4;
 
     f32 own = -math::infinity(), sum = 0.0f, v[4];

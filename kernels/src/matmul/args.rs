@@ -44,8 +44,8 @@ impl MatmulArgs {
     pub fn new(p: &Matmul, plan: &Plan) -> Self {
         let slope = if p.activation.has_slope() || p.activation == Activation::Times { p.slope } else { 0 };
         let is_paired = |pointers: u64, dtype: Float| pointers.is_multiple_of(2 * dtype.size() as u64);
-        let pairs = is_paired(p.c, p.out)
-            && is_paired(p.bias | slope | p.residual, p.beside)
+        let pairs = is_paired(p.c | slope, p.out)
+            && is_paired(p.bias | p.residual, p.beside)
             && (p.c_row | p.c_batch) % 2 == 0;
         let flag = |set: bool, bit: u32| if set { bit } else { 0 };
         Self {

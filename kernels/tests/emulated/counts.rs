@@ -150,7 +150,7 @@ fn cross_entropy_reads_the_logits_once_if_they_fit_and_are_whole() {
         let [loss, max, log_sum] = rooms(&mut gpu, rows * 4);
         let weight = gpu.room(4);
         let targets = Targets { pointer, kind: IndexKind::I64, ignore_index: -100, rows };
-        let g = floats(&mut gpu, dtype, 1);
+        let [g, whole_g] = [dtype, Float::F32].map(|of| floats(&mut gpu, of, 1));
         let n_of = n as u32;
         let c = CrossEntropy {
             dtype,
@@ -175,8 +175,13 @@ fn cross_entropy_reads_the_logits_once_if_they_fit_and_are_whole() {
         let shared = each(rows, n, 12 + s) + target;
         claim("backward", &gpu.run(&cross_entropy::backward(&c)), rows * n * s + shared, rows * n * s);
         // Both in one: a second pass for the gradient.
-        let read = rows * passes(n, is_whole, 2) * s + target + each(rows, n, s) + each(rows, n, 4 + s);
-        claim("fused", &gpu.run(&cross_entropy::fused(&c)), read, rows * n * s + 12 * rows);
+        let read = rows * passes(n, is_whole, 2) * s + target + each(rows, n, s) + each(rows, n, 8);
+        claim(
+            "fused",
+            &gpu.run(&cross_entropy::fused(&CrossEntropy { g: whole_g, ..c })),
+            read,
+            rows * n * s + 12 * rows,
+        );
     }
 }
 

@@ -108,6 +108,11 @@ impl Gpu {
         self.bytes(&encoded(dtype, values))
     }
 
+    /// Writes the values, rounded to a dtype, where there is room.
+    pub fn write_floats(&mut self, dtype: Float, address: u64, values: &[f64]) {
+        self.memory.write(address, &encoded(dtype, values)).unwrap();
+    }
+
     pub fn read<T: bytemuck::Pod>(&self, address: u64, count: usize) -> Vec<T> {
         let mut values = vec![T::zeroed(); count];
         self.memory.read(address, bytemuck::cast_slice_mut(&mut values)).unwrap();

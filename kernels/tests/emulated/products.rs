@@ -221,21 +221,21 @@ fn epilogues_do_what_separate_passes_would() {
         Activation::Silu,
         Activation::Times,
     ];
-    // What lies beside C may be f32 where C is not.
+    // Bias and residual may be f32 where C and the slope are not.
     for (activation, out) in all.into_iter().flat_map(|f| [Float::F32, Float::Bf16].map(|out| (f, out))) {
         let what = format!("{activation:?} to {out:?}");
         let mut case = Case::new(Float::Bf16, out, [6, 10, 20], LAYOUTS[0], 0);
-        let factor = numbers(Float::F32, case.count(), 6, -3.0, 3.0);
+        let factor = numbers(out, case.count(), 6, -3.0, 3.0);
         let (bias, residual) = (numbers(Float::F32, 10, 3, -1.0, 1.0), numbers(Float::F32, 60, 4, -1.0, 1.0));
         (case.bias, case.residual) = (bias, residual);
         let p = &mut case.product;
         (p.activation, p.beside, p.accumulate) = (activation, Float::F32, true);
         p.residual = case.gpu.floats(Float::F32, &case.residual);
         if activation == Activation::Times {
-            p.slope = case.gpu.floats(Float::F32, &factor);
+            p.slope = case.gpu.floats(out, &factor);
         } else {
             p.bias = case.gpu.floats(Float::F32, &case.bias);
-            p.slope = case.gpu.room_for(Float::F32, 60);
+            p.slope = case.gpu.room_for(out, 60);
         }
         let plan = Plan::of(&case.product);
         case.run(&plan);
@@ -253,18 +253,12 @@ fn epilogues_do_what_separate_passes_would() {
         });
         check(&what, out, &case.found(), &exact.collect::<Vec<_>>(), case.roundings());
         if activation.has_slope() {
-            let kept = case.gpu.read_floats(Float::F32, case.product.slope, case.count());
+            let kept = case.gpu.read_floats(out, case.product.slope, case.count());
             // A slope changes by 0.8 times what its argument does, at most.
             let exact = sums
                 .iter()
                 .map(|sum| Exact { value: slope(activation, sum.value), scale: 0.8 * sum.scale + 2.0 });
-            check(
-                &format!("the slope of {what}"),
-                Float::F32,
-                &kept,
-                &exact.collect::<Vec<_>>(),
-                case.roundings(),
-            );
+            check(&format!("the slope of {what}"), out, &kept, &exact.collect::<Vec<_>>(), case.roundings());
         }
     }
 }

@@ -49,28 +49,31 @@ fn sums_of_columns_hold_their_bounds() {
         (Float::F16, [1, 300, 128]),
         (Float::F32, [2, 0, 3]),
     ];
-    for (dtype, [outer, size, inner]) in cases {
+    let cases =
+        cases.into_iter().flat_map(|(dtype, sizes)| [(dtype, sizes, dtype), (dtype, sizes, Float::F32)]);
+    for (dtype, [outer, size, inner], out) in cases {
         let mut gpu = Gpu::new();
         let x = numbers(dtype, outer * size * inner, 11, -1.0, 3.0);
+        let room = if out == dtype { columns::workspace } else { columns::workspace_to_f32 };
         let s = SumColumns {
             dtype,
-            y: gpu.room_for(dtype, outer * inner),
+            y: gpu.room_for(out, outer * inner),
             x: gpu.floats(dtype, &x),
-            workspace: gpu.room(columns::workspace(outer as u64, size as u64, inner as u64)),
+            workspace: gpu.room(room(outer as u64, size as u64, inner as u64)),
             outer: outer as u64,
             size: size as u64,
             inner: inner as u64,
             scale: 0.75,
         };
-        gpu.run_all(&columns::sum(&s));
+        gpu.run_all(&if out == dtype { columns::sum(&s) } else { columns::sum_to_f32(&s) });
         let element = |at: usize| {
             let column = (0..size).map(|j| x[(at / inner * size + j) * inner + at % inner]);
             let sum: f64 = column.clone().sum();
             Exact { value: 0.75 * sum, scale: column.map(f64::abs).sum() }
         };
         let exact: Vec<Exact> = (0..outer * inner).map(element).collect();
-        let found = gpu.read_floats(dtype, s.y, outer * inner);
-        check("sum of columns", dtype, &found, &exact, size as f64);
+        let found = gpu.read_floats(out, s.y, outer * inner);
+        check("sum of columns", out, &found, &exact, size as f64);
     }
 }
 

@@ -4,10 +4,10 @@
 use warpsmith_kernels::Float;
 use warpsmith_kernels::cross_entropy::{self, CrossEntropy, Targets};
 use warpsmith_kernels::index::IndexKind;
-use warpsmith_kernels::normalise::{self, Norm, Normalise, NormaliseBackward};
+use warpsmith_kernels::normalise::{self, Around, Norm, Normalise, NormaliseBackward};
 use warpsmith_kernels::softmax::{self, Form, Softmax, SoftmaxBackward};
 
-use crate::gpu::{Exact, Gpu, UNIT, check, numbers};
+use crate::gpu::{Exact, Gpu, UNIT, check, numbers, rounded};
 
 /// Rows, width and dtype.
 const CASES: [(usize, usize, Float); 8] = [
@@ -184,7 +184,12 @@ fn statistics(norm: Norm, row: &[f64], eps: f64) -> (f64, f64) {
 #[test]
 fn normalisations_hold_their_bounds_forward() {
     let eps = 1e-5;
-    for (norm, (rows, n, dtype)) in [Norm::Layer, Norm::Rms].into_iter().flat_map(|k| CASES.map(|c| (k, c))) {
+    let all = [Norm::Layer, Norm::Rms].into_iter().flat_map(|k| CASES.map(|c| (k, c, false)));
+    // And of f32 to bf16.
+    let narrow =
+        all.clone().filter(|(_, (_, _, dtype), _)| *dtype == Float::F32).map(|(k, c, _)| (k, c, true));
+    for (norm, (rows, n, dtype), is_narrow) in all.clone().chain(narrow) {
+        let out = if is_narrow { Float::Bf16 } else { dtype };
         // A large mean with a small spread, in f32; an ε that matters where a row is one number.
         let (low, high) = if dtype == Float::F32 && n > 1 { (999.0, 1001.0) } else { (-3.0, 5.0) };
         let mut gpu = Gpu::new();
@@ -193,7 +198,7 @@ fn normalisations_hold_their_bounds_forward() {
         let f = Normalise {
             norm,
             dtype,
-            y: gpu.room_for(dtype, rows * n),
+            y: gpu.room_for(out, rows * n),
             x: gpu.floats(dtype, &x),
             weight: gpu.floats(dtype, &w),
             bias: if norm == Norm::Layer { gpu.floats(dtype, &b) } else { 0 },
@@ -203,7 +208,7 @@ fn normalisations_hold_their_bounds_forward() {
             n: n as u32,
             eps,
         };
-        gpu.run(&normalise::forward(&f));
+        gpu.run(&if is_narrow { normalise::forward_to_bf16(&f) } else { normalise::forward(&f) });
         let mut exact = Vec::new();
         let rstd = gpu.read::<f32>(f.rstd, rows);
         for (r, row) in x.chunks(n).enumerate() {
@@ -218,8 +223,8 @@ fn normalisations_hold_their_bounds_forward() {
                 exact.push(Exact { value: main + bias, scale: size });
             }
         }
-        let found = gpu.read_floats(dtype, f.y, rows * n);
-        check(&format!("{norm:?} {n}"), dtype, &found, &exact, 4.0);
+        let found = gpu.read_floats(out, f.y, rows * n);
+        check(&format!("{norm:?} {n} to {out:?}"), out, &found, &exact, 4.0);
     }
 }
 
@@ -255,17 +260,28 @@ fn statistics_of_long_rows_keep_their_digits() {
 #[test]
 fn normalisations_hold_their_bounds_backward() {
     let cases = CASES.into_iter().filter(|(_, n, _)| *n > 1).chain([(200, 33, Float::F32)]);
-    for (norm, (rows, n, dtype)) in cases.flat_map(|c| [(Norm::Layer, c), (Norm::Rms, c)]) {
+    let all = cases.flat_map(|c| [(Norm::Layer, c, false), (Norm::Rms, c, false)]);
+    // And g in bf16 where all else is f32, with what went around the norm, and dx in bf16, too.
+    let narrow =
+        all.clone().filter(|(_, (_, _, dtype), _)| *dtype == Float::F32).map(|(k, c, _)| (k, c, true));
+    for (norm, (rows, n, dtype), is_narrow) in all.clone().chain(narrow) {
         let mut gpu = Gpu::new();
-        let (g, x) = (numbers(dtype, rows * n, 2, -2.0, 2.0), numbers(dtype, rows * n, 3, -3.0, 3.0));
+        let of_g = if is_narrow { Float::Bf16 } else { dtype };
+        let (g, x) = (numbers(of_g, rows * n, 2, -2.0, 2.0), numbers(dtype, rows * n, 3, -3.0, 3.0));
+        let other = numbers(dtype, rows * n, 5, -2.0, 2.0);
         let w = numbers(dtype, n, 4, -2.0, 2.0);
         let stats: Vec<(f64, f64)> = x.chunks(n).map(|row| statistics(norm, row, 1e-5)).collect();
         let (mean, rstd): (Vec<f64>, Vec<f64>) = stats.iter().copied().unzip();
-        let at = gpu.floats(dtype, &g);
+        let at = gpu.floats(of_g, &g);
+        let around = Around {
+            is_narrow,
+            gradient: if is_narrow { gpu.floats(dtype, &other) } else { 0 },
+            copy: if is_narrow { gpu.room_for(Float::Bf16, rows * n) } else { 0 },
+        };
         let b = NormaliseBackward {
             norm,
             dtype,
-            dx: at,
+            dx: if is_narrow { around.gradient } else { at },
             dweight: gpu.room_for(dtype, n),
             dbias: gpu.room_for(dtype, n),
             g: at,
@@ -277,7 +293,7 @@ fn normalisations_hold_their_bounds_backward() {
             rows: rows as u64,
             n: n as u32,
         };
-        gpu.run_all(&normalise::backward(&b));
+        gpu.run_all(&normalise::backward_around(&b, &around));
         let nothing = Exact { value: 0.0, scale: 0.0 };
         let (mut dx, mut dw, mut db) = (Vec::new(), vec![nothing; n], vec![nothing; n]);
         for r in 0..rows {
@@ -291,9 +307,11 @@ fn normalisations_hold_their_bounds_backward() {
             let (mean_h, mean_hx) = (centred * sum(&|c| h[c]), sum(&|c| h[c] * normal[c]));
             let (size_h, size_hx) = (centred * sum(&|c| h[c].abs()), sum(&|c| (h[c] * normal[c]).abs()));
             for c in 0..n {
+                let other = if is_narrow { other[r * n + c] } else { 0.0 };
+                let size = rstd * (h[c].abs() + size_h + (x[c].abs() + mean.abs()) * rstd * size_hx);
                 dx.push(Exact {
-                    value: rstd * (h[c] - mean_h - normal[c] * mean_hx),
-                    scale: rstd * (h[c].abs() + size_h + (x[c].abs() + mean.abs()) * rstd * size_hx),
+                    value: rstd * (h[c] - mean_h - normal[c] * mean_hx) + other,
+                    scale: size + other.abs(),
                 });
                 dw[c].value += g[c] * normal[c];
                 dw[c].scale += (g[c] * (x[c].abs() + mean.abs()) * rstd).abs();
@@ -303,7 +321,12 @@ fn normalisations_hold_their_bounds_backward() {
         }
         let roundings = 10.0 + n as f64 / 32.0 + rows as f64;
         let what = format!("{norm:?} backward {n}");
-        check(&what, dtype, &gpu.read_floats(dtype, b.dx, rows * n), &dx, roundings);
+        let found = gpu.read_floats(dtype, b.dx, rows * n);
+        check(&what, dtype, &found, &dx, roundings);
+        if is_narrow {
+            let copy = gpu.read_floats(Float::Bf16, around.copy, rows * n);
+            assert_eq!(copy, rounded(Float::Bf16, &found), "{what}");
+        }
         check(&what, dtype, &gpu.read_floats(dtype, b.dweight, n), &dw, roundings);
         if norm == Norm::Layer {
             check(&what, dtype, &gpu.read_floats(dtype, b.dbias, n), &db, roundings);
@@ -370,9 +393,18 @@ fn cross_entropy_and_its_gradient_hold_their_bounds() {
             let found = gpu.read_floats(dtype, c.gradient, rows * n);
             check(&format!("{what} backward"), dtype, &found, &gradient, roundings);
             // Both in one, over the logits: the same bits, since g multiplies the weight alike.
-            let fused = CrossEntropy { gradient: c.logits, ..c };
+            let fused = CrossEntropy { gradient: c.logits, g: gpu.floats(Float::F32, &[0.75]), ..c };
             gpu.run(&cross_entropy::fused(&fused));
             assert_eq!(gpu.read_floats(dtype, c.logits, rows * n), found, "{what} fused");
+            // And of rows that lie apart, with room between them that nobody wrote.
+            let stride = n.next_multiple_of(8) + 8;
+            let apart = gpu.room_for(dtype, rows * stride);
+            let place = |row: usize| apart + (row * stride * dtype.size()) as u64;
+            x.chunks(n).enumerate().for_each(|(row, x)| gpu.write_floats(dtype, place(row), x));
+            let fused = CrossEntropy { logits: apart, gradient: apart, ..fused };
+            gpu.run(&cross_entropy::fused_of_rows(&fused, stride as u64));
+            let rows_of = (0..rows).flat_map(|row| gpu.read_floats(dtype, place(row), n));
+            assert_eq!(rows_of.collect::<Vec<_>>(), found, "{what} apart");
             assert_eq!(gpu.read::<u64>(c.bad, 1), [u64::MAX]);
         }
     }

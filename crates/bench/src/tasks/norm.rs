@@ -44,7 +44,9 @@ impl fmt::Display for Norm {
 impl Norm {
     fn term(&self, pass: Pass, inputs: Vec<Region>) -> Term {
         match (self.rms, pass) {
-            (false, Pass::Forward) => Term::new(LayerNorm { eps: EPS }, inputs),
+            (false, Pass::Forward) => {
+                Term::new(LayerNorm { eps: EPS, is_narrow: false, passes: false }, inputs)
+            }
             (true, Pass::Forward) => Term::new(RmsNorm { eps: EPS }, inputs),
             (false, Pass::Backward) => Term::new(LayerNormBackward, inputs),
             (true, Pass::Backward) => Term::new(RmsNormBackward, inputs),
@@ -81,7 +83,7 @@ impl Workload for Norm {
 
     fn op(&self, pass: Pass) -> Result<Arc<dyn Op>> {
         Ok(match (self.rms, pass) {
-            (false, Pass::Forward) => Arc::new(LayerNorm { eps: EPS }),
+            (false, Pass::Forward) => Arc::new(LayerNorm { eps: EPS, is_narrow: false, passes: false }),
             (true, Pass::Forward) => Arc::new(RmsNorm { eps: EPS }),
             (false, Pass::Backward) => Arc::new(LayerNormBackward),
             (true, Pass::Backward) => Arc::new(RmsNormBackward),

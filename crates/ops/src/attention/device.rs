@@ -7,11 +7,12 @@
 use warpsmith_autograd::Meta;
 use warpsmith_kernels::attention::{self as kernel, Gradients, Heads, WIDEST};
 use warpsmith_kernels::{decode, index};
-use warpsmith_tensor::{DType, Error, Kind, Result, Tensor};
+use warpsmith_tensor::{DType, Error, Kind, Result, Shape, Tensor};
 
 use super::geometry::Sizes;
 use super::panel::with_gapless_rows;
 use super::{Attention, Mask};
+use crate::cat;
 use crate::cuda;
 use crate::indices;
 
@@ -58,16 +59,16 @@ pub(super) fn backward(
     }
     let inputs = Inputs::new(OP, sizes, [q, k, v], lengths)?;
     let (dout, out, lse) = (with_gapless_rows(dout)?, with_gapless_rows(out)?, lse.contiguous()?);
-    let mut grads = y.iter().map(|m| Tensor::empty(m.shape, m.dtype, &device)).collect::<Result<Vec<_>>>()?;
+    let grads = gradients([q, k, v], y)?;
     let mut delta = Tensor::empty(*lse.shape(), DType::F32, &device)?;
-    let [dq, dk, dv] = grads.as_mut_slice() else {
+    let [dq, dk, dv] = grads.as_slice() else {
         return Err(Error::internal(OP, "three gradients"));
     };
     let gradients = Gradients {
         dout: heads(&dout)?,
-        dq: heads_mut(dq)?,
-        dk: heads_mut(dk)?,
-        dv: heads_mut(dv)?,
+        dq: heads(dq)?,
+        dk: heads(dk)?,
+        dv: heads(dv)?,
         delta: delta.device_address_mut()?,
     };
     let call = inputs.call(OP, op, sizes)?;
@@ -75,6 +76,18 @@ pub(super) fn backward(
     let launches = kernel::backward(&call, &gradients).ok_or_else(|| too_wide(OP, sizes))?;
     cuda::launch_all(&device, &launches)?;
     Ok(grads)
+}
+
+/// Memory for dq, dk and dv. If q, k and v are the parts of one tensor, so are they: joining them then moves nothing.
+fn gradients(x: [&Tensor; 3], y: &[Meta]) -> Result<Vec<Tensor>> {
+    let device = x[0].device();
+    let Some(_) = cat::joined(&x.map(Tensor::clone), 2)?
+        .filter(|all| all.is_contiguous() && all.numel() == all.storage_len())
+    else {
+        return y.iter().map(|m| Tensor::empty(m.shape, m.dtype, &device)).collect();
+    };
+    let whole = Tensor::empty(Shape::new(&[x[0].storage_len()])?, y[0].dtype, &device)?;
+    x.iter().map(|x| whole.view(*x.layout())).collect()
 }
 
 /// By how many units of 2⁻²⁴ the tensor cores may be off where the host's path is off by `host`, relative to the same

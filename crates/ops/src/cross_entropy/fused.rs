@@ -1,7 +1,7 @@
 //! Loss and gradient of the logits in one pass, for a training step: the gradient is written over the logits.
 //!
 //! It can be where the gradient g that the loss will get is known before: (logits, targets, g) → the loss, and as a hidden
-//! output ∂(g·L)/∂logits. On a GPU that is one kernel less, and a row of logits is still in the cache when it is read again.
+//! output ∂(g·L)/∂logits. Loss and g are f32 where the logits are 16-bit. On a GPU that is one kernel less, and a row of logits is still in the cache when it is read again.
 //! Source: the fusion is that of llm.c (`fused_classifier`) and of Hsu et al., *Liger Kernel*, 2024, arXiv 2410.10989, §3.2.
 
 use warpsmith_autograd::{Array, Backward, Cost, Meta, Op, Saves, apply_owned, apply_single};
@@ -9,6 +9,7 @@ use warpsmith_kernels::cross_entropy as kernel;
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
 use super::{CrossEntropy, CrossEntropyBackward};
+use crate::cast::Methods as _;
 use crate::cuda;
 use crate::div::Div;
 use crate::mul::Mul;
@@ -24,13 +25,22 @@ impl FusedCrossEntropy {
     }
 }
 
+/// Elements from one row of (…, V) to the next, if all are as far apart and none has gaps.
+fn gapless_rows(x: &Tensor) -> Result<Option<usize>> {
+    let rows = x.layout().reshape(&Shape::new(&[x.shape().rows(), x.shape().last()])?)?;
+    Ok(rows
+        .map(|rows| [0, 1].map(|axis| rows.strides()[axis]))
+        .filter(|s| s[1] == 1)
+        .map(|s| s[0].max(x.shape().last())))
+}
+
 impl Op for FusedCrossEntropy {
     fn name(&self) -> &'static str {
         "cross_entropy_fused"
     }
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        let loss = self.0.shape(&x[..2])?[0];
+        let loss = Meta::new(self.0.shape(&x[..2])?[0].shape, per_row(&x[0]).dtype);
         if x[2] != loss {
             return Err(Error::shape(self.name(), &[x[2].shape], "the gradient of the loss is one number")
                 .operands(x.iter().map(|m| (m.shape, m.dtype))));
@@ -60,26 +70,29 @@ impl Op for FusedCrossEntropy {
         let (device, op) = (x[0].device(), self.name());
         let (targets, g) = (x[1].contiguous()?, x[2].contiguous()?);
         let mut logits = x.swap_remove(0);
-        let source = if logits.is_unique() { None } else { Some(logits.contiguous()?) };
-        let mut gradient = match source {
+        // Rows may lie apart, as a product that others read leaves them.
+        let row = gapless_rows(&logits)?;
+        let source = if logits.is_alone() && row.is_some() { None } else { Some(logits.contiguous()?) };
+        let gradient = match source {
             None => logits,
             Some(_) => Tensor::empty(y[1].shape, y[1].dtype, &device)?,
         };
         let from = source.as_ref().unwrap_or(&gradient);
+        let stride = row.filter(|_| source.is_none()).unwrap_or(y[1].shape.last());
         let [row, one] = [per_row(&y[1]).shape, Shape::scalar()];
         let empty = |shape| Tensor::empty(shape, DType::F32, &device);
         let (mut loss, max, log_sum, mut weight) = (empty(row)?, empty(row)?, empty(row)?, empty(one)?);
         let mut total = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
         let call = self.0.on_device(op, [from, &targets, &max, &log_sum], &mut weight)?;
+        let out = y[0].dtype.float_on_device(op)?;
         let call = kernel::CrossEntropy {
             loss: loss.device_address_mut()?,
-            gradient: gradient.device_address_mut()?,
+            gradient: gradient.device_address()?,
             g: g.device_address()?,
             ..call
         };
-        let sum =
-            kernel::total(call.dtype, total.device_address_mut()?, call.loss, call.weight, call.targets.rows);
-        cuda::launch_all(&device, &[kernel::fused(&call), sum])?;
+        let sum = kernel::total(out, total.device_address_mut()?, call.loss, call.weight, call.targets.rows);
+        cuda::launch_all(&device, &[kernel::fused_of_rows(&call, stride as u64), sum])?;
         Ok(vec![total, gradient])
     }
 
@@ -98,7 +111,7 @@ impl Op for FusedCrossEntropy {
         let logits = match logits? {
             Some(gradient) if !came.shares_storage(&promised) => {
                 let factor = apply_single(Div, &[&came, &promised])?;
-                Some(apply_single(Mul, &[&gradient, &factor])?)
+                Some(apply_single(Mul, &[&gradient, &factor.cast(gradient.dtype())?])?)
             }
             gradient => gradient,
         };
@@ -109,11 +122,13 @@ impl Op for FusedCrossEntropy {
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("N*s + R*i + s", "s + N*s", "9*N")
+        Cost::new("N*s + R*i + l", "l + N*s", "9*N")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        self.0.symbols(&x[..2])
+        let mut symbols = self.0.symbols(&x[..2]);
+        symbols.push(("l", x[2].dtype.size()));
+        symbols
     }
 
     fn scale(&self, x: &[Array], _y: &[Array]) -> Vec<Array> {

@@ -377,7 +377,7 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let sample = |op: CrossEntropy, dims: &[usize]| {
                     let targets = Input::integers(&dims[..dims.len() - 1], some_ignored(dims));
-                    let g = Input::between(&[], 0.25, 2.0);
+                    let g = Input::between(&[], 0.25, 2.0).wide();
                     Sample::new(FusedCrossEntropy(op), [Input::any(dims), targets, g])
                 };
                 vec![

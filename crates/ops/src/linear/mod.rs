@@ -4,15 +4,15 @@
 //! Shapes: `(…, K)`, W `(K, N)` or, transposed, `(N, K)`, b `(N,)`, r `(…, N)` → `(…, N)`. Hidden output: f'(p), `(…, N)`, which costs
 //! little beside f(p), and leaves one product to the backward pass.
 //! Numerics: as [`crate::matmul`]; in bf16 precision the operands of the products are rounded to bf16 and sums stay f32. On a GPU a
-//! row that is a token alone, x being (B, 1, K), is multiplied by `gemv`, which adds in another order, whatever B is.
+//! row that is a token alone, x being (B, 1, K), is multiplied by `gemv`, which adds in another order, whatever B is. There x may be
+//! bf16 where all else is f32, and so may y: what only products read is rounded where it is made.
 
 mod product;
+mod samples;
 
 use std::ops::Range;
 
-use warpsmith_autograd::{
-    Array, Backward, Cost, Input, Meta, Op, Sample, Saves, Spec, apply_single, is_grad_enabled,
-};
+use warpsmith_autograd::{Array, Backward, Cost, Meta, Op, Saves, Spec, apply_single, is_grad_enabled};
 use warpsmith_tensor::cpu::dispatch;
 use warpsmith_tensor::cpu::matmul::{Epilogue, MatMut};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
@@ -22,6 +22,7 @@ use crate::elementwise::{apply_over, require_floats};
 use crate::gelu::{self, Form};
 use crate::matmul::bug;
 use crate::mul::Mul;
+use crate::normalise::is_rounded;
 use crate::sum::Sum;
 
 pub use product::{Precision, Product};
@@ -49,14 +50,27 @@ pub struct Linear {
     pub keep: bool,
     /// Whether the last input is r.
     pub residual: bool,
+    /// Whether y, and the slope, are bf16 where the weights are f32: rounded as products take it. Not with r.
+    pub is_narrow: bool,
 }
 
 impl Linear {
+    /// x·W + b in the dtype of W.
+    pub(crate) fn plain(transposed: bool, precision: Precision) -> Self {
+        let activation = Activation::Identity;
+        Self { transposed, activation, precision, keep: false, residual: false, is_narrow: false }
+    }
+
     /// (M, K, N), M being all rows of x.
     fn sizes(&self, x: &[Meta]) -> (usize, usize, usize) {
         let w = x[1].dims();
         let n = if self.transposed { w[0] } else { w[1] };
         (x[0].shape.rows(), x[0].shape.last(), n)
+    }
+
+    /// The dtype of y for weights of this one.
+    fn dtype(&self, weights: DType) -> DType {
+        if self.is_narrow && weights == DType::F32 { DType::BF16 } else { weights }
     }
 
     fn keeps(&self) -> bool {
@@ -89,16 +103,18 @@ impl Linear {
         [x, d]: [&Tensor; 2],
         slope: Option<&Tensor>,
     ) -> Result<[Option<Tensor>; 3]> {
-        let op = Product { precision: self.precision, is_wide: d.dtype() == DType::F32 };
-        let product = |inputs: &[&Tensor]| apply_single(op, inputs);
+        // Each in the dtype of what it is the gradient of.
+        let product = |out, inputs: &[&Tensor]| {
+            apply_single(Product { precision: self.precision, out: Some(out) }, inputs)
+        };
         let rows = self.precision.for_several(rows_of(d)?)?; // (M, N)
         let dx = || {
             let w = back.input(w)?;
             let w = if self.transposed { w } else { w.view(w.layout().transpose(0, 1)?)? };
             let slope = slope.map(rows_of).transpose()?;
             let dx = match &slope {
-                Some(slope) => product(&[&rows, &w, slope])?, // (M, K)
-                None => product(&[&rows, &w])?,
+                Some(slope) => product(x.dtype(), &[&rows, &w, slope])?, // (M, K)
+                None => product(x.dtype(), &[&rows, &w])?,
             };
             dx.view(warpsmith_tensor::Layout::contiguous(*x.shape()))
         };
@@ -107,20 +123,24 @@ impl Linear {
             // Rounded as it lies: what is turned afterwards is read in place, and its product may be split along K.
             let x = self.precision.for_several(rows_of(x)?)?;
             let (left, right) = if self.transposed { (&rows, &x) } else { (&x, &rows) };
-            product(&[&left.view(left.layout().transpose(0, 1)?)?, right])
+            product(back.meta(w).dtype, &[&left.view(left.layout().transpose(0, 1)?)?, right])
         })?;
-        let sum = || apply_single(Sum { axes: (0..d.rank() - 1).collect(), keep: false }, &[d]);
-        let db = b.map_or(Ok(None), |b| back.want(b, sum))?;
+        let sum = |b: usize| {
+            let is_wide = back.meta(b).dtype != d.dtype();
+            apply_single(Sum { axes: (0..d.rank() - 1).collect(), keep: false, is_wide }, &[d])
+        };
+        let db = b.map_or(Ok(None), |b| back.want(b, || sum(b)))?;
         Ok([dx, dw, db])
     }
 }
 
-/// All rows of a tensor as one matrix (M, C).
+/// All rows of a tensor as one matrix (M, C), each without gaps.
 fn rows_of(t: &Tensor) -> Result<Tensor> {
-    let t = t.contiguous()?;
-    let offset = t.layout().offset();
     let shape = Shape::new(&[t.shape().rows(), t.shape().last()])?;
-    t.view(warpsmith_tensor::Layout::new(shape, &[shape.last(), 1], offset, t.storage_len())?)
+    match t.layout().reshape(&shape)?.filter(|l| l.strides()[1] == 1 && l.strides()[0] >= shape.last()) {
+        Some(rows) => t.view(rows),
+        None => t.copy()?.view(warpsmith_tensor::Layout::contiguous(shape)),
+    }
 }
 
 impl Op for Linear {
@@ -129,7 +149,7 @@ impl Op for Linear {
     }
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        require_floats(self.name(), x)?;
+        require_floats(self.name(), if is_rounded(x[0].dtype, x[1].dtype) { &x[1..] } else { x })?;
         let shapes: Vec<Shape> = x.iter().map(|m| m.shape).collect();
         let error = |message: String| Err(Error::shape(self.name(), &shapes, message));
         if x[0].shape.rank() == 0 || x[1].shape.rank() != 2 {
@@ -144,9 +164,13 @@ impl Op for Linear {
         if bias.is_some_and(|b| b.dims() != [n]) {
             return error(format!("the bias must have the {n} elements of an output row"));
         }
-        let y = Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, x[0].dtype);
+        let y = Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, self.dtype(x[1].dtype));
         if residual.is_some_and(|r| r.shape != y.shape) {
             return error(format!("what is added must have the shape of the output, {}", y.shape));
+        }
+        if residual.is_some_and(|r| r.dtype != y.dtype) {
+            let message = format!("the output is {}, what is added {}", y.dtype, x[1].dtype);
+            return Err(Error::dtype(self.name(), message));
         }
         Ok(if self.keeps() { vec![y, y] } else { vec![y] })
     }
@@ -182,9 +206,9 @@ impl Op for Linear {
         let device = x[0].device();
         let input = rows_of(&x[0])?;
         let (m, n) = (input.dims()[0], y[0].shape.last());
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
+        let mut out = Tensor::empty(y[0].shape, DType::F32, &device)?;
         let mut slope = match self.keeps() {
-            true => Some(Tensor::empty(y[1].shape, y[1].dtype, &device)?),
+            true => Some(Tensor::empty(y[1].shape, DType::F32, &device)?),
             false => None,
         };
         let [bias, residual] = self.others(&x).map(|t| t.map(Tensor::contiguous).transpose());
@@ -223,7 +247,7 @@ impl Op for Linear {
         let weight =
             x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
         product_into(self.precision, &input, &weight, &mut out, (m, n), epilogue)?;
-        Ok([Some(out), slope].into_iter().flatten().collect())
+        [Some(out), slope].into_iter().flatten().map(|t| t.to_dtype(y[0].dtype)).collect()
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
@@ -234,23 +258,29 @@ impl Op for Linear {
             x[1].view(if self.transposed { x[1].layout().transpose(0, 1)? } else { *x[1].layout() })?;
         let input = self.precision.of(&rows_of(&x[0])?, false)?;
         let weight = self.precision.of(&weight, true)?;
+        // Rounded x, and a product in f32.
+        let input = input.to_dtype(weight.dtype())?;
         let [bias, residual] = self.others(&x).map(|t| t.map(Tensor::contiguous).transpose());
         let (bias, residual) = (bias?, residual?);
         let form = match self.activation {
             Activation::Identity => None,
             Activation::Gelu(form) => Some(form),
         };
-        // x may be narrower than the rest: the hidden row of an MLP.
-        let beside = bias.iter().chain(&residual).map(Tensor::dtype).next();
+        let beside = x[1].dtype();
         let call = Dense {
             operands: [&input, &weight],
             bias: bias.as_ref(),
             residual: residual.as_ref(),
             form,
-            beside: beside.unwrap_or(y[y.len() - 1].dtype),
+            beside,
+            is_for_products: self.is_narrow && residual.is_none(),
             is_token: x[0].rank() > 2 && x[0].dims()[x[0].rank() - 2] == 1,
         };
-        cuda_matmul::linear(self.name(), call, y)
+        // No 16-bit output of a product in f32, or in another dtype of 16 bits.
+        let dtype = if weight.dtype() == y[0].dtype { y[0].dtype } else { DType::F32 };
+        let computed: Vec<Meta> = y.iter().map(|m| Meta::new(m.shape, dtype)).collect();
+        let made = cuda_matmul::linear(self.name(), call, &computed)?;
+        made.into_iter().zip(y).map(|(made, promised)| made.to_dtype(promised.dtype)).collect()
     }
 
     fn saves(&self) -> Saves {
@@ -268,7 +298,7 @@ impl Op for Linear {
         let grad = back.take_grad(0)?;
         let residual = self.residual.then(|| grad.clone());
         let d = match self.activation {
-            Activation::Identity => grad.contiguous()?,
+            Activation::Identity => grad,
             Activation::Gelu(_) => apply_over(Mul, vec![grad, back.output(1)?])?,
         };
         let input = back.input(0)?;
@@ -284,8 +314,8 @@ impl Op for Linear {
 
     fn cost(&self) -> Cost {
         match self.keeps() {
-            true => Cost::new("(M*K + K*N + b + r)*s", "2*M*N*s", "2*M*N*K + 12*M*N"),
-            false => Cost::new("(M*K + K*N + b + r)*s", "M*N*s", "2*M*N*K"),
+            true => Cost::new("M*K*s + (K*N + b + r)*w", "2*M*N*o", "2*M*N*K + 12*M*N"),
+            false => Cost::new("M*K*s + (K*N + b + r)*w", "M*N*o", "2*M*N*K"),
         }
     }
 
@@ -293,7 +323,9 @@ impl Op for Linear {
         let (m, k, n) = self.sizes(x);
         let size = |t: Option<&Meta>| t.map_or(0, |t| t.shape.numel());
         let [bias, residual] = self.others(x).map(size);
-        vec![("M", m), ("K", k), ("N", n), ("b", bias), ("r", residual)]
+        let wide = x[1].dtype;
+        let [w, o] = [wide, self.dtype(wide)].map(DType::size);
+        vec![("M", m), ("K", k), ("N", n), ("b", bias), ("r", residual), ("w", w), ("o", o)]
     }
 
     /// Σ|xᵢ·wᵢ| + |b|, and |r|; no activation here is steeper than 1.13, and no slope steeper than 0.8. A slope has errors of its
@@ -382,11 +414,30 @@ methods! {
         activation: Activation,
         precision: Precision,
     ) -> Result<Tensor> {
-        let op = Linear { transposed, activation, precision, keep: is_grad_enabled(), residual: false };
+        let keep = is_grad_enabled();
+        let op = Linear { transposed, activation, precision, keep, residual: false, is_narrow: false };
         match bias {
             Some(bias) => apply_single(op, &[self, weight, bias]),
             None => apply_single(op, &[self, weight]),
         }
+    }
+
+    /// x·W + b as products take it, in bf16 on a GPU if that is the precision: for attention, or a loss of a training step. Its
+    /// rows may lie apart, each at a multiple of 16 bytes.
+    ///
+    /// # Errors
+    /// If the sizes do not fit.
+    fn linear_rounded(
+        &self,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        transposed: bool,
+        precision: Precision,
+    ) -> Result<Tensor> {
+        let is_narrow = precision.is_narrow_on(self);
+        let op = Linear { is_narrow, ..Linear::plain(transposed, precision) };
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        apply_single(op, &inputs)
     }
 
     /// residual + (x·W + b), in the product's last pass: as [`Methods::linear`] without activation, for a residual (…, N).
@@ -401,7 +452,7 @@ methods! {
         transposed: bool,
         precision: Precision,
     ) -> Result<Tensor> {
-        let op = Linear { transposed, activation: Activation::Identity, precision, keep: false, residual: true };
+        let op = Linear { residual: true, ..Linear::plain(transposed, precision) };
         match bias {
             Some(bias) => apply_single(op, &[self, weight, bias, residual]),
             None => apply_single(op, &[self, weight, residual]),
@@ -412,67 +463,11 @@ methods! {
 /// The registry's entries.
 pub fn specs() -> Vec<Spec> {
     vec![
-        Spec {
-            name: "linear",
-            summary: "f(x·W + b), f the identity or GELU",
-            samples: || {
-                let op = |transposed, activation| Linear {
-                    transposed,
-                    activation,
-                    precision: Precision::F32,
-                    keep: true,
-                    residual: false,
-                };
-                let onto = |op: Linear| Linear { residual: true, ..op };
-                let x = || Input::any(&[3, 5, 33]);
-                let bias = || Input::any(&[17]);
-                vec![
-                    Sample::new(op(false, Activation::Identity), [x(), Input::any(&[33, 17]), bias()]),
-                    Sample::new(op(true, Activation::Identity), [x(), Input::any(&[17, 33])]),
-                    Sample::new(
-                        op(false, Activation::Gelu(Form::Exact)),
-                        [x(), Input::any(&[33, 17]), bias()],
-                    ),
-                    Sample::new(op(true, Activation::Gelu(Form::Tanh)), [x(), Input::any(&[17, 33]), bias()]),
-                    Sample::new(
-                        Linear { precision: Precision::Bf16, ..op(false, Activation::Identity) },
-                        [x(), Input::any(&[33, 17]), bias()],
-                    ),
-                    Sample::new(
-                        onto(op(false, Activation::Identity)),
-                        [x(), Input::any(&[33, 17]), bias(), Input::any(&[3, 5, 17])],
-                    ),
-                    Sample::new(
-                        onto(op(true, Activation::Gelu(Form::Tanh))),
-                        [x(), Input::any(&[17, 33]), Input::any(&[3, 5, 17])],
-                    ),
-                    // Tokens alone: a GPU has another kernel for them.
-                    Sample::new(
-                        op(false, Activation::Gelu(Form::Tanh)),
-                        [Input::any(&[9, 1, 33]), Input::any(&[33, 17]), bias()],
-                    ),
-                    Sample::new(
-                        onto(op(true, Activation::Identity)),
-                        [Input::any(&[1, 1, 33]), Input::any(&[17, 33]), bias(), Input::any(&[1, 1, 17])],
-                    ),
-                    Sample::new(op(false, Activation::Identity), [Input::any(&[0, 4]), Input::any(&[4, 3])]),
-                ]
-            },
-        },
+        Spec { name: "linear", summary: "f(x·W + b), f the identity or GELU", samples: samples::of_layers },
         Spec {
             name: "linear_backward",
             summary: "a product of two matrices in a given precision, times a third element by element",
-            samples: || {
-                let operands = || vec![Input::any(&[17, 33]), Input::any(&[33, 9])];
-                let factor = || [operands(), vec![Input::between(&[17, 9], -0.2, 1.2)]].concat();
-                let sample = |precision| {
-                    let op = Product { precision, is_wide: false };
-                    [operands(), factor()].map(|inputs| Sample::new(op, inputs))
-                };
-                let wide = Product { precision: Precision::Bf16, is_wide: true };
-                let both = [Precision::F32, Precision::Bf16].map(sample).concat();
-                [both, vec![Sample::new(wide, operands())]].concat()
-            },
+            samples: samples::of_products,
         },
     ]
 }

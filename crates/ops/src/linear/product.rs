@@ -26,10 +26,13 @@ impl Precision {
     /// # Errors
     /// If memory runs out.
     pub fn for_attention(self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Bf16 if x.dtype() == DType::F32 && !x.device().is_cpu() => x.cast(DType::BF16),
-            _ => Ok(x.clone()),
-        }
+        if self.is_narrow_on(x) && x.dtype() == DType::F32 { x.cast(DType::BF16) } else { Ok(x.clone()) }
+    }
+
+    /// Whether what products alone read is bf16 where x lies: on a GPU, whose products round it in any case. A CPU rounds while it
+    /// packs.
+    pub fn is_narrow_on(self, x: &Tensor) -> bool {
+        self == Self::Bf16 && !x.device().is_cpu()
     }
 
     /// An operand on a GPU, in the precision in which it is multiplied; a weight stays there for the next product.
@@ -85,8 +88,9 @@ fn matrix(t: &Tensor) -> Result<MatRef<'_, f32>> {
 pub struct Product {
     /// The precision of the operands.
     pub precision: Precision,
-    /// Whether 16-bit operands are f32 that were rounded for the product, which then comes out in f32.
-    pub is_wide: bool,
+    /// The dtype of the product, if not that of the wider operand: operands may have been rounded for it, and it may go to
+    /// the next.
+    pub out: Option<DType>,
 }
 
 impl Op for Product {
@@ -94,14 +98,13 @@ impl Op for Product {
         "linear_backward"
     }
 
-    /// In the dtype of the wider operand: one may be rounded already.
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        let wide = x.iter().map(|m| m.dtype).max_by_key(|dtype| dtype.size()).unwrap_or(DType::F32);
-        let wide = if self.is_wide && wide.is_half() { DType::F32 } else { wide };
-        let y = Matmul.shape(&[Meta::new(x[0].shape, wide), Meta::new(x[1].shape, wide)])?;
+        let wide = x[..2].iter().map(|m| m.dtype).max_by_key(|dtype| dtype.size()).unwrap_or(DType::F32);
+        let out = self.out.filter(|_| wide != DType::F64).unwrap_or(wide);
+        let y = Matmul.shape(&[Meta::new(x[0].shape, out), Meta::new(x[1].shape, out)])?;
         match x.get(2) {
-            Some(factor) if *factor != y[0] => {
-                let message = format!("the factor must be {} {}, as the product", y[0].shape, y[0].dtype);
+            Some(factor) if factor.shape != y[0].shape => {
+                let message = format!("the factor must be {}, as the product", y[0].shape);
                 Err(Error::shape(self.name(), &[factor.shape], message))
             }
             _ => Ok(y),
@@ -115,9 +118,9 @@ impl Op for Product {
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
+        let mut out = Tensor::empty(y[0].shape, DType::F32, &x[0].device())?;
         let (m, n) = (y[0].dims()[0], y[0].dims()[1]);
-        let factor = x.get(2).map(Tensor::contiguous).transpose()?;
+        let factor = x.get(2).map(|factor| factor.contiguous()?.to_dtype(DType::F32)).transpose()?;
         let factor = factor.as_ref().map(Tensor::data::<f32>).transpose()?.unwrap_or_default();
         let times = |row: usize, cols: std::ops::Range<usize>, c: &mut [f32]| {
             let factor = &factor[row * n..][cols][..c.len()];
@@ -127,30 +130,31 @@ impl Op for Product {
         };
         let epilogue = if x.len() == 3 { Epilogue::rows(&times) } else { Epilogue::default() };
         product_into(self.precision, &x[0], &x[1], &mut out, (m, n), epilogue)?;
-        Ok(vec![out])
+        Ok(vec![out.to_dtype(y[0].dtype)?])
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &x[0].device())?;
+        let operands = [self.precision.of(&x[0], false)?, self.precision.of(&x[1], false)?];
+        // One dtype for both, and the product in that or in f32.
+        let [left, right] = [operands[0].dtype(), operands[1].dtype()];
+        let is_wide = left != right || left == DType::F32;
+        let dtype = if left == right && left == y[0].dtype { left } else { DType::F32 };
+        let mut out = Tensor::empty(y[0].shape, dtype, &x[0].device())?;
         if out.numel() > 0 {
-            let operands = [self.precision.of(&x[0], false)?, self.precision.of(&x[1], false)?];
-            let factor = x.get(2).map(Tensor::contiguous).transpose()?;
+            let wide = |t: &Tensor| if is_wide { t.to_dtype(DType::F32) } else { Ok(t.clone()) };
+            let operands = [wide(&operands[0])?, wide(&operands[1])?];
+            let factor = x.get(2).map(|factor| factor.contiguous()?.to_dtype(dtype)).transpose()?;
             let after = match &factor {
                 None => After::default(),
                 Some(factor) => {
                     let slope = factor.device_address()?;
-                    After {
-                        slope,
-                        activation: Activation::Times,
-                        beside: Some(factor.dtype()),
-                        ..After::default()
-                    }
+                    After { slope, activation: Activation::Times, ..After::default() }
                 }
             };
             let one = Shape::scalar();
             cuda_matmul::product(self.name(), [&operands[0], &operands[1]], &one, &mut out, after)?;
         }
-        Ok(vec![out])
+        Ok(vec![out.to_dtype(y[0].dtype)?])
     }
 
     fn differentiability(&self) -> Differentiability {

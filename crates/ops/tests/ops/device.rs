@@ -115,7 +115,9 @@ enum Way {
 /// The loss of rows of logits and the gradient of these. `g` is what the loss gets.
 fn loss_and_gradient(way: Way, x: &Tensor, targets: &Tensor, g: f64) -> (f64, Vec<f64>) {
     let device = x.device();
-    let g = Tensor::full(Shape::scalar(), g, x.dtype(), &device).unwrap();
+    // The loss of both at once is f32 where the logits have 16 bits.
+    let dtype = if way != Way::InTwo && x.dtype().is_half() { DType::F32 } else { x.dtype() };
+    let g = Tensor::full(Shape::scalar(), g, dtype, &device).unwrap();
     let leaf = x.requires_grad().unwrap();
     let loss = match way {
         Way::InTwo => leaf.cross_entropy(targets),

@@ -28,6 +28,8 @@ struct Kept {
     buffer: Option<Arc<DeviceBuffer>>,
     /// Whether it is what the numbers round to.
     is_current: bool,
+    /// Whether a recording that makes the numbers makes the copy, too: at each launch it is there without anybody's doing.
+    is_recorded: bool,
 }
 
 /// What a recording does to copies.
@@ -58,11 +60,11 @@ impl Rounded {
             if !kept.is_current {
                 return Ok(None);
             }
-            note(&mut context.touched().read, self);
-        } else if kept.buffer.is_none() && make {
-            let bytes = 2 * self.count;
-            kept.buffer = Some(Arc::new(self.stream.allocate(bytes)?));
-            context.copies.fetch_add(bytes as u64, Ordering::Relaxed);
+            if !kept.is_recorded {
+                note(&mut context.touched().read, self);
+            }
+        } else if make {
+            self.make(kept)?;
         }
         self.refresh(kept)?;
         Ok(kept.buffer.clone())
@@ -79,6 +81,30 @@ impl Rounded {
             self.spoil();
         }
         address
+    }
+
+    /// The address of the copy, made if there is none, for a kernel that is about to write numbers and copy.
+    ///
+    /// # Errors
+    /// If the memory cannot be had.
+    pub fn filled(self: &Arc<Self>) -> Result<u64> {
+        let kept = &mut *self.kept();
+        let address = self.make(kept)?;
+        (kept.is_current, kept.is_recorded) = (true, self.stream.context.is_recording());
+        Ok(address)
+    }
+
+    /// Memory for the copy, if there is none yet.
+    fn make(&self, kept: &mut Kept) -> Result<u64> {
+        if let Some(buffer) = &kept.buffer {
+            return Ok(buffer.address());
+        }
+        let bytes = 2 * self.count;
+        let buffer = Arc::new(self.stream.allocate(bytes)?);
+        let address = buffer.address();
+        kept.buffer = Some(buffer);
+        self.stream.context.copies.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(address)
     }
 
     /// The numbers are about to change.

@@ -1,6 +1,6 @@
 //! What each entry needs of each GPU, as its assembler reports it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -128,9 +128,26 @@ fn lines(text: &str) -> Lines {
     text.lines().filter(|line| !line.starts_with('#')).filter_map(entry).collect()
 }
 
-/// The committed lines with the measured ones in their place; the measured ones alone if everything was measured.
-pub fn merge(committed: &str, measured: &Table, is_partial: bool) -> Lines {
-    let mut merged = if is_partial { lines(committed) } else { Lines::new() };
+/// The entries that the PTX of these modules has.
+pub fn present(built: &Path, modules: &[String]) -> Result<BTreeSet<String>, Failure> {
+    let mut names = BTreeSet::new();
+    for module in modules {
+        let path = built.join(format!("{module}.ptx"));
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        names.extend(entries(&text).map(str::to_owned));
+    }
+    Ok(names)
+}
+
+/// The names in lines such as `.visible .entry name(`.
+fn entries(ptx: &str) -> impl Iterator<Item = &str> {
+    ptx.lines().filter_map(|line| line.split_once(".entry ")?.1.split('(').next()).map(str::trim)
+}
+
+/// The committed lines of the entries that there are, with the measured ones in their place.
+pub fn merge(committed: &str, measured: &Table, present: &BTreeSet<String>) -> Lines {
+    let mut merged = lines(committed);
+    merged.retain(|entry, _| present.contains(entry));
     merged.extend(measured.iter().map(|(entry, needs)| (entry.clone(), line(entry, needs))));
     merged
 }
@@ -147,19 +164,25 @@ pub fn render(merged: &Lines, pins: &Pins) -> String {
     merged.values().fold(head, |text, line| text + line + "\n")
 }
 
-/// An error if what was measured is not what is committed.
-pub fn same_as_committed(measured: &Table, committed: &str, is_partial: bool) -> Result<(), Failure> {
-    let mut committed = lines(committed);
+/// An error if what was measured is not what is committed, or an entry is committed that is not there.
+pub fn same_as_committed(
+    measured: &Table,
+    committed: &str,
+    present: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    let committed = lines(committed);
     for (entry, needs) in measured {
-        let (now, before) = (line(entry, needs), committed.remove(entry));
-        if before.as_deref() != Some(&now) {
-            let before = before.unwrap_or_else(|| "nothing".to_owned());
+        let (now, before) = (line(entry, needs), committed.get(entry));
+        if before != Some(&now) {
+            let before = before.map_or("nothing", String::as_str);
             return Err(format!("built/resources.toml says {before}\nbut measured is  {now}"));
         }
     }
-    match committed.keys().next() {
-        Some(entry) if !is_partial => Err(format!("built/resources.toml has {entry}, which no module has")),
-        _ => Ok(()),
+    match committed.keys().find(|entry| !present.contains(*entry)) {
+        Some(entry) => {
+            Err(format!("built/resources.toml has {entry}, which no module has: run cargo xtask kernels"))
+        }
+        None => Ok(()),
     }
 }
 
@@ -183,13 +206,23 @@ ptxas info    : Used 20 registers, used 1 barriers, 8 bytes cumulative stack siz
     fn tables_survive_the_file_and_differences_are_found() {
         let need = |registers| vec![Need { registers, ..Need::default() }];
         let table = |registers| Table::from([("a".to_owned(), need(registers)), ("b".to_owned(), need(7))]);
-        let text = render(&merge("", &table(20), false), &Pins::default());
-        assert_eq!(same_as_committed(&table(20), &text, false), Ok(()));
-        assert!(same_as_committed(&table(21), &text, false).is_err());
+        let present = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        let both = present(&["a", "b"]);
+        let text = render(&merge("", &table(20), &both), &Pins::default());
+        assert_eq!(same_as_committed(&table(20), &text, &both), Ok(()));
+        assert!(same_as_committed(&table(21), &text, &both).is_err());
+        // Some modules alone were measured: what the others have stays, and what none has any more goes.
         let part = Table::from([("a".to_owned(), need(20))]);
-        assert_eq!(same_as_committed(&part, &text, true), Ok(()));
-        assert!(same_as_committed(&part, &text, false).is_err());
-        assert_eq!(merge(&text, &part, true).len(), 2);
+        assert_eq!(same_as_committed(&part, &text, &both), Ok(()));
+        assert!(same_as_committed(&part, &text, &present(&["a"])).is_err());
+        assert_eq!(merge(&text, &part, &both).len(), 2);
+        assert_eq!(merge(&text, &part, &present(&["a"])).into_keys().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn the_entries_of_ptx_are_found() {
+        let ptx = ".version 8.4\n.visible .entry a_fwd_f32(\n.param .u64 p\n)\n{\n}\n\t.entry b_bwd(\n";
+        assert_eq!(entries(ptx).collect::<Vec<_>>(), ["a_fwd_f32", "b_bwd"]);
     }
 
     #[test]

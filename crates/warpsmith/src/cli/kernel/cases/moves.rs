@@ -20,7 +20,7 @@ fn shape(d: &Draw<'_>) -> (u64, u64) {
 pub fn sum_rows(d: &Draw<'_>) -> Made {
     let ((rows, n), dtype) = (shape(d), d.float);
     let x = d.numbers(d.sizes, -1.0, 1.0)?;
-    let call = Call::new(Sum { axes: vec![1], keep: false }, vec![x], move |at| {
+    let call = Call::new(Sum { axes: vec![1], keep: false, is_wide: false }, vec![x], move |at| {
         let (y, x, workspace) = (at.y[0], at.x[0], at.room);
         Ok(reduce::sum(&SumRows { dtype, y, x, workspace, rows, n, scale: 1.0 }))
     });
@@ -30,7 +30,7 @@ pub fn sum_rows(d: &Draw<'_>) -> Made {
 pub fn sum_columns(d: &Draw<'_>) -> Made {
     let ((size, inner), dtype) = (shape(d), d.float);
     let x = d.numbers(d.sizes, -1.0, 1.0)?;
-    let call = Call::new(Sum { axes: vec![0], keep: false }, vec![x], move |at| {
+    let call = Call::new(Sum { axes: vec![0], keep: false, is_wide: false }, vec![x], move |at| {
         let (y, x, workspace) = (at.y[0], at.x[0], at.room);
         let call = columns::SumColumns { dtype, y, x, workspace, outer: 1, size, inner, scale: 1.0 };
         Ok(columns::sum(&call))

@@ -75,12 +75,17 @@ fn norm_inputs(d: &Draw<'_>, norm: Norm) -> Result<Vec<Given>, Failure> {
 
 pub fn layer_norm(d: &Draw<'_>) -> Made {
     let ((rows, n), dtype) = (shape(d), d.float);
-    Ok(Call::new(LayerNorm { eps: EPS }, norm_inputs(d, Norm::Layer)?, move |at| {
-        let ([x, weight, bias], [y, mean, rstd]) = ([at.x[0], at.x[1], at.x[2]], [at.y[0], at.y[1], at.y[2]]);
-        let norm = Norm::Layer;
-        let call = Normalise { norm, dtype, y, x, weight, bias, mean, rstd, rows, n, eps: EPS };
-        Ok(vec![normalise::forward(&call)])
-    }))
+    Ok(Call::new(
+        LayerNorm { eps: EPS, is_narrow: false, passes: false },
+        norm_inputs(d, Norm::Layer)?,
+        move |at| {
+            let ([x, weight, bias], [y, mean, rstd]) =
+                ([at.x[0], at.x[1], at.x[2]], [at.y[0], at.y[1], at.y[2]]);
+            let norm = Norm::Layer;
+            let call = Normalise { norm, dtype, y, x, weight, bias, mean, rstd, rows, n, eps: EPS };
+            Ok(vec![normalise::forward(&call)])
+        },
+    ))
 }
 
 pub fn rms_norm(d: &Draw<'_>) -> Made {
@@ -130,7 +135,7 @@ fn norm_saved(d: &Draw<'_>, op: &dyn Op, norm: Norm) -> Result<Vec<Given>, Failu
 }
 
 pub fn layer_norm_backward(d: &Draw<'_>) -> Made {
-    let saved = norm_saved(d, &LayerNorm { eps: EPS }, Norm::Layer)?;
+    let saved = norm_saved(d, &LayerNorm { eps: EPS, is_narrow: false, passes: false }, Norm::Layer)?;
     norm_backward(d, LayerNormBackward, saved, Norm::Layer)
 }
 
