@@ -279,7 +279,7 @@ impl Run {
         stop: &AtomicBool,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<(f64, bool)>> {
-        let Some(val_loss) = self.trainer.evaluate(stop)? else { return Ok(None) };
+        let Some(val_loss) = self.trainer.evaluate_unless(stop)? else { return Ok(None) };
         let best = self.progress.best_val.is_none_or(|best| val_loss < best);
         if best {
             self.progress.best_val = Some(val_loss);

@@ -272,8 +272,13 @@ impl Trainer {
         ))
     }
 
-    /// Mean loss in nats over `eval_iters` fixed batches of the validation part; none if `stop` is raised before it is known.
-    pub fn evaluate(&self, stop: &AtomicBool) -> Result<Option<f64>> {
+    /// Mean loss in nats over `eval_iters` fixed batches of the validation part.
+    pub fn evaluate(&self) -> Result<f64> {
+        Ok(self.evaluate_unless(&AtomicBool::new(false))?.unwrap_or(f64::NAN))
+    }
+
+    /// [`Self::evaluate`]; nothing if `stop` is raised before the loss is known.
+    pub fn evaluate_unless(&self, stop: &AtomicBool) -> Result<Option<f64>> {
         let mut batches = self.data.batches(Side::Val, &self.config)?;
         let (mut sums, mut scored) = (Vec::new(), 0);
         for i in 0..self.config.eval_iters.max(1) as u64 {
