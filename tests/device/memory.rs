@@ -23,7 +23,8 @@ fn no_run_that_a_gpu_can_hold_is_refused() -> Checked {
             }
             (0..3).try_for_each(|_| trainer.step().map(drop))?;
             let taken = device.memory().map_or(0, |memory| memory.peak) - before;
-            let need = Need::of(&config, &gpt_config(&config, data()?.tokenizer().vocab_size())).bytes();
+            let shape = gpt_config(&config, data()?.tokenizer().vocab_size());
+            let need = Need::of(&config, &shape, true).bytes();
             println!(
                 "{dtype:?}, compile {compile}: {:.2} of {:.1} MiB",
                 need / taken as f64,

@@ -91,8 +91,8 @@ pub struct Need {
 }
 
 impl Need {
-    /// Of a run of these settings.
-    pub fn of(config: &TrainConfig, shape: &GptConfig) -> Self {
+    /// Of a run of these settings, on a CPU or a GPU, which with products in bf16 keeps what they read in 16 bits.
+    pub fn of(config: &TrainConfig, shape: &GptConfig, on_gpu: bool) -> Self {
         let moments = match config.optimizer {
             OptimizerKind::AdamW => ADAMW,
             OptimizerKind::Sgd if config.momentum == 0.0 => 0.0,
@@ -103,8 +103,8 @@ impl Need {
         let (c, v, layers) = (shape.n_embd as f64, shape.vocab_size as f64, shape.n_layer as f64);
         // Per token, in numbers of 4 bytes: ids and targets of each batch of a step, on the host and as tensors.
         let ids = 6.0 * config.gradient_accumulation_steps as f64;
-        // What products alone read has 16 bits on a GPU if they are in bf16; a CPU takes more then.
-        let read = if config.dtype == Precision::Bfloat16 { 0.5 } else { 1.0 };
+        // What products alone read; a CPU rounds it while it packs.
+        let read = if config.dtype == Precision::Bfloat16 && on_gpu { 0.5 } else { 1.0 };
         // The input of the last norm; that of the head, and the logits.
         let head = c + read * (c + v);
         // The inputs of both norms; those of the four products, with the hidden layer's: 3C + 4C; the slope of its activation:
@@ -217,7 +217,7 @@ mod tests {
     fn what_is_too_much_is_named() {
         let told = |config: TrainConfig| {
             let shape = crate::trainer::gpt_config(&config, 65);
-            let checked = Need::of(&config, &shape).check(8 << 30);
+            let checked = Need::of(&config, &shape, false).check(8 << 30);
             checked.map_or_else(|error| error.to_string(), |()| "fits".into())
         };
         assert_eq!(told(TrainConfig::default()), "fits");

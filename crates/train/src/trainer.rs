@@ -78,7 +78,7 @@ impl Trainer {
         config.validate()?;
         data.check(&config)?;
         let shape = gpt_config(&config, data.tokenizer().vocab_size());
-        memory::check(&memory::Need::of(&config, &shape), device)?;
+        memory::check(&memory::Need::of(&config, &shape, !device.is_cpu()), device)?;
         let model = Gpt::new(shape, device, Seed(config.seed))?;
         Self::with_model(config, data, model)
     }

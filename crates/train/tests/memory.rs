@@ -107,7 +107,7 @@ fn the_bound_is_below_what_is_taken_and_near() -> Checked {
     for (what, config) in cases {
         let data = TrainData::Text(Corpus::from_text(&text).tokenize(&Tokenizer::byte_level())?);
         let shape = gpt_config(&config, data.tokenizer().vocab_size());
-        let (need, taken) = (Need::of(&config, &shape).bytes(), peak(&config, data)?);
+        let (need, taken) = (Need::of(&config, &shape, false).bytes(), peak(&config, data)?);
         println!("{what}: {:.2} of {:.1} MiB", need / taken, taken / 1048576.0);
         assert!(need <= taken && taken <= 1.1 * need, "{what}: {need} bytes said, {taken} taken");
     }

@@ -297,7 +297,8 @@ impl Workload for Step {
     /// Each contender trains a model of its own. The oracle's gradients take as much as the parameters once more.
     fn footprint(&self, _pass: Pass, dtype: DType) -> Result<Footprint> {
         let (config, model) = (self.train_config(dtype), self.gpt.bytes());
-        let need = Need::of(&config, &self.gpt.config(dtype));
+        // The less of the two, since a refusal must not be wrong.
+        let need = Need::of(&config, &self.gpt.config(dtype), true);
         // A contender's own set of inputs is the weights that its optimiser's moments stand beside.
         let (outputs, between) = (need.model - model, need.bytes() - need.model);
         let oracle = 1.5 * self.gpt.oracle_bytes(self.flops());
