@@ -6,13 +6,14 @@ use super::{Workload, parse};
 use crate::{Error, Result};
 
 /// The names of the presets, with what they stand for.
-pub const PRESETS: [(&str, &str); 6] = [
+pub const PRESETS: [(&str, &str); 7] = [
     ("gpt2", "GPT-2 124M: C 768, H 12, T 1024, V 50257"),
     ("llama", "Llama 8B: C 4096, 32 heads on 8 keys, D 128, V 128256"),
     ("nanogpt", "its Shakespeare runs for a CPU and for a GPU; step and decode"),
     ("long", "long sequences and rows"),
     ("odd", "primes and sizes one beyond a tile"),
     ("tiny", "moments on any device, the emulated one too"),
+    ("ladder", "as small as they may be for every rung of a ladder to gain what it is about"),
 ];
 
 /// The workloads of a preset.
@@ -38,16 +39,19 @@ fn shapes(task: &str, name: &str) -> Option<&'static [&'static str]> {
         ("attention", "long") => &["1x8192x16x64", "1x16384x16x64", "1x16384x16x128"],
         ("attention", "odd") => &["3x997x5x64", "2x1025x7x80", "full:2x333x12x96"],
         ("attention", "tiny") => &["1x37x2x16", "1x64x4/2x32"],
+        ("attention", "ladder") => &["1x128x2x64"],
         ("matmul", "gpt2") => &["8192x2304x768", "8192x3072x768", "8192x768x3072", "8192x50257x768"],
         ("matmul", "llama") => &["4096x4096x4096", "4096x14336x4096", "4096x4096x14336", "1x4096x4096"],
         ("matmul", "long") => &["8192x8192x8192", "16384x4096x4096"],
         ("matmul", "odd") => &["1021x1031x1033", "129x2049x4097", "4099x17x4099"],
         ("matmul", "tiny") => &["37x41x29", "64x64x64"],
+        ("matmul", "ladder") => &["128x128x64"],
         ("softmax", "gpt2") => &["98304x1024", "8192x50257"],
         ("softmax", "llama") => &["131072x4096", "2048x128256"],
         ("softmax", "long") => &["4096x32768", "512x262144"],
         ("softmax", "odd") => &["1021x1031", "37x65537"],
         ("softmax", "tiny") => &["5x70", "3x129"],
+        ("softmax", "ladder") => &["16x4096"],
         ("norm", "gpt2") => &["layer:8192x768", "layer:65536x768"],
         ("norm", "llama") => &["rms:4096x4096", "rms:16384x4096"],
         ("norm", "long") => &["rms:4096x16384", "layer:4096x16384"],
@@ -82,6 +86,7 @@ fn shapes(task: &str, name: &str) -> Option<&'static [&'static str]> {
 mod tests {
     use super::super::{KERNEL_TASKS, Pass, TASKS, has_passes};
     use super::*;
+    use crate::ladder::rungs;
 
     #[test]
     fn every_task_has_every_preset_that_is_about_it() {
@@ -90,7 +95,12 @@ mod tests {
             assert_eq!(tiny[0].has(Pass::Backward), has_passes(task), "{task}");
             let is_model = !KERNEL_TASKS.contains(&task);
             for (name, _) in PRESETS {
-                let is_there = (is_model || name != "nanogpt") && !(is_model && name == "llama");
+                let is_there = match name {
+                    "nanogpt" => is_model,
+                    "llama" => !is_model,
+                    "ladder" => !rungs(task, Pass::Forward).is_empty(),
+                    _ => true,
+                };
                 assert_eq!(
                     preset(task, name).is_ok_and(|works| !works.is_empty()),
                     is_there,

@@ -2,22 +2,24 @@
 
 use warpsmith_bench::ladder::{dtype, rungs};
 use warpsmith_bench::record::Status;
-use warpsmith_bench::tasks::Pass;
+use warpsmith_bench::tasks::{Case, Pass, preset};
 use warpsmith_tensor::{DType, Device};
 
 use crate::case;
 use crate::emulated::{alone, rows};
 
+/// At sizes that fit the rungs each gains what it is about.
 #[test]
 fn every_rung_is_proven_and_has_a_step() {
     let (_guard, device) = alone();
-    for (task, shape, pass, count) in [
-        ("softmax", "5x70", Pass::Forward, 6),
-        ("matmul", "24x40x16", Pass::Forward, 8),
-        ("attention", "1x37x2x16", Pass::Forward, 5),
-        ("attention", "1x37x2x16", Pass::Backward, 2),
+    for (task, pass, count) in [
+        ("softmax", Pass::Forward, 6),
+        ("matmul", Pass::Forward, 8),
+        ("attention", Pass::Forward, 5),
+        ("attention", Pass::Backward, 2),
     ] {
-        let case = case(task, shape, pass, dtype(task));
+        let work = preset(task, "ladder").unwrap().remove(0);
+        let case = Case { work, pass, dtype: dtype(task) };
         let rows = rows(&case, &device, rungs(task, pass));
         assert_eq!(rows.len(), count, "{task}");
         if task == "softmax" {
@@ -29,6 +31,8 @@ fn every_rung_is_proven_and_has_a_step() {
             assert_eq!(row.status, Status::Ok, "{}: {:?}", row.implementation, row.reason);
             assert!(row.implementation.starts_with(&format!("ladder {} ", i + 1)), "{}", row.implementation);
             let step = row.step.as_ref().unwrap();
+            let loses = step.times_fewer.iter().find(|(_, times)| times.is_some_and(|times| times <= 1.0));
+            assert_eq!(loses, None, "{task}: {}", row.implementation);
             assert_eq!((step.number, step.times_as_fast.is_some()), (i + 1, i > 0), "{}", row.implementation);
         }
     }

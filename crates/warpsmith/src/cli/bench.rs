@@ -56,7 +56,7 @@ pub fn command() -> Command {
                 .help("Forward, backward, or both, each in a row of its own."),
         )
         .arg(value("shapes", "S,..", "Sizes, such as 1x1024x12x64.".into()).conflicts_with("preset"))
-        .arg(value("preset", "P,..", format!("Known sizes: {} [default: tiny].", presets.join("; "))))
+        .arg(value("preset", "P,..", format!("Known sizes: {} [default: tiny, or ladder with --impl ladder].", presets.join("; "))))
         .arg(value("dtype", "D,..", "f32, bf16, f16 [default: f32, of a ladder its own].".into()))
         .arg(value("impl", "NAME,..", "Only contenders whose name contains one of these; ladder: our kernels from naive to shipping [default: all but ladder].".into()))
         .arg(device::arg())
@@ -211,7 +211,8 @@ impl Asked {
         let works = match list("shapes") {
             Some(shapes) => shapes.map(|shape| parse(task, shape)).collect::<bench::Result<Vec<_>>>()?,
             None => {
-                let names: Vec<&str> = list("preset").map_or_else(|| vec!["tiny"], Iterator::collect);
+                let usual = if climbs(args) && preset(task, "ladder").is_ok() { "ladder" } else { "tiny" };
+                let names: Vec<&str> = list("preset").map_or_else(|| vec![usual], Iterator::collect);
                 names.into_iter().map(|name| preset(task, name)).collect::<bench::Result<Vec<_>>>()?.concat()
             }
         };
