@@ -111,7 +111,7 @@ pub(crate) fn linear(op: &'static str, call: Dense<'_>, y: &[Meta]) -> Result<Ve
 }
 
 /// Memory for a product that others read: rows of 16-bit numbers begin at multiples of 16 bytes, or they would be read one number
-/// at a time. (A vocabulary of 50257 is a prime.)
+/// at a time, as those of a vocabulary of 50257 would be.
 fn for_products(y: &Meta, device: &Device) -> Result<Tensor> {
     const RUN: usize = 8;
     let (width, rows) = (y.shape.last(), y.shape.rows());

@@ -17,7 +17,8 @@ use warpsmith_tensor::{DType, Error, Result, Tensor};
 use crate::elementwise::require_floats;
 use crate::moments;
 use crate::normalise::{
-    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, is_rounded, per_row, require_width,
+    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, is_rounded, narrowed, per_row,
+    require_width,
 };
 use crate::rows::sums_of;
 
@@ -56,7 +57,7 @@ impl Op for LayerNorm {
         require_floats(self.name(), x)?;
         require_width(self.name(), &x[0].shape, &x[1..])?;
         let statistic = per_row(&x[0]);
-        let dtype = if self.is_narrow && x[0].dtype == DType::F32 { DType::BF16 } else { x[0].dtype };
+        let dtype = narrowed(x[0].dtype, self.is_narrow);
         let passing = self.passes.then_some(x[0]);
         Ok([Meta::new(x[0].shape, dtype)].into_iter().chain(passing).chain([statistic; 2]).collect())
     }
@@ -177,7 +178,7 @@ impl Op for LayerNorm {
 
     /// And that of y, where it is rounded.
     fn roundings(&self, x: &[Meta]) -> f64 {
-        let is_rounded = self.is_narrow && x[0].dtype == DType::F32;
+        let is_rounded = is_rounded(narrowed(x[0].dtype, self.is_narrow), x[0].dtype);
         if is_rounded { 4.0 + DType::BF16.unit_roundoff() * 24f64.exp2() } else { 4.0 }
     }
 }

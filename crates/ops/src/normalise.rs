@@ -90,6 +90,11 @@ pub(crate) fn backward_over_rows<const P: usize>(
     Ok((out, whole(sums)?))
 }
 
+/// The dtype of an output beside weights of this one: bf16 for f32, if it `is_narrow`, rounded as products take it.
+pub(crate) fn narrowed(wide: DType, is_narrow: bool) -> DType {
+    if is_narrow && wide == DType::F32 { DType::BF16 } else { wide }
+}
+
 /// Whether `narrow` has 16 bits where `wide` is f32: what products take, beside a norm.
 pub(crate) fn is_rounded(narrow: DType, wide: DType) -> bool {
     narrow.is_half() && wide == DType::F32

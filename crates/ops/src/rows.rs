@@ -4,10 +4,16 @@ use std::ops::Range;
 
 use warpsmith_autograd::Meta;
 use warpsmith_tensor::cpu::{dispatch, for_rows};
-use warpsmith_tensor::{Device, Result, Tensor};
+use warpsmith_tensor::{Device, Layout, Result, Shape, Tensor};
 
 /// How many partial sums run side by side: the lanes of two AVX-512 registers.
 const LANES: usize = 32;
+
+/// All rows of (…, C) as one matrix (M, C) where they lie, if none has gaps or lies over another.
+pub(crate) fn matrix_in_place(t: &Tensor) -> Result<Option<Layout>> {
+    let shape = Shape::new(&[t.shape().rows(), t.shape().last()])?;
+    Ok(t.layout().reshape(&shape)?.filter(|l| l.strides()[1] == 1 && l.strides()[0] >= shape.last()))
+}
 
 /// A new tensor, row by row: `row(where it lies, itself)`, which runs inside `dispatch` and must be
 /// `#[inline(always)]`. `cost`: see [`for_rows`].

@@ -81,11 +81,10 @@ pub(super) fn backward(
 /// Memory for dq, dk and dv. If q, k and v are the parts of one tensor, so are they: joining them then moves nothing.
 fn gradients(x: [&Tensor; 3], y: &[Meta]) -> Result<Vec<Tensor>> {
     let device = x[0].device();
-    let Some(_) = cat::joined(&x.map(Tensor::clone), 2)?
-        .filter(|all| all.is_contiguous() && all.numel() == all.storage_len())
-    else {
+    let all = cat::joined(&x.map(Tensor::clone), 2)?;
+    if !all.is_some_and(|all| all.is_contiguous() && all.numel() == all.storage_len()) {
         return y.iter().map(|m| Tensor::empty(m.shape, m.dtype, &device)).collect();
-    };
+    }
     let whole = Tensor::empty(Shape::new(&[x[0].storage_len()])?, y[0].dtype, &device)?;
     x.iter().map(|x| whole.view(*x.layout())).collect()
 }

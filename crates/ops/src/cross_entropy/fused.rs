@@ -1,7 +1,8 @@
 //! Loss and gradient of the logits in one pass, for a training step: the gradient is written over the logits.
 //!
 //! It can be where the gradient g that the loss will get is known before: (logits, targets, g) → the loss, and as a hidden
-//! output ∂(g·L)/∂logits. Loss and g are f32 where the logits are 16-bit. On a GPU that is one kernel less, and a row of logits is still in the cache when it is read again.
+//! output ∂(g·L)/∂logits. Loss and g are f32 where the logits are 16-bit. On a GPU that is one kernel less, and a row of logits
+//! is still in the cache when it is read again.
 //! Source: the fusion is that of llm.c (`fused_classifier`) and of Hsu et al., *Liger Kernel*, 2024, arXiv 2410.10989, §3.2.
 
 use warpsmith_autograd::{Array, Backward, Cost, Meta, Op, Saves, apply_owned, apply_single};
@@ -14,6 +15,7 @@ use crate::cuda;
 use crate::div::Div;
 use crate::mul::Mul;
 use crate::normalise::per_row;
+use crate::rows::matrix_in_place;
 
 /// [`CrossEntropy`] with its gradient, from (logits, targets, g), g being () and what the loss gets in the backward pass.
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +25,6 @@ impl FusedCrossEntropy {
     fn backward(&self) -> CrossEntropyBackward {
         CrossEntropyBackward { forward: self.0 }
     }
-}
-
-/// Elements from one row of (…, V) to the next, if all are as far apart and none has gaps.
-fn gapless_rows(x: &Tensor) -> Result<Option<usize>> {
-    let rows = x.layout().reshape(&Shape::new(&[x.shape().rows(), x.shape().last()])?)?;
-    Ok(rows
-        .map(|rows| [0, 1].map(|axis| rows.strides()[axis]))
-        .filter(|s| s[1] == 1)
-        .map(|s| s[0].max(x.shape().last())))
 }
 
 impl Op for FusedCrossEntropy {
@@ -71,7 +64,7 @@ impl Op for FusedCrossEntropy {
         let (targets, g) = (x[1].contiguous()?, x[2].contiguous()?);
         let mut logits = x.swap_remove(0);
         // Rows may lie apart, as a product that others read leaves them.
-        let row = gapless_rows(&logits)?;
+        let row = matrix_in_place(&logits)?.map(|rows| rows.strides()[0]);
         let source = if logits.is_alone() && row.is_some() { None } else { Some(logits.contiguous()?) };
         let gradient = match source {
             None => logits,

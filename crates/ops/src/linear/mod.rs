@@ -22,7 +22,8 @@ use crate::elementwise::{apply_over, require_floats};
 use crate::gelu::{self, Form};
 use crate::matmul::bug;
 use crate::mul::Mul;
-use crate::normalise::is_rounded;
+use crate::normalise::{is_rounded, narrowed};
+use crate::rows::matrix_in_place;
 use crate::sum::Sum;
 
 pub use product::{Precision, Product};
@@ -66,11 +67,6 @@ impl Linear {
         let w = x[1].dims();
         let n = if self.transposed { w[0] } else { w[1] };
         (x[0].shape.rows(), x[0].shape.last(), n)
-    }
-
-    /// The dtype of y for weights of this one.
-    fn dtype(&self, weights: DType) -> DType {
-        if self.is_narrow && weights == DType::F32 { DType::BF16 } else { weights }
     }
 
     fn keeps(&self) -> bool {
@@ -136,10 +132,12 @@ impl Linear {
 
 /// All rows of a tensor as one matrix (M, C), each without gaps.
 fn rows_of(t: &Tensor) -> Result<Tensor> {
-    let shape = Shape::new(&[t.shape().rows(), t.shape().last()])?;
-    match t.layout().reshape(&shape)?.filter(|l| l.strides()[1] == 1 && l.strides()[0] >= shape.last()) {
+    match matrix_in_place(t)? {
         Some(rows) => t.view(rows),
-        None => t.copy()?.view(warpsmith_tensor::Layout::contiguous(shape)),
+        None => {
+            let shape = Shape::new(&[t.shape().rows(), t.shape().last()])?;
+            t.copy()?.view(warpsmith_tensor::Layout::contiguous(shape))
+        }
     }
 }
 
@@ -164,7 +162,8 @@ impl Op for Linear {
         if bias.is_some_and(|b| b.dims() != [n]) {
             return error(format!("the bias must have the {n} elements of an output row"));
         }
-        let y = Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, self.dtype(x[1].dtype));
+        let y =
+            Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, narrowed(x[1].dtype, self.is_narrow));
         if residual.is_some_and(|r| r.shape != y.shape) {
             return error(format!("what is added must have the shape of the output, {}", y.shape));
         }
@@ -324,7 +323,7 @@ impl Op for Linear {
         let size = |t: Option<&Meta>| t.map_or(0, |t| t.shape.numel());
         let [bias, residual] = self.others(x).map(size);
         let wide = x[1].dtype;
-        let [w, o] = [wide, self.dtype(wide)].map(DType::size);
+        let [w, o] = [wide, narrowed(wide, self.is_narrow)].map(DType::size);
         vec![("M", m), ("K", k), ("N", n), ("b", bias), ("r", residual), ("w", w), ("o", o)]
     }
 
@@ -414,12 +413,9 @@ methods! {
         activation: Activation,
         precision: Precision,
     ) -> Result<Tensor> {
-        let keep = is_grad_enabled();
-        let op = Linear { transposed, activation, precision, keep, residual: false, is_narrow: false };
-        match bias {
-            Some(bias) => apply_single(op, &[self, weight, bias]),
-            None => apply_single(op, &[self, weight]),
-        }
+        let op = Linear { activation, keep: is_grad_enabled(), ..Linear::plain(transposed, precision) };
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
+        apply_single(op, &inputs)
     }
 
     /// x·W + b as products take it, in bf16 on a GPU if that is the precision: for attention, or a loss of a training step. Its
@@ -453,10 +449,8 @@ methods! {
         precision: Precision,
     ) -> Result<Tensor> {
         let op = Linear { residual: true, ..Linear::plain(transposed, precision) };
-        match bias {
-            Some(bias) => apply_single(op, &[self, weight, bias, residual]),
-            None => apply_single(op, &[self, weight, residual]),
-        }
+        let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).chain([residual]).collect();
+        apply_single(op, &inputs)
     }
 }
 
