@@ -133,6 +133,26 @@ fn loss_and_gradient(way: Way, x: &Tensor, targets: &Tensor, g: f64) -> (f64, Ve
     (loss.to_f64_vec().unwrap()[0], grads.of(&leaf).unwrap().to_f64_vec().unwrap())
 }
 
+/// One row of logits for all targets, which nobody else holds: the gradient's rows have no room where it lies.
+#[test]
+fn the_gradient_of_rows_that_lie_over_each_other_has_a_place_of_its_own() {
+    let (device, _guard) = device();
+    let (rows, classes) = (4, 40);
+    let all = |device: &Device| {
+        let leaf = random(&[1, classes], 0, DType::F32, device).requires_grad().unwrap();
+        let zeros = Tensor::zeros([1, classes], DType::F32, device).unwrap();
+        let logits = leaf.add(&zeros).unwrap().broadcast_to(&[rows, classes]).unwrap();
+        let g = Tensor::full(Shape::scalar(), 1.0, DType::F32, device).unwrap();
+        let targets = tensor(&[3i64, 0, 39, 7], &[rows], device);
+        let loss = cross_entropy_before(logits, &targets, &g, CrossEntropy::MEAN).unwrap();
+        let gradient = loss.backward_from(g).unwrap().of(&leaf).unwrap().to_f64_vec().unwrap();
+        [loss.to_f64_vec().unwrap(), gradient].concat()
+    };
+    for (found, exact) in all(&device).into_iter().zip(all(&Device::Cpu)) {
+        assert!((found - exact).abs() <= 1e-6 * exact.abs().max(1.0), "{found} against {exact}");
+    }
+}
+
 /// Rows of 50257 numbers begin at every alignment that there is.
 #[test]
 fn the_vocabulary_of_gpt2_is_no_multiple_of_anything() {
