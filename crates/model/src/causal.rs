@@ -35,6 +35,15 @@ pub trait CausalModel {
     /// As [`CausalModel::forward`].
     fn forward_train(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor>;
 
+    /// As [`CausalModel::forward_train`], for the loss of a training step: logits as products take them, since what the loss makes of
+    /// them goes into two. On a GPU with products in bf16 they may be bf16.
+    ///
+    /// # Errors
+    /// As [`CausalModel::forward`].
+    fn forward_for_loss(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
+        self.forward_train(ids, rng, recompute)
+    }
+
     /// Logits at the last of these positions, which continue what `cache` holds: ids (B, T) → (B, 1, V).
     ///
     /// # Errors
@@ -99,6 +108,10 @@ impl CausalModel for Gpt {
 
     fn forward_train(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
         self.forward_train(ids, rng, recompute)
+    }
+
+    fn forward_for_loss(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
+        self.forward_for_loss(ids, rng, recompute)
     }
 
     fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {

@@ -8,6 +8,7 @@ mod json;
 mod llama2c;
 
 use warpsmith_autograd::Parameter;
+use warpsmith_ops::linear::Precision;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
 
@@ -42,6 +43,7 @@ struct Block {
     attention: GroupedAttention,
     mlp_norm: RmsNorm,
     mlp: SwiGlu,
+    precision: Precision,
 }
 
 impl Block {
@@ -54,6 +56,7 @@ impl Block {
             attention: GroupedAttention::new(&weights.at("self_attn"), config.attention(index), std)?,
             mlp_norm: norm("post_attention_layernorm")?,
             mlp: SwiGlu::new(&weights.at("mlp"), sizes, config.mlp_bias, std, config.precision)?,
+            precision: config.precision,
         })
     }
 
@@ -65,9 +68,11 @@ impl Block {
         rng: Option<&Rng>,
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
-        let x = x.add(&self.attention.forward(&self.input_norm.forward(x)?, turns, rng, cache)?)?;
+        let [x, around] = self.input_norm.forward_around(x, self.precision)?;
+        let x = self.attention.forward([&x, &around], turns, rng, cache)?;
+        let [x, around] = self.mlp_norm.forward_around(&x, self.precision)?;
         let _scope = Scope::enter("mlp");
-        x.add(&self.mlp.forward(&self.mlp_norm.forward(&x)?)?)
+        self.mlp.forward_onto(&around, &x)
     }
 
     fn parameters(&self) -> Vec<Parameter> {
@@ -154,8 +159,12 @@ impl Llama {
 
     /// x (B, T, C) → logits (B, T, V)
     fn head(&self, x: &Tensor) -> Result<Tensor> {
+        self.with_head(x, Linear::forward)
+    }
+
+    fn with_head(&self, x: &Tensor, forward: impl Fn(&Linear, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let _scope = Scope::enter("head");
-        self.head.forward(&self.norm.forward(x)?)
+        forward(&self.head, &self.norm.forward_for(x, self.config.precision)?)
     }
 }
 
@@ -182,6 +191,10 @@ impl CausalModel for Llama {
 
     fn forward_train(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
         self.head(&self.trunk(ids, Some(rng), recompute)?)
+    }
+
+    fn forward_for_loss(&self, ids: &Tensor, rng: &Rng, recompute: bool) -> Result<Tensor> {
+        self.with_head(&self.trunk(ids, Some(rng), recompute)?, Linear::forward_rounded)
     }
 
     fn forward_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {

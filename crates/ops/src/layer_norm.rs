@@ -7,18 +7,17 @@
 //! Source: Ba, Kiros and Hinton, *Layer Normalization*, 2016, arXiv 1607.06450, §3.
 
 use warpsmith_autograd::{
-    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply, apply_owned,
-    apply_single,
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply, apply_single,
 };
 use warpsmith_kernels::normalise::Norm;
 use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
-use warpsmith_tensor::{DType, Error, Result, Tensor};
+use warpsmith_tensor::{DType, Result, Tensor};
 
 use crate::elementwise::require_floats;
 use crate::moments;
 use crate::normalise::{
-    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, is_rounded, narrowed, per_row,
-    require_width,
+    add_around, backward_cuda, backward_over_rows, backward_roundings, forward_cuda, forward_roundings,
+    gradients, outputs, passing_size, require_backward, require_width, with_passing,
 };
 use crate::rows::sums_of;
 
@@ -33,21 +32,6 @@ pub struct LayerNorm {
     pub passes: bool,
 }
 
-impl LayerNorm {
-    /// Shapes and dtypes of what is computed: those of all outputs but x.
-    fn computed(&self, y: &[Meta]) -> Vec<Meta> {
-        y.iter().enumerate().filter(|(i, _)| !(self.passes && *i == 1)).map(|(_, m)| *m).collect()
-    }
-
-    /// The outputs, x among them if it passes.
-    fn with_passing(&self, mut made: Vec<Tensor>, x: &Tensor) -> Vec<Tensor> {
-        if self.passes {
-            made.insert(1, x.clone());
-        }
-        made
-    }
-}
-
 impl Op for LayerNorm {
     fn name(&self) -> &'static str {
         "layer_norm"
@@ -56,10 +40,7 @@ impl Op for LayerNorm {
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         require_floats(self.name(), x)?;
         require_width(self.name(), &x[0].shape, &x[1..])?;
-        let statistic = per_row(&x[0]);
-        let dtype = narrowed(x[0].dtype, self.is_narrow);
-        let passing = self.passes.then_some(x[0]);
-        Ok([Meta::new(x[0].shape, dtype)].into_iter().chain(passing).chain([statistic; 2]).collect())
+        Ok(outputs(&x[0], self.is_narrow, self.passes, 2))
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
@@ -109,12 +90,11 @@ impl Op for LayerNorm {
             let values: Vec<f32> = statistics.iter().map(|s| s[k]).collect();
             Tensor::from_slice(&values, rows.dims(), &device)
         };
-        Ok(self.with_passing(vec![out.to_dtype(y[0].dtype)?, column(0)?, column(1)?], &passing))
+        Ok(with_passing(vec![out.to_dtype(y[0].dtype)?, column(0)?, column(1)?], &passing, self.passes))
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let made = forward_cuda(self.name(), Norm::Layer, self.eps, &x, &self.computed(y))?;
-        Ok(self.with_passing(made, &x[0]))
+        forward_cuda(self.name(), (Norm::Layer, self.eps, self.passes), &x, y)
     }
 
     fn saves(&self) -> Saves {
@@ -125,17 +105,8 @@ impl Op for LayerNorm {
         2
     }
 
-    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
-        let first = if self.passes { 2 } else { 1 };
-        let (x, weight, mean, rstd) =
-            (back.input(0)?, back.input(1)?, back.output(first)?, back.output(first + 1)?);
-        let mut inputs = vec![back.take_grad(0)?, x, weight, mean, rstd];
-        if self.passes {
-            inputs.push(back.take_grad(1)?);
-        }
-        let mut grads = apply_owned(LayerNormBackward, inputs)?;
-        grads.truncate(back.input_count());
-        Ok(grads.into_iter().map(Some).collect())
+    fn vjp(&self, back: Backward) -> Result<Vec<Option<Tensor>>> {
+        gradients(back, LayerNormBackward, self.saves().outputs, self.passes)
     }
 
     fn cost(&self) -> Cost {
@@ -144,8 +115,7 @@ impl Op for LayerNorm {
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
         let out = self.shape(x).map_or(0, |y| y[0].dtype.size());
-        // A copy of 16-bit x on the CPU, else a view.
-        let passing = if self.passes && x[0].dtype.is_half() { x[0].dtype.size() } else { 0 };
+        let passing = passing_size(&x[0], self.passes);
         vec![
             ("R", x[0].shape.rows()),
             ("C", x[0].shape.last()),
@@ -178,8 +148,7 @@ impl Op for LayerNorm {
 
     /// And that of y, where it is rounded.
     fn roundings(&self, x: &[Meta]) -> f64 {
-        let is_rounded = is_rounded(narrowed(x[0].dtype, self.is_narrow), x[0].dtype);
-        if is_rounded { 4.0 + DType::BF16.unit_roundoff() * 24f64.exp2() } else { 4.0 }
+        forward_roundings(&x[0], self.is_narrow)
     }
 }
 
@@ -247,19 +216,7 @@ impl Op for LayerNormBackward {
     }
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        require_floats(self.name(), if is_rounded(x[0].dtype, x[1].dtype) { &x[1..3] } else { &x[..3] })?;
-        require_width(self.name(), &x[1].shape, &x[2..3])?;
-        let statistic = per_row(&x[1]);
-        if x[0].shape != x[1].shape
-            || x[3..5] != [statistic; 2]
-            || x[5..].iter().any(|around| *around != x[1])
-        {
-            let message =
-                "takes g, x and what went around of one shape, and μ and rstd of one number per row";
-            return Err(
-                Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype)))
-            );
-        }
+        require_backward(self.name(), x, 2)?;
         Ok(vec![x[1], x[2], x[2]])
     }
 
@@ -278,7 +235,7 @@ impl Op for LayerNormBackward {
                 y[2].data[c] += g[c];
             }
         }
-        x[5..].iter().for_each(|around| y[0].data.iter_mut().zip(&around.data).for_each(|(y, g)| *y += g));
+        add_around(&mut y[0], &x[5..], |g| g);
         Ok(())
     }
 
@@ -303,8 +260,7 @@ impl Op for LayerNormBackward {
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let (own, around) = x.split_at(5);
-        backward_cuda(self.name(), Norm::Layer, own, around.first(), y)
+        backward_cuda(self.name(), Norm::Layer, &x, y)
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -338,8 +294,7 @@ impl Op for LayerNormBackward {
                 scale[2].data[c] += g[c].abs();
             }
         }
-        let around = x[5..].iter().flat_map(|around| &around.data);
-        scale[0].data.iter_mut().zip(around).for_each(|(scale, g)| *scale += g.abs());
+        add_around(&mut scale[0], &x[5..], f64::abs);
         scale
     }
 

@@ -1,11 +1,12 @@
-//! What the normalisations share: the one pass of their backward over blocks of rows.
+//! What the normalisations share: which outputs they have, the one pass of their backward over blocks of rows, and their kernels.
 
-use warpsmith_autograd::Meta;
+use warpsmith_autograd::{Array, Backward, Meta, Op, apply_owned};
 use warpsmith_kernels::normalise::{self as kernel, Norm};
 use warpsmith_tensor::cpu::{dispatch, for_each, for_rows};
 use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 
 use crate::cuda;
+use crate::elementwise::require_floats;
 
 /// An error unless `x` has a last axis and all `parameters` have its size.
 pub(crate) fn require_width(op: &'static str, x: &Shape, parameters: &[Meta]) -> Result<()> {
@@ -15,6 +16,72 @@ pub(crate) fn require_width(op: &'static str, x: &Shape, parameters: &[Meta]) ->
     }
     let shapes: Vec<Shape> = std::iter::once(*x).chain(parameters.iter().map(|p| p.shape)).collect();
     Err(Error::shape(op, &shapes, "takes (…, C) and parameters of shape (C)"))
+}
+
+/// The outputs of a norm of x: y, bf16 if it `is_narrow`; x, if it passes; then so many numbers per row, which are hidden.
+pub(crate) fn outputs(x: &Meta, is_narrow: bool, passes: bool, per_row_count: usize) -> Vec<Meta> {
+    let y = Meta::new(x.shape, narrowed(x.dtype, is_narrow));
+    let statistics = std::iter::repeat_n(per_row(x), per_row_count);
+    [y].into_iter().chain(passes.then_some(*x)).chain(statistics).collect()
+}
+
+/// What a norm made of x, with x behind y if it passes.
+pub(crate) fn with_passing(mut made: Vec<Tensor>, x: &Tensor, passes: bool) -> Vec<Tensor> {
+    if passes {
+        made.insert(1, x.clone());
+    }
+    made
+}
+
+/// Bytes of an element of x behind y: a copy of 16-bit x on the CPU, else a view.
+pub(crate) fn passing_size(x: &Meta, passes: bool) -> usize {
+    if passes && x.dtype.is_half() { x.dtype.size() } else { 0 }
+}
+
+/// Roundings of a norm: a few, and that of y where it is rounded.
+pub(crate) fn forward_roundings(x: &Meta, is_narrow: bool) -> f64 {
+    let is_rounded = is_rounded(narrowed(x.dtype, is_narrow), x.dtype);
+    if is_rounded { 4.0 + DType::BF16.unit_roundoff() * 24f64.exp2() } else { 4.0 }
+}
+
+/// The gradients of a norm's inputs by `op`, which takes g, x, w and the outputs that were kept, then the gradient of what went
+/// around, if x passes.
+pub(crate) fn gradients(
+    mut back: Backward,
+    op: impl Op,
+    kept: &[usize],
+    passes: bool,
+) -> Result<Vec<Option<Tensor>>> {
+    let mut inputs = vec![back.take_grad(0)?, back.input(0)?, back.input(1)?];
+    kept.iter().try_for_each(|&i| back.output(i).map(|t| inputs.push(t)))?;
+    if passes {
+        inputs.push(back.take_grad(1)?);
+    }
+    let mut grads = apply_owned(op, inputs)?;
+    grads.truncate(back.input_count());
+    Ok(grads.into_iter().map(Some).collect())
+}
+
+/// An error unless these are g, x, w, so many numbers per row, and perhaps what went around. g may have 16 bits where x is f32.
+pub(crate) fn require_backward(op: &'static str, x: &[Meta], per_row_count: usize) -> Result<()> {
+    require_floats(op, if is_rounded(x[0].dtype, x[1].dtype) { &x[1..3] } else { &x[..3] })?;
+    require_width(op, &x[1].shape, &x[2..3])?;
+    let (statistics, around) = x[3..].split_at(per_row_count);
+    let fits = x[0].shape == x[1].shape
+        && statistics.iter().all(|m| *m == per_row(&x[1]))
+        && around.iter().all(|m| *m == x[1]);
+    if fits {
+        return Ok(());
+    }
+    let message =
+        "takes g, x and what went around of one shape, and one number per row of each that was kept";
+    Err(Error::shape(op, &[], message).operands(x.iter().map(|m| (m.shape, m.dtype))))
+}
+
+/// Adds `f` of what went around, if something did.
+pub(crate) fn add_around(dx: &mut Array, around: &[Array], f: impl Fn(f64) -> f64) {
+    let around = around.iter().flat_map(|around| &around.data);
+    dx.data.iter_mut().zip(around).for_each(|(dx, g)| *dx += f(*g));
 }
 
 /// Shape and dtype of one number per row of `x`. Never a 16-bit float: the backward pass multiplies by it.
@@ -100,20 +167,21 @@ pub(crate) fn is_rounded(narrow: DType, wide: DType) -> bool {
     narrow.is_half() && wide == DType::F32
 }
 
-/// The forward pass on a GPU, of (x, w) or (x, w, b), into y, which may be [rounded](is_rounded), then μ if there is one, then
-/// rstd.
+/// The forward pass on a GPU, of (x, w) or (x, w, b), into y, which may be [rounded](is_rounded), then x if it passes, then μ if
+/// there is one, then rstd.
 pub(crate) fn forward_cuda(
     op: &'static str,
-    norm: Norm,
-    eps: f64,
+    (norm, eps, passes): (Norm, f64, bool),
     x: &[Tensor],
     y: &[Meta],
 ) -> Result<Vec<Tensor>> {
-    let (x, device) = (cuda::contiguous(x)?, x[0].device());
+    let (passing, x, device) = (&x[0], cuda::contiguous(x)?, x[0].device());
+    // All outputs but x.
+    let y: Vec<Meta> = y.iter().enumerate().filter(|(i, _)| !(passes && *i == 1)).map(|(_, m)| *m).collect();
     if y[0].shape.last() == 0 {
         // A row of nothing has no mean.
         let nothing = |m: &Meta| Tensor::full(m.shape, f64::NAN, m.dtype, &device);
-        return y.iter().map(nothing).collect();
+        return Ok(with_passing(y.iter().map(nothing).collect::<Result<_>>()?, passing, passes));
     }
     let empty = |m: &Meta| Tensor::empty(m.shape, m.dtype, &device);
     let mut out = y.iter().map(empty).collect::<Result<Vec<_>>>()?;
@@ -133,18 +201,13 @@ pub(crate) fn forward_cuda(
     };
     let is_narrow = is_rounded(y[0].dtype, x[0].dtype());
     device.launch(&if is_narrow { kernel::forward_to_bf16(&call) } else { kernel::forward(&call) })?;
-    Ok(out)
+    Ok(with_passing(out, passing, passes))
 }
 
-/// The backward pass on a GPU, of (g, x, w, rstd) or (g, x, w, μ, rstd), into dx, dw, then db if there is one. What went `around`
-/// the norm has a gradient that is added to dx. If g is bf16 beside f32, dx has a bf16 copy: products take it next.
-pub(crate) fn backward_cuda(
-    op: &'static str,
-    norm: Norm,
-    x: &[Tensor],
-    around: Option<&Tensor>,
-    y: &[Meta],
-) -> Result<Vec<Tensor>> {
+/// The backward pass on a GPU, of (g, x, w, rstd) or (g, x, w, μ, rstd), into dx, dw, then db if there is one. The gradient of what
+/// went around the norm, if it comes last, is added to dx. If g is bf16 beside f32, dx has a bf16 copy: products take it next.
+pub(crate) fn backward_cuda(op: &'static str, norm: Norm, x: &[Tensor], y: &[Meta]) -> Result<Vec<Tensor>> {
+    let (x, around) = x.split_at(if norm == Norm::Layer { 5 } else { 4 });
     let (mut x, device) = (cuda::contiguous(x)?, x[0].device());
     if y[0].shape.numel() == 0 {
         return y.iter().map(|m| Tensor::zeros(m.shape, m.dtype, &device)).collect();
@@ -157,7 +220,7 @@ pub(crate) fn backward_cuda(
     }
     let [dx, copy] =
         if is_narrow { out[0].device_addresses_filled()? } else { [out[0].device_address_mut()?, 0] };
-    let around = around.map(Tensor::contiguous).transpose()?;
+    let around = around.first().map(Tensor::contiguous).transpose()?;
     let gradient = around.as_ref().map_or(Ok(0), Tensor::device_address)?;
     let (rows, n) = (y[0].shape.rows() as u64, cuda::size(op, y[0].shape.last())?);
     let (_room, workspace) = cuda::workspace(&device, kernel::workspace(norm, rows, n))?;

@@ -6,16 +6,17 @@
 //! Source: Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019, arXiv 1910.07467, §3.
 
 use warpsmith_autograd::{
-    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply_owned, apply_single,
+    Array, Backward, Cost, Differentiability, Input, Meta, Op, Sample, Saves, Spec, apply, apply_single,
 };
 use warpsmith_kernels::normalise::Norm;
 use warpsmith_tensor::cpu::{dispatch, for_rows_zip};
-use warpsmith_tensor::{Error, Result, Tensor};
+use warpsmith_tensor::{DType, Result, Tensor};
 
 use crate::elementwise::require_floats;
 use crate::moments;
 use crate::normalise::{
-    backward_cuda, backward_over_rows, backward_roundings, forward_cuda, per_row, require_width,
+    add_around, backward_cuda, backward_over_rows, backward_roundings, forward_cuda, forward_roundings,
+    gradients, outputs, passing_size, require_backward, require_width, with_passing,
 };
 use crate::rows::sums_of;
 
@@ -24,6 +25,10 @@ use crate::rows::sums_of;
 pub struct RmsNorm {
     /// ε, added to the mean square.
     pub eps: f64,
+    /// Whether y is bf16 where x is f32: rounded as products take it.
+    pub is_narrow: bool,
+    /// Whether x comes out again, behind y, for what goes around the norm: its gradient is added where that of y arrives.
+    pub passes: bool,
 }
 
 impl Op for RmsNorm {
@@ -34,28 +39,34 @@ impl Op for RmsNorm {
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         require_floats(self.name(), x)?;
         require_width(self.name(), &x[0].shape, &x[1..])?;
-        Ok(vec![x[0], per_row(&x[0])])
+        Ok(outputs(&x[0], self.is_narrow, self.passes, 1))
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
         let width = x[0].last();
-        for r in 0..y[1].data.len() {
+        let (y, statistics) = y.split_at_mut(y.len() - 1);
+        for r in 0..statistics[0].data.len() {
             let row = &x[0].data[r * width..][..width];
             let rstd = 1.0 / (row.iter().map(|v| v * v).sum::<f64>() / width as f64 + self.eps).sqrt();
             for c in 0..width {
                 y[0].data[r * width + c] = row[c] * rstd * x[1].data[c];
             }
-            y[1].data[r] = rstd;
+            statistics[0].data[r] = rstd;
+        }
+        if let [_, passing] = y {
+            passing.data.copy_from_slice(&x[0].data);
         }
         Ok(())
     }
 
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
+        let passing = x[0].clone();
         let x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
         let (from, weight) = (x[0].data::<f32>()?, x[1].data::<f32>()?);
         let (width, eps, device) = (y[0].shape.last(), self.eps, x[0].device());
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
-        let mut statistics = vec![f32::NAN; y[1].shape.numel()];
+        let rows = y[y.len() - 1].shape;
+        let mut out = Tensor::empty(y[0].shape, DType::F32, &device)?;
+        let mut statistics = vec![f32::NAN; rows.numel()];
         for_rows_zip((out.data_mut::<f32>()?, width), (&mut statistics, 1), 3, |first, block, statistics| {
             dispatch(
                 #[inline(always)]
@@ -71,37 +82,43 @@ impl Op for RmsNorm {
                 },
             );
         });
-        Ok(vec![out, Tensor::from_slice(&statistics, y[1].dims(), &device)?])
+        let made = vec![out.to_dtype(y[0].dtype)?, Tensor::from_slice(&statistics, rows.dims(), &device)?];
+        Ok(with_passing(made, &passing, self.passes))
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        forward_cuda(self.name(), Norm::Rms, self.eps, &x, y)
+        forward_cuda(self.name(), (Norm::Rms, self.eps, self.passes), &x, y)
     }
 
     fn saves(&self) -> Saves {
-        Saves { inputs: &[0, 1], outputs: &[1] }
+        Saves { inputs: &[0, 1], outputs: if self.passes { &[2] } else { &[1] } }
     }
 
     fn hidden_outputs(&self) -> usize {
         1
     }
 
-    fn vjp(&self, mut back: Backward) -> Result<Vec<Option<Tensor>>> {
-        let (x, weight, rstd) = (back.input(0)?, back.input(1)?, back.output(1)?);
-        let grads = apply_owned(RmsNormBackward, vec![back.take_grad(0)?, x, weight, rstd])?;
-        Ok(grads.into_iter().map(Some).collect())
+    fn vjp(&self, back: Backward) -> Result<Vec<Option<Tensor>>> {
+        gradients(back, RmsNormBackward, self.saves().outputs, self.passes)
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("N*s + C*s", "N*s + 4*R", "4*N")
+        Cost::new("N*s + C*s", "N*(o + p) + 4*R", "4*N")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last())]
+        let out = self.shape(x).map_or(0, |y| y[0].dtype.size());
+        let passing = passing_size(&x[0], self.passes);
+        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last()), ("o", out), ("p", passing)]
+    }
+
+    fn roundings(&self, x: &[Meta]) -> f64 {
+        forward_roundings(&x[0], self.is_narrow)
     }
 }
 
-/// The gradients of [`RmsNorm`] with respect to input and weight, from (g, x, w, rstd).
+/// The gradients of [`RmsNorm`] with respect to input and weight, from (g, x, w, rstd), and, where x passes, the gradient of
+/// what went around. g may have 16 bits where x is f32.
 #[derive(Clone, Copy, Debug)]
 pub struct RmsNormBackward;
 
@@ -111,14 +128,7 @@ impl Op for RmsNormBackward {
     }
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        require_floats(self.name(), &x[..3])?;
-        require_width(self.name(), &x[1].shape, &x[2..3])?;
-        if x[0] != x[1] || x[3] != per_row(&x[1]) {
-            let message = "takes g and x of one shape, and rstd of one number per row";
-            return Err(
-                Error::shape(self.name(), &[], message).operands(x.iter().map(|m| (m.shape, m.dtype)))
-            );
-        }
+        require_backward(self.name(), x, 1)?;
         Ok(vec![x[1], x[2]])
     }
 
@@ -133,24 +143,27 @@ impl Op for RmsNormBackward {
                 y[1].data[c] += g[c] * row[c] * rstd;
             }
         }
+        add_around(&mut y[0], &x[4..], |g| g);
         Ok(())
     }
 
     fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let around = if x.len() > 4 { x.pop() } else { None };
         let grad = x.remove(0);
         let x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
         let (from, weight, rstd) = (x[0].data::<f32>()?, x[1].data::<f32>()?, x[2].data::<f32>()?);
         let width = weight.len();
-        let (dx, [dw]) = backward_over_rows(
+        let (mut dx, [dw]) = backward_over_rows(
             grad,
             #[inline(always)]
             |r, g, dx, dw| backward_row(g, &from[r * width..][..width], weight, rstd[r], dx, dw),
         )?;
+        around.map_or(Ok(()), |around| dx.accumulate(&around))?;
         Ok(vec![dx, dw])
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        backward_cuda(self.name(), Norm::Rms, &x, None, y)
+        backward_cuda(self.name(), Norm::Rms, &x, y)
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -158,11 +171,13 @@ impl Op for RmsNormBackward {
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("2*N*s + C*s + 4*R", "N*s + C*s", "10*N")
+        Cost::new("N*(s + S + a) + C*S + 4*R", "N*S + C*S", "10*N")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last())]
+        let wide = x[1].dtype.size();
+        let around = if x.len() > 4 { wide } else { 0 };
+        vec![("R", x[0].shape.rows()), ("C", x[0].shape.last()), ("S", wide), ("a", around)]
     }
 
     /// The same sums over the sizes of their terms.
@@ -179,6 +194,7 @@ impl Op for RmsNormBackward {
                 scale[1].data[c] += g[c].abs() * normal;
             }
         }
+        add_around(&mut scale[0], &x[4..], f64::abs);
         scale
     }
 
@@ -211,7 +227,12 @@ methods! {
     /// # Errors
     /// If there is no last axis, the weight has not its size, or the dtypes differ or are not floats.
     fn rms_norm(&self, weight: &Tensor, eps: f64) -> Result<Tensor> {
-        apply_single(RmsNorm { eps }, &[self, weight])
+        apply_single(RmsNorm { eps, is_narrow: false, passes: false }, &[self, weight])
+    }
+
+    /// As [`Methods::rms_norm`], with [`RmsNorm`]'s choices made: y, and x if it passes.
+    fn rms_norm_with(&self, weight: &Tensor, options: RmsNorm) -> Result<Vec<Tensor>> {
+        apply(options, &[self, weight])
     }
 }
 
@@ -224,11 +245,19 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let dims: [&[usize]; 4] = [&[3, 5, 70], &[4, 33], &[0, 5], &[3, 0]];
                 let width = |d: &[usize]| Input::any(&d[d.len() - 1..]);
-                let sample = |x| Sample::new(RmsNorm { eps: 1e-5 }, [Input::any(x), width(x)]);
+                let op = RmsNorm { eps: 1e-5, is_narrow: false, passes: false };
+                let sample = |x| Sample::new(op, [Input::any(x), width(x)]);
+                let around = |x| {
+                    let op = RmsNorm { is_narrow: true, passes: true, ..op };
+                    Sample::new(op, [Input::any(x), width(x)].map(Input::wide))
+                };
                 // A row of one number is ±1 but for ε, and its gradient the ε that is left: with a small ε, rounding errors
                 // alone.
-                let alone = Sample::new(RmsNorm { eps: 0.5 }, [Input::any(&[2, 1]), Input::any(&[1])]);
-                dims.into_iter().map(sample).chain([alone]).collect()
+                let alone = Sample::new(RmsNorm { eps: 0.5, ..op }, [Input::any(&[2, 1]), Input::any(&[1])]);
+                let passing =
+                    Sample::new(RmsNorm { passes: true, ..op }, [&[3, 40][..], &[40]].map(Input::any));
+                let others = [alone, passing, around(&[5, 72]), around(&[4, 33])];
+                dims.into_iter().map(sample).chain(others).collect()
             },
         },
         Spec {
@@ -241,7 +270,14 @@ pub fn specs() -> Vec<Spec> {
                     let x = [Input::any(d), Input::between(d, -4.0, 4.0), Input::any(width)];
                     Sample::new(RmsNormBackward, x.into_iter().chain([Input::between(rows, 0.1, 3.0).wide()]))
                 };
-                dims.map(sample).into()
+                // In the sweeps of 16 bits: g rounded, all others f32.
+                let around = |d: &[usize]| {
+                    let mut sample = sample(d);
+                    sample.inputs.push(Input::any(d));
+                    sample.inputs[1..].iter_mut().for_each(|input| input.is_wide = true);
+                    sample
+                };
+                dims.into_iter().map(sample).chain([around(&[70, 72]), around(&[3, 33])]).collect()
             },
         },
     ]

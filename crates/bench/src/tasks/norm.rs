@@ -47,7 +47,7 @@ impl Norm {
             (false, Pass::Forward) => {
                 Term::new(LayerNorm { eps: EPS, is_narrow: false, passes: false }, inputs)
             }
-            (true, Pass::Forward) => Term::new(RmsNorm { eps: EPS }, inputs),
+            (true, Pass::Forward) => Term::new(RmsNorm { eps: EPS, is_narrow: false, passes: false }, inputs),
             (false, Pass::Backward) => Term::new(LayerNormBackward, inputs),
             (true, Pass::Backward) => Term::new(RmsNormBackward, inputs),
         }
@@ -84,7 +84,7 @@ impl Workload for Norm {
     fn op(&self, pass: Pass) -> Result<Arc<dyn Op>> {
         Ok(match (self.rms, pass) {
             (false, Pass::Forward) => Arc::new(LayerNorm { eps: EPS, is_narrow: false, passes: false }),
-            (true, Pass::Forward) => Arc::new(RmsNorm { eps: EPS }),
+            (true, Pass::Forward) => Arc::new(RmsNorm { eps: EPS, is_narrow: false, passes: false }),
             (false, Pass::Backward) => Arc::new(LayerNormBackward),
             (true, Pass::Backward) => Arc::new(RmsNormBackward),
         })

@@ -68,10 +68,11 @@ impl GroupedAttention {
         })
     }
 
-    /// x (B, T, C) → (B, T, C). With `rng`, probabilities are dropped; with `cache`, x continues what the cache holds.
+    /// around (B, T, C) + what x (B, T, C) sees of itself → (B, T, C). With `rng`, probabilities are dropped; with `cache`, x
+    /// continues what the cache holds.
     pub(crate) fn forward(
         &self,
-        x: &Tensor,
+        [x, around]: [&Tensor; 2],
         turns: &Turns,
         rng: Option<&Rng>,
         cache: Option<&mut LayerCache>,
@@ -79,16 +80,23 @@ impl GroupedAttention {
         let _scope = Scope::enter("attn");
         let (b, t) = (x.dims()[0], x.dims()[1]);
         let AttentionShape { heads, kv_heads, head_width: d, .. } = self.shape;
-        let head = |layer: &Linear, heads| layer.forward(x)?.reshape(&[b, t, heads, d]); // (B, T, H, D)
-        let (mut q, mut k) = (head(&self.query, heads)?, head(&self.key, kv_heads)?);
-        let mut v = head(&self.value, kv_heads)?;
+        // What a cache holds is f32.
+        let precision = if cache.is_some() { Precision::F32 } else { self.shape.precision };
+        // A norm takes f32 and rounds what it makes; without one the product rounds.
+        let is_rounded = precision != Precision::F32 && self.norms.is_none() && turns.take_rounded();
+        let head = |layer: &Linear, heads, is_rounded| {
+            let y = if is_rounded { layer.forward_rounded(x)? } else { layer.forward(x)? };
+            y.reshape(&[b, t, heads, d]) // (B, T, H, D)
+        };
+        let mut q = head(&self.query, heads, is_rounded)?;
+        let mut k = head(&self.key, kv_heads, is_rounded)?;
+        let mut v = head(&self.value, kv_heads, precision != Precision::F32)?;
         if let Some((of_q, of_k)) = &self.norms {
-            (q, k) = (of_q.forward(&q)?, of_k.forward(&k)?);
+            let taken = if turns.take_rounded() { precision } else { Precision::F32 };
+            (q, k) = (of_q.forward_for(&q, taken)?, of_k.forward_for(&k, taken)?);
         }
         (q, k) = (turns.turn(&q)?, turns.turn(&k)?);
         let mut options = self.options(rng);
-        // What a cache holds is f32.
-        let precision = if cache.is_some() { Precision::F32 } else { self.shape.precision };
         if let Some(cache) = cache {
             (k, v) = cache.append(&k, &v)?; // (B, past + T, Hkv, D)
             options.key_lengths = cache.key_lengths();
@@ -98,7 +106,7 @@ impl GroupedAttention {
             }
         }
         let y = attend([&q, &k, &v], &options, precision)?.reshape(&[b, t, heads * d])?;
-        self.output.forward(&y)
+        self.output.forward_onto(around, &y)
     }
 
     fn options(&self, rng: Option<&Rng>) -> AttentionOptions {

@@ -3,8 +3,10 @@
 //! Source: Zhang & Sennrich, *Root Mean Square Layer Normalization*, 2019, arXiv 1910.07467.
 
 use warpsmith_autograd::Parameter;
+use warpsmith_ops::linear::Precision;
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Result, Tensor};
+use warpsmith_ops::rms_norm;
+use warpsmith_tensor::{Error, Result, Tensor};
 
 use crate::weights::{Init, Weights};
 
@@ -24,6 +26,22 @@ impl RmsNorm {
     /// x (…, C) → (…, C)
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         x.rms_norm(&self.weight.get(), self.epsilon)
+    }
+
+    /// The same for what products of this precision alone read: on a GPU it may be bf16.
+    pub fn forward_for(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        Ok(self.with(x, precision, false)?.swap_remove(0))
+    }
+
+    /// The same, and x itself for the way around: their gradients are added where the norm's is made.
+    pub fn forward_around(&self, x: &Tensor, precision: Precision) -> Result<[Tensor; 2]> {
+        let made = self.with(x, precision, true)?;
+        made.try_into().map_err(|_| Error::internal("rms_norm", "two outputs"))
+    }
+
+    fn with(&self, x: &Tensor, precision: Precision, passes: bool) -> Result<Vec<Tensor>> {
+        let is_narrow = precision.is_narrow_on(x);
+        x.rms_norm_with(&self.weight.get(), rms_norm::RmsNorm { eps: self.epsilon, is_narrow, passes })
     }
 
     /// The scale.

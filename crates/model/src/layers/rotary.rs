@@ -190,6 +190,11 @@ pub(crate) enum Turns {
 }
 
 impl Turns {
+    /// Whether heads may be rounded, as products take them, before they turn.
+    pub(crate) fn take_rounded(&self) -> bool {
+        !matches!(self, Self::Tables(_))
+    }
+
     /// x (B, T, H, D) → (B, T, H, D), pairs being (i, i + D/2).
     pub(crate) fn turn(&self, x: &Tensor) -> Result<Tensor> {
         match self {

@@ -39,7 +39,17 @@ impl SwiGlu {
 
     /// x (B, T, C) → (B, T, C)
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down.forward(&self.gate.forward(x)?.swiglu(&self.up.forward(x)?)?)
+        self.down.forward(&self.hidden(x)?)
+    }
+
+    /// residual (B, T, C) + what [`Self::forward`] makes of x (B, T, C)
+    pub fn forward_onto(&self, residual: &Tensor, x: &Tensor) -> Result<Tensor> {
+        self.down.forward_onto(residual, &self.hidden(x)?)
+    }
+
+    /// x (B, T, C) → (B, T, hidden), as the last product takes it.
+    fn hidden(&self, x: &Tensor) -> Result<Tensor> {
+        self.gate.forward_rounded(x)?.swiglu(&self.up.forward_rounded(x)?)
     }
 
     /// All parameters, in the order of the forward pass.

@@ -90,11 +90,15 @@ pub fn layer_norm(d: &Draw<'_>) -> Made {
 
 pub fn rms_norm(d: &Draw<'_>) -> Made {
     let ((rows, n), dtype) = (shape(d), d.float);
-    Ok(Call::new(RmsNorm { eps: EPS }, norm_inputs(d, Norm::Rms)?, move |at| {
-        let ([x, weight], [y, rstd], norm) = ([at.x[0], at.x[1]], [at.y[0], at.y[1]], Norm::Rms);
-        let call = Normalise { norm, dtype, y, x, weight, bias: 0, mean: 0, rstd, rows, n, eps: EPS };
-        Ok(vec![normalise::forward(&call)])
-    }))
+    Ok(Call::new(
+        RmsNorm { eps: EPS, is_narrow: false, passes: false },
+        norm_inputs(d, Norm::Rms)?,
+        move |at| {
+            let ([x, weight], [y, rstd], norm) = ([at.x[0], at.x[1]], [at.y[0], at.y[1]], Norm::Rms);
+            let call = Normalise { norm, dtype, y, x, weight, bias: 0, mean: 0, rstd, rows, n, eps: EPS };
+            Ok(vec![normalise::forward(&call)])
+        },
+    ))
 }
 
 /// From (g, x, w, rstd) or (g, x, w, μ, rstd) the gradients of x, w and, for layer norm, b.
@@ -140,7 +144,7 @@ pub fn layer_norm_backward(d: &Draw<'_>) -> Made {
 }
 
 pub fn rms_norm_backward(d: &Draw<'_>) -> Made {
-    let saved = norm_saved(d, &RmsNorm { eps: EPS }, Norm::Rms)?;
+    let saved = norm_saved(d, &RmsNorm { eps: EPS, is_narrow: false, passes: false }, Norm::Rms)?;
     norm_backward(d, RmsNormBackward, saved, Norm::Rms)
 }
 
