@@ -5,22 +5,22 @@
 //! The paper moves the embedded tokens of each example by an r of its own, of embeddings normalised to mean 0 and variance 1. This
 //! moves the table, so that a token is moved alike wherever it stands, and normalises nothing: ε is in the units of the table.
 
-use warpsmith_autograd::{Gradients, Parameter, TensorExt};
+use warpsmith_autograd::{Gradients, Parameter};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Error, Result, Tensor};
 
-/// Adds to `gradients`, those of the loss, the gradients of the loss with the table `embedding` moved against the model. `loss`
-/// computes that loss again; dropout should draw in it what it drew before. Afterwards the table is as it was, to the bit.
+/// Adds to `gradients`, those of the loss, the gradients of the loss with the table `embedding` moved against the model. `again`
+/// computes them anew; dropout should draw in it what it drew before. Afterwards the table is as it was, to the bit.
 ///
 /// Waits for the norm of the gradient, so that it cannot be part of a recorded step.
 ///
 /// # Errors
-/// If ε is not a finite number of at least 0, the table has no gradient, or `loss` fails: the table is as it was then, too.
+/// If ε is not a finite number of at least 0, the table has no gradient, or `again` fails: the table is as it was then, too.
 pub fn fgm(
     embedding: &Parameter,
     epsilon: f64,
     gradients: &mut Gradients,
-    loss: impl FnOnce() -> Result<Tensor>,
+    again: impl FnOnce() -> Result<Gradients>,
 ) -> Result<()> {
     if !(epsilon.is_finite() && epsilon >= 0.0) {
         return Err(Error::value("fgm", format!("ε must be a finite number, 0 or more, not {epsilon}")));
@@ -38,7 +38,7 @@ pub fn fgm(
     }
     let before = embedding.get().detach();
     embedding.set(&before.add(&gradient.detach().affine(epsilon / norm, 0.0)?)?)?;
-    let found = loss().and_then(|loss| loss.backward());
+    let found = again();
     embedding.set(&before)?;
     gradients.accumulate(found?)
 }
@@ -46,6 +46,7 @@ pub fn fgm(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use warpsmith_autograd::TensorExt;
     use warpsmith_tensor::{DType, Device, Shape};
 
     /// A table (3, 2) and the loss Σ e² / 2 of its rows 0 and 2, whose gradient is the rows themselves.
@@ -67,7 +68,7 @@ mod tests {
         fgm(&table, 0.5, &mut gradients, || {
             let loss = loss()?;
             moved = loss.item()?;
-            Ok(loss)
+            loss.backward()
         })?;
         assert!((moved - 12.5 * 1.1 * 1.1).abs() < 1e-5, "{moved}");
         let sum = gradients.get(&table).map(|g| g.to_vec::<f32>()).transpose()?.unwrap_or_default();
@@ -93,11 +94,12 @@ mod tests {
     fn without_a_way_there_is_no_step_and_nonsense_is_refused() -> Result<()> {
         let (table, loss) = table()?;
         let mut gradients = loss()?.backward()?;
+        let again = || loss()?.backward();
         for epsilon in [-1.0, f64::NAN, f64::INFINITY] {
-            assert!(fgm(&table, epsilon, &mut gradients, &loss).is_err());
+            assert!(fgm(&table, epsilon, &mut gradients, again).is_err());
         }
         let other = Parameter::new("other", &Tensor::zeros(Shape::new(&[2, 2])?, DType::F32, &Device::Cpu)?)?;
-        let message = fgm(&other, 1.0, &mut gradients, &loss).map_err(|e| e.to_string()).unwrap_err();
+        let message = fgm(&other, 1.0, &mut gradients, again).map_err(|e| e.to_string()).unwrap_err();
         assert!(message.contains("other has no gradient"), "{message}");
         let mut flat = other.get().square()?.sum_all()?.backward()?;
         fgm(&other, 1.0, &mut flat, || Err(Error::value("loss", "must not be asked for")))

@@ -7,7 +7,7 @@ mod lora;
 
 use warpsmith_autograd::{Parameter, no_grad};
 use warpsmith_model::{CausalModel, TextClassifier};
-use warpsmith_ops::cross_entropy::CrossEntropy;
+use warpsmith_ops::cross_entropy::{CrossEntropy, cross_entropy_before};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Rng, Seed, Tensor};
 
@@ -122,8 +122,9 @@ trait Lesson {
         Vec::new()
     }
 
-    /// The mean loss over what is learned of examples, with activations dropped by `rng`.
-    fn loss(&self, examples: &[&Self::Example], rng: &Rng) -> Result<Tensor>;
+    /// The mean loss over what is learned of examples, with activations dropped by `rng`. Its backward pass begins with `g`, as
+    /// that of [`cross_entropy_before`] does.
+    fn loss(&self, examples: &[&Self::Example], rng: &Rng, g: &Tensor) -> Result<Tensor>;
 
     /// Logits that the largest batch has at the least.
     fn logits(&self, _examples: &[Self::Example], _batch_size: usize) -> usize {
@@ -162,9 +163,10 @@ impl Lesson for Writing<'_> {
         self.0.parameters()
     }
 
-    fn loss(&self, examples: &[&Example], rng: &Rng) -> Result<Tensor> {
+    fn loss(&self, examples: &[&Example], rng: &Rng, g: &Tensor) -> Result<Tensor> {
         let batch = Example::batch(examples, self.0.device())?;
-        Ok(self.0.forward_train(&batch.ids, rng, false)?.cross_entropy(&batch.targets)?)
+        let logits = self.0.forward_for_loss(&batch.ids, rng, false)?; // (B, T, V)
+        Ok(cross_entropy_before(logits, &batch.targets, g, CrossEntropy::MEAN)?)
     }
 
     fn logits(&self, examples: &[Example], batch_size: usize) -> usize {

@@ -3,7 +3,7 @@
 use warpsmith_autograd::{Parameter, no_grad};
 use warpsmith_metrics::classification::{Average, Confusion, Scores, ZeroDivision};
 use warpsmith_model::TextClassifier;
-use warpsmith_ops::cross_entropy::CrossEntropy;
+use warpsmith_ops::cross_entropy::{CrossEntropy, cross_entropy_before};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Rng, Seed, Tensor};
 
@@ -132,9 +132,9 @@ impl Lesson for Classifying<'_> {
         self.model.token_table()
     }
 
-    fn loss(&self, examples: &[&Labelled], rng: &Rng) -> Result<Tensor> {
+    fn loss(&self, examples: &[&Labelled], rng: &Rng, g: &Tensor) -> Result<Tensor> {
         let (logits, targets) = logits(self.model, examples, Some(rng))?;
-        Ok(logits.cross_entropy(&targets)?)
+        Ok(cross_entropy_before(logits, &targets, g, CrossEntropy::MEAN)?)
     }
 
     /// The texts that the model is not sure of count as 0 in the mean: few sure ones do not weigh as much as many.

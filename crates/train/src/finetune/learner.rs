@@ -1,7 +1,7 @@
 //! What learns: the model's own parameters, or adapters beside them; and one step of it.
 
 use warpsmith_autograd::{Parameter, TensorExt};
-use warpsmith_tensor::{Rng, Seed};
+use warpsmith_tensor::{Rng, Seed, Tensor};
 
 use super::{Adapter, FinetuneConfig, Lesson, diverged};
 use crate::adversarial::fgm;
@@ -16,6 +16,8 @@ pub(super) struct Learner {
     optimizer: Optimizer,
     rng: Rng,
     clip: f64,
+    /// 1 (): with what the backward pass of a mean loss begins.
+    one: Tensor,
     /// The table that is moved against the model, and how far.
     against: Option<(Parameter, f64)>,
 }
@@ -84,20 +86,16 @@ impl Learner {
             None => (Vec::new(), all.iter().filter(|p| is_free(p)).cloned().collect()),
             Some(_) => adapted_and_whole(all.iter().filter(|p| is_free(p)), &lesson.head()),
         };
-        if adapted.is_empty() && whole.is_empty() {
-            return Err(Error::Run("finetune: nothing is left to learn".into()));
-        }
-        if let Some(first) = all.first() {
-            let of_adapters = config.lora.map_or(0, |lora| lora.numbers(&adapted));
-            let (of_adapted, of_whole) = (numbers(&adapted), numbers(&whole));
-            // After the first step an adapted matrix is there twice: as it was, and with its adapter.
-            let merged = if ahead.steps > 1 { of_adapted } else { 0 };
-            let best = if ahead.keeps_best { of_adapted + of_whole } else { 0 };
-            let fresh = of_adapters.saturating_add(merged + best);
-            let need =
-                Need::to_tune(numbers(&all), of_adapters.saturating_add(of_whole), fresh, ahead.logits);
-            memory::check(&need, &first.get().device())?;
-        }
+        let nothing = || Error::Run("finetune: nothing is left to learn".into());
+        let device = adapted.first().or(whole.first()).ok_or_else(nothing)?.get().device();
+        let of_adapters = config.lora.map_or(0, |lora| lora.numbers(&adapted));
+        let (of_adapted, of_whole) = (numbers(&adapted), numbers(&whole));
+        // After the first step an adapted matrix is there twice: as it was, and with its adapter.
+        let merged = if ahead.steps > 1 { of_adapted } else { 0 };
+        let best = if ahead.keeps_best { of_adapted + of_whole } else { 0 };
+        let fresh = of_adapters.saturating_add(merged + best);
+        let need = Need::to_tune(numbers(&all), of_adapters.saturating_add(of_whole), fresh, ahead.logits);
+        memory::check(&need, &device)?;
         let rng = Rng::new(Seed(config.seed));
         let adapters = match config.lora {
             None => Vec::new(),
@@ -117,7 +115,8 @@ impl Learner {
             lesson.token_table().ok_or_else(none)
         };
         let against = if config.fgm > 0.0 { Some((table()?, config.fgm)) } else { None };
-        Ok(Self { parameters, adapters, optimizer, rng, clip: config.grad_clip, against })
+        let one = Tensor::scalar(1f32, &device)?;
+        Ok(Self { parameters, adapters, optimizer, rng, clip: config.grad_clip, one, against })
     }
 
     /// How many numbers learn.
@@ -143,14 +142,18 @@ impl Learner {
     ) -> Result<Stepped> {
         // Hands out what the loss is about to draw, so that dropout is the same where the table is moved.
         let again = Rng::restore(self.rng.seed(), self.rng.next_stream());
-        let loss = lesson.loss(examples, &self.rng)?;
+        let loss = lesson.loss(examples, &self.rng, &self.one)?;
         let mean = loss.item()?;
         if !mean.is_finite() {
             return Err(diverged(format!("the loss is {mean}")));
         }
-        let mut gradients = loss.backward()?;
+        let mut gradients = loss.backward_from(self.one.clone())?;
         if let Some((table, epsilon)) = &self.against {
-            fgm(table, *epsilon, &mut gradients, || lesson.loss(examples, &again).map_err(of_tensors))?;
+            let moved = || {
+                let loss = lesson.loss(examples, &again, &self.one).map_err(of_tensors)?;
+                loss.backward_from(self.one.clone())
+            };
+            fgm(table, *epsilon, &mut gradients, moved)?;
         }
         let beside = lesson.beside(step, of, &self.rng)?;
         if let Some(loss) = beside.as_ref().and_then(|beside| beside.loss.as_ref()) {

@@ -131,7 +131,7 @@ fn loss_against(model: &TextClassifier, examples: &[Labelled], epsilon: f64) -> 
     crate::adversarial::fgm(&model.token_table().unwrap(), epsilon, &mut gradients, || {
         let loss = loss()?;
         found = loss.item()?;
-        Ok(loss)
+        loss.backward()
     })
     .unwrap();
     found
