@@ -11,6 +11,8 @@ mod encoders;
 mod gguf;
 mod golden;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod rounded;
 #[path = "../../../../fuzz/read/safetensors.rs"]
 mod safetensors;
 mod sentences;
