@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use warpsmith::model::{CausalModel, Decoder, Penalties, Rope, Scaling};
 use warpsmith::prelude::*;
+use warpsmith::text::{Batch, Side};
 use warpsmith::train::TrainData;
 use warpsmith::train::config::{OptimizerKind, Precision};
 
@@ -117,6 +118,36 @@ fn a_recorded_step_is_the_eager_one_to_the_bit() -> Checked {
         assert!(recorded_weights == eager_weights, "{optimizer:?}: weights differ");
         assert!(eager.windows(2).all(|pair| pair[0] != pair[1]), "{eager:?}");
     }
+    Ok(())
+}
+
+/// A recording is of its batches: more or fewer of them, or others in shape, are another step's.
+#[test]
+fn a_step_of_other_batches_is_recorded_anew() -> Checked {
+    let (_alone, device) = gpu();
+    let config = TrainConfig { batch_size: 4, ..tiny() };
+    let mut source = data()?.batches(Side::Train, &config)?;
+    let mut batches = (0..4).map(|i| source.at(i)).collect::<Result<Vec<_>, _>>()?; // (4, 8)
+    // As many tokens in other shapes.
+    let wide = batches.iter().map(|b| Batch { batch_size: 2, block_size: 16, ..b.clone() });
+    batches.extend(wide.collect::<Vec<_>>());
+    // Three steps of one kind: the second is recorded, the third is launched.
+    let one = [&batches[..1], &batches[1..2], &batches[2..3]];
+    let two = [&batches[..2], &batches[1..3], &batches[2..4]];
+    let other = [&batches[4..5], &batches[5..6], &batches[6..7]];
+    let course = |compile: bool| -> Result<_, Box<dyn std::error::Error>> {
+        let config = TrainConfig { compile, block_size: 16, ..config.clone() };
+        let mut trainer = Trainer::new(config, data()?, &device)?;
+        let mut told = Vec::new();
+        for step in [one, two, one, other, one].concat() {
+            let report = trainer.queue_on(step)?;
+            told.push(trainer.wait(report)?.loss);
+        }
+        Ok((told, parameters(trainer.model())?))
+    };
+    let (recorded, eager) = (course(true)?, course(false)?);
+    assert_eq!(recorded.0, eager.0);
+    assert!(recorded.1 == eager.1, "weights differ");
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! bf16 copies of f32 numbers: made once, and never out of date, whoever writes the numbers.
 
 use warpsmith_emulator::alone;
-use warpsmith_tensor::{DType, Device, Tensor};
+use warpsmith_kernels::fill;
+use warpsmith_tensor::{DType, Device, Shape, Tensor};
 
 use crate::{cuda, device};
 
@@ -99,5 +100,48 @@ fn a_copy_that_came_after_the_recording_is_spoiled_by_it() {
             graph.launch().unwrap();
         }
         assert_eq!(copy_of(&x), rounded(&x));
+    });
+}
+
+/// Numbers that a kernel fills together with their copy: the copy is what is read, in a recording and at its launches, too, and
+/// whoever writes the numbers alone spoils it. A part of something larger and other dtypes have none.
+#[test]
+fn who_fills_new_numbers_fills_their_copy() {
+    alone("rounded::who_fills_new_numbers_fills_their_copy", &[], || {
+        let device = device();
+        // Another number in the copy than the one it is of: what is read tells which was read.
+        let filled = |value: f32, of_copy: f32| -> warpsmith_tensor::Result<Tensor> {
+            let mut x = Tensor::empty(Shape::new(&[4])?, DType::F32, &device)?;
+            let [at, copy] = x.device_addresses_filled()?;
+            assert_eq!(at, x.device_address()?);
+            let pair = |bits: u32| u64::from(bits) << 32 | u64::from(bits);
+            let half = u32::from(half::bf16::from_f32(of_copy).to_bits());
+            device.launch(&fill::fill(at, pair(value.to_bits()), 2))?;
+            device.launch(&fill::fill(copy, pair(half << 16 | half), 1))?;
+            Ok(x)
+        };
+        let mut x = filled(1.5, 7.0).unwrap();
+        assert_eq!((x.to_vec::<f32>().unwrap(), copy_of(&x)), (vec![1.5; 4], vec![7.0; 4]));
+        assert_eq!(cuda(&device).usage().copies, 8);
+        x.accumulate(&numbers(&[1.0; 4], &device)).unwrap();
+        assert_eq!(copy_of(&x), [2.5; 4], "rounded anew");
+        let mut seen = numbers(&[0.0; 4], &device);
+        let work = |seen: &mut Tensor| {
+            let x = filled(1.5, 7.0)?;
+            seen.accumulate(&x.rounded(false)?.to_dtype(DType::F32)?)?;
+            Ok(x)
+        };
+        work(&mut seen).unwrap();
+        let (graph, _kept) = cuda(&device).stream().capture(|| work(&mut seen)).unwrap();
+        for launch in 1..3 {
+            graph.launch().unwrap();
+            assert_eq!(seen.to_vec::<f32>().unwrap(), [7.0 * (launch + 1) as f32; 4], "launch {launch}");
+        }
+        let whole = numbers(&[1.0, 2.0, 3.0, 4.0], &device);
+        let mut part = whole.view(whole.layout().slice(0, 1, 2, 1).unwrap()).unwrap();
+        drop(whole);
+        assert_eq!(part.device_addresses_filled().unwrap()[1], 0);
+        let mut narrow = Tensor::empty(Shape::new(&[4]).unwrap(), DType::BF16, &device).unwrap();
+        assert_eq!(narrow.device_addresses_filled().unwrap()[1], 0);
     });
 }
