@@ -4,7 +4,9 @@ use warpsmith::model::{
     BertConfig, BertTask, Decoder, EncoderBatch, EncoderDecoder as _, HiddenActivation, LlamaKind, Marian,
     MarianConfig, T5, T5Config, Task,
 };
+use warpsmith::ops::linear::Precision;
 use warpsmith::prelude::*;
+use warpsmith::train::finetune::{Example, FinetuneConfig, LoraConfig, Progress, finetune};
 
 use super::gpu;
 use crate::Checked;
@@ -86,6 +88,64 @@ fn encoders_and_what_answers_have_the_numbers_of_the_cpu() -> Checked {
     };
     for (here, there) in run(&Device::Cpu)?.iter().zip(&run(&device)?) {
         assert_close(here, there)?;
+    }
+    Ok(())
+}
+
+/// Losses of 20 steps of fine-tuning. Sizes that fit no tile: three query heads of 10 on one of keys, texts of three lengths.
+fn tuned(
+    device: &Device,
+    precision: Precision,
+    lora: Option<LoraConfig>,
+) -> Result<Vec<f64>, Box<dyn std::error::Error>> {
+    let config = LlamaConfig {
+        vocab_size: 263,
+        hidden_size: 30,
+        intermediate_size: 44,
+        num_hidden_layers: 2,
+        num_attention_heads: 3,
+        num_key_value_heads: 1,
+        head_dim: 10,
+        max_position_embeddings: 40,
+        tie_word_embeddings: lora.is_some(),
+        windows: vec![None; 2],
+        attention_dropout: 0.1,
+        initializer_range: 0.2,
+        precision,
+        ..LlamaConfig::default()
+    };
+    let model = Box::new(Llama::new(config, device, Seed(5))?);
+    let tokenizer = Tokenizer::byte_level();
+    let folder = ModelFolder { model, tokenizer, ends: vec![0], chat_template: None };
+    let lines =
+        [r#"{"text": "abcabcabcabc"}"#, r#"{"prompt": "ab", "completion": "cab"}"#, r#"{"text": "cabcabc"}"#];
+    let examples = Example::read((1..).zip(lines), &folder)?;
+    let how =
+        FinetuneConfig { epochs: 10, batch_size: 2, learning_rate: 1e-2, lora, ..FinetuneConfig::default() };
+    let mut losses = Vec::new();
+    finetune(&*folder.model, &examples, &[], &how, &mut |told| {
+        if let Progress::Step { loss, .. } = told {
+            losses.push(loss);
+        }
+        true
+    })?;
+    Ok(losses)
+}
+
+/// In f32 a GPU adds in another order, in bf16 it rounds what products read, by 2⁻⁹ of itself at most: the losses of 20 steps stay
+/// within 10⁻⁴ and within 2 % of those of the CPU in f32.
+#[test]
+fn a_llama_is_tuned_as_on_the_cpu() -> Checked {
+    let (_alone, device) = gpu();
+    for lora in [None, Some(LoraConfig { rank: 3, alpha: 6.0 })] {
+        let exact = tuned(&Device::Cpu, Precision::F32, lora)?;
+        assert!(exact.len() == 20 && exact[19] < 0.9 * exact[0], "{exact:?}");
+        for (precision, bound) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.02)] {
+            let there = tuned(&device, precision, lora)?;
+            let off = exact.iter().zip(&there).map(|(a, b)| (a - b).abs() / a).fold(0.0, f64::max);
+            assert!(off <= bound, "{precision:?}, {lora:?}: off by {off}: {there:?}, {exact:?}");
+            assert!(there != exact, "{precision:?}: nothing was computed elsewhere");
+        }
     }
     Ok(())
 }
