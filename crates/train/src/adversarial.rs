@@ -7,7 +7,7 @@
 
 use warpsmith_autograd::{Gradients, Parameter};
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Error, Result, Tensor};
+use warpsmith_tensor::{Error, Result};
 
 /// Adds to `gradients`, those of the loss, the gradients of the loss with the table `embedding` moved against the model. `again`
 /// computes them anew; dropout should draw in it what it drew before. Afterwards the table is as it was, to the bit.
@@ -47,7 +47,7 @@ pub fn fgm(
 mod tests {
     use super::*;
     use warpsmith_autograd::TensorExt;
-    use warpsmith_tensor::{DType, Device, Shape};
+    use warpsmith_tensor::{DType, Device, Shape, Tensor};
 
     /// A table (3, 2) and the loss Σ e² / 2 of its rows 0 and 2, whose gradient is the rows themselves.
     fn table() -> Result<(Parameter, impl Fn() -> Result<Tensor>)> {
