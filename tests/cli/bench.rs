@@ -177,7 +177,7 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--shapes", "5"][..], "expected RxC"),
         (&["softmax", "--preset", "huge"], "gpt2, llama"),
         (&["softmax", "--dtype", "f8"], "f32, bf16 or f16"),
-        (&["softmax", "--impl", "nobody"], "leaves nobody"),
+        (&["softmax", "--impl", "nobody"], "leaves nobody for softmax fwd; there are: warpsmith\n"),
         (&["softmax", "--check"], "--kernel"),
         (&["softmax", "--vs", "jax"], "torch, torch-eager"),
         (&["softmax", "--timeout", "0"], "--timeout"),
@@ -189,7 +189,9 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--kernel", "k.cu"], "FILE.cu:ENTRY"),
         (&["softmax", "--kernel", "k.rs:f"], "k.rs"),
         (&["softmax", "-o", "xml"], "md, csv, json or html"),
-        (&["softmax", "--seconds", "0"], "above 0"),
+        (&["softmax", "--seconds", "0"], "--seconds takes a number above 0, got 0"),
+        (&["softmax", "--seconds", "-1"], "--seconds takes a number above 0, got -1"),
+        (&["softmax", "--rounds", "-1"], "--rounds <N>': -1 is not in 1..=1000"),
     ] {
         let device = if words[0] == "starter" { &[][..] } else { &["--device", "cpu"] };
         let output = place.run(&[&["bench"][..], words, device].concat());
