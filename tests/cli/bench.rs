@@ -1,5 +1,8 @@
 //! `warpsmith bench`: records, formats, kernels of the user's, and what happens without Python, GPU or compiler.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use super::{Place, refused, stderr, stdout, succeeded};
@@ -167,6 +170,29 @@ fn a_pytorch_that_dies_costs_its_own_rows_and_one_line() -> Checked {
     let told = stderr(&dead);
     let lines: Vec<&str> = told.lines().filter(|line| line.contains("started anew without that")).collect();
     assert!(lines.len() == 1 && lines[0].contains("signal: 9 (SIGKILL)"), "{told}");
+    Ok(())
+}
+
+/// Who waits no longer for the next case still has those that are done.
+#[cfg(unix)]
+#[test]
+fn a_stopped_bench_tells_what_was_measured() -> Checked {
+    let place = Place::new();
+    let words = ["bench", "softmax", "--device", "cpu", "--no-ceilings", "--rounds", "3", "--seconds", "0.5"];
+    let shapes = vec!["5x70"; 50].join(",");
+    let mut command = place.command();
+    command.args(words).args(["--shapes", &shapes, "-o", "csv"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut told = BufReader::new(child.stderr.take().ok_or("no stderr")?).lines();
+    // The second case has begun, so the first is done.
+    told.by_ref().nth(1).ok_or("no second case")??;
+    super::interrupt(&child);
+    let rest = told.collect::<Result<Vec<_>, _>>()?.join("\n");
+    let output = child.wait_with_output()?;
+    let rows = stdout(&output).lines().filter(|line| line.starts_with("softmax,fwd")).count();
+    assert!((1..10).contains(&rows), "{}", stdout(&output));
+    assert!(rest.contains("stopping after this case") && rest.contains("error: stopped before softmax fwd"), "{rest}");
+    assert_eq!(output.status.code(), Some(1));
     Ok(())
 }
 
