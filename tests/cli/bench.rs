@@ -191,7 +191,10 @@ fn a_stopped_bench_tells_what_was_measured() -> Checked {
     let output = child.wait_with_output()?;
     let rows = stdout(&output).lines().filter(|line| line.starts_with("softmax,fwd")).count();
     assert!((1..10).contains(&rows), "{}", stdout(&output));
-    assert!(rest.contains("stopping after this case") && rest.contains("error: stopped before softmax fwd"), "{rest}");
+    assert!(
+        rest.contains("stopping after this case") && rest.contains("error: stopped before softmax fwd"),
+        "{rest}"
+    );
     assert_eq!(output.status.code(), Some(1));
     Ok(())
 }

@@ -80,7 +80,8 @@ fn run() -> Result<(), Failure> {
 
 /// `-1` behind a flag is its value, of which the command can say what is wrong; it is no flag that nobody knows.
 fn numbers_may_be_negative(command: Command) -> Command {
-    let value = |arg: Arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
+    let value =
+        |arg: Arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
     command.mut_args(value).mut_subcommands(numbers_may_be_negative)
 }
 

@@ -105,7 +105,10 @@ mod tests {
     fn broken(text: &str) -> Vec<usize> {
         let tree = [
             ("docs/page.md", text),
-            ("docs/other.md", "# A Heading, `with code`\n\n# Thrice\n\n# Thrice\n\n# Thrice\n\n```sh\n# no heading\n```\n"),
+            (
+                "docs/other.md",
+                "# A Heading, `with code`\n\n# Thrice\n\n# Thrice\n\n# Thrice\n\n```sh\n# no heading\n```\n",
+            ),
             ("README.md", "# Top"),
             ("crates/ops/src/add.rs", ""),
         ];
@@ -129,7 +132,10 @@ mod tests {
             broken("[a](other.md) [b](../README.md#top) [c](../crates/ops) [d](/README.md) [e](#h)\n# H"),
             []
         );
-        assert_eq!(broken("[a](other.md#a-heading-with-code) [b](other.md#thrice-1) [c](other.md#thrice-2)"), []);
+        assert_eq!(
+            broken("[a](other.md#a-heading-with-code) [b](other.md#thrice-1) [c](other.md#thrice-2)"),
+            []
+        );
         assert_eq!(broken("[a](https://example.org/x) [b](mailto:a@example.org)"), []);
         assert_eq!(broken("`[x](missing.md)`\n```rust\na[0](missing)\n```"), []);
     }

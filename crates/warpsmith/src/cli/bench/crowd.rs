@@ -109,7 +109,9 @@ impl<'a> Crowd<'a> {
                 let names = self.names().join(",");
                 let why = match self.climbs_in_vain {
                     true => format!(" on the CPU; {rungs}"),
-                    false => format!(" for {} {}; {}", case.work.task(), case.pass.name(), self.who(case, all)),
+                    false => {
+                        format!(" for {} {}; {}", case.work.task(), case.pass.name(), self.who(case, all))
+                    }
                 };
                 return Err(Failure::Usage(format!("--impl {names} leaves nobody{why}")));
             }
