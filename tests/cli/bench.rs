@@ -1,5 +1,8 @@
 //! `warpsmith bench`: records, formats, kernels of the user's, and what happens without Python, GPU or compiler.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use super::{Place, refused, stderr, stdout, succeeded};
@@ -170,6 +173,32 @@ fn a_pytorch_that_dies_costs_its_own_rows_and_one_line() -> Checked {
     Ok(())
 }
 
+/// Who waits no longer for the next case still has those that are done.
+#[cfg(unix)]
+#[test]
+fn a_stopped_bench_tells_what_was_measured() -> Checked {
+    let place = Place::new();
+    let words = ["bench", "softmax", "--device", "cpu", "--no-ceilings", "--rounds", "3", "--seconds", "0.5"];
+    let shapes = vec!["5x70"; 50].join(",");
+    let mut command = place.command();
+    command.args(words).args(["--shapes", &shapes, "-o", "csv"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut told = BufReader::new(child.stderr.take().ok_or("no stderr")?).lines();
+    // The second case has begun, so the first is done.
+    told.by_ref().nth(1).ok_or("no second case")??;
+    super::interrupt(&child);
+    let rest = told.collect::<Result<Vec<_>, _>>()?.join("\n");
+    let output = child.wait_with_output()?;
+    let rows = stdout(&output).lines().filter(|line| line.starts_with("softmax,fwd")).count();
+    assert!((1..10).contains(&rows), "{}", stdout(&output));
+    assert!(
+        rest.contains("stopping after this case") && rest.contains("error: stopped before softmax fwd"),
+        "{rest}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    Ok(())
+}
+
 #[test]
 fn mistakes_in_the_flags_say_what_was_expected() {
     let place = Place::new();
@@ -177,7 +206,7 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--shapes", "5"][..], "expected RxC"),
         (&["softmax", "--preset", "huge"], "gpt2, llama"),
         (&["softmax", "--dtype", "f8"], "f32, bf16 or f16"),
-        (&["softmax", "--impl", "nobody"], "leaves nobody"),
+        (&["softmax", "--impl", "nobody"], "leaves nobody for softmax fwd; there are: warpsmith\n"),
         (&["softmax", "--check"], "--kernel"),
         (&["softmax", "--vs", "jax"], "torch, torch-eager"),
         (&["softmax", "--timeout", "0"], "--timeout"),
@@ -189,7 +218,9 @@ fn mistakes_in_the_flags_say_what_was_expected() {
         (&["softmax", "--kernel", "k.cu"], "FILE.cu:ENTRY"),
         (&["softmax", "--kernel", "k.rs:f"], "k.rs"),
         (&["softmax", "-o", "xml"], "md, csv, json or html"),
-        (&["softmax", "--seconds", "0"], "above 0"),
+        (&["softmax", "--seconds", "0"], "--seconds takes a number above 0, got 0"),
+        (&["softmax", "--seconds", "-1"], "--seconds takes a number above 0, got -1"),
+        (&["softmax", "--rounds", "-1"], "--rounds <N>': -1 is not in 1..=1000"),
     ] {
         let device = if words[0] == "starter" { &[][..] } else { &["--device", "cpu"] };
         let output = place.run(&[&["bench"][..], words, device].concat());

@@ -3,10 +3,10 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{PLAIN, Place, checkpoints, refused, state_at, succeeded, tiny};
+use super::{PLAIN, Place, checkpoints, interrupt, refused, state_at, succeeded, tiny};
 
 /// Far more steps than the test waits for.
 const ENDLESS: [&str; 4] = ["--max_iters", "100000000", "--dropout", "0.1"];
@@ -21,8 +21,7 @@ fn start(place: &Place, words: &[&str]) -> Child {
 
 /// Presses the stop key, and returns what the command told and the step of the checkpoint that it says it saved.
 fn stop(place: &Place, run: &str, mut child: Child) -> (String, usize) {
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "the signal cannot be sent");
+    interrupt(&child);
     let status = child.wait().expect("the child can be waited for");
     let told = std::fs::read_to_string(place.path("told.txt")).expect("what it told is text");
     assert_eq!(status.code(), Some(0), "{told}");

@@ -81,6 +81,13 @@ fn tiny(out: &str) -> Vec<&str> {
 /// What a run of 12 steps without dropout adds to [`tiny`].
 const PLAIN: [&str; 4] = ["--max_iters", "12", "--dropout", "0"];
 
+/// Presses the stop key.
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "the signal cannot be sent");
+}
+
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -41,11 +41,24 @@ struct Json {
     #[serde(default)]
     architectures: Option<Vec<String>>,
     id2label: Option<BTreeMap<String, String>>,
+    problem_type: Option<String>,
 }
 
 impl Json {
     fn is_classifier(&self) -> bool {
         self.architectures.iter().flatten().next().is_some_and(|name| is_classifier(name))
+    }
+
+    /// An error unless a text has one label of several, which is what a softmax over them is about.
+    fn check_problem(&self) -> Result<()> {
+        let problem = self.problem_type.as_deref().filter(|name| *name != "single_label_classification");
+        let problem = problem.map(|name| format!("problem_type is {name}")).or_else(|| {
+            let labels = self.id2label.as_ref().map_or(2, BTreeMap::len);
+            (labels == 1).then(|| "one label is a score, and no choice".into())
+        });
+        problem.map_or(Ok(()), |problem| {
+            Err(Error::value("config.json", problem).hint("a text has one of several labels here"))
+        })
     }
 }
 
@@ -67,6 +80,7 @@ impl TextClassifier {
                 "`warpsmith finetune --task classify` makes one of a BERT, a GPT-2 or a model of Llama's kind",
             ));
         }
+        json.check_problem()?;
         let kind = match Family::of(config)? {
             Family::Bert => {
                 Kind::Encoder(BertTask::from_weights(config, &Weights::held(tensors, held, device))?)

@@ -210,6 +210,7 @@ struct Variants {
     scale_attn_weights: Option<bool>,
     scale_attn_by_inverse_layer_idx: Option<bool>,
     add_cross_attention: Option<bool>,
+    is_causal: Option<bool>,
 }
 
 impl ConfigJson {
@@ -221,6 +222,7 @@ impl ConfigJson {
             ("scale_attn_weights", v.scale_attn_weights == Some(false)),
             ("scale_attn_by_inverse_layer_idx", v.scale_attn_by_inverse_layer_idx == Some(true)),
             ("add_cross_attention", v.add_cross_attention == Some(true)),
+            ("is_causal", v.is_causal == Some(false)),
         ];
         match found.iter().find(|(_, is_set)| *is_set) {
             None => Ok(()),
@@ -289,5 +291,7 @@ mod tests {
         assert!(GptConfig::from_json("{").is_err());
         let inner = json.replace("\"bias\"", "\"n_inner\": 7, \"bias\"");
         assert!(GptConfig::from_json(&inner).unwrap_err().to_string().contains("n_inner"));
+        let both_ways = json.replace("\"bias\"", "\"is_causal\": false, \"bias\"");
+        assert!(GptConfig::from_json(&both_ways).unwrap_err().to_string().contains("is_causal"));
     }
 }

@@ -31,6 +31,13 @@ pub struct Progress {
     pub owes_evaluation: bool,
 }
 
+impl Progress {
+    /// Whether a validation loss is better than the best so far. Any number is better than one that is none.
+    pub fn improves(&self, val_loss: f64) -> bool {
+        self.best_val.is_none_or(|best| val_loss < best || (best.is_nan() && !val_loss.is_nan()))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct State {
     step: usize,
@@ -136,6 +143,15 @@ fn other_data(own: &TrainConfig, now: &TrainConfig) -> Error {
 mod tests {
     use super::*;
     use crate::config::TaskKind;
+
+    #[test]
+    fn a_loss_that_is_no_number_is_best_until_the_first_that_is() {
+        let improves = |best_val, now| Progress { best_val, ..Progress::default() }.improves(now);
+        assert!(improves(None, 2.0) && improves(None, f64::NAN));
+        assert!(improves(Some(f64::NAN), 2.0) && improves(Some(f64::NAN), f64::INFINITY));
+        assert!(!improves(Some(f64::NAN), f64::NAN) && !improves(Some(2.0), f64::NAN));
+        assert!(improves(Some(2.0), 1.0) && !improves(Some(2.0), 2.0));
+    }
 
     #[test]
     fn a_state_of_before_data_was_compared_is_read() -> Result<(), serde_json::Error> {

@@ -280,7 +280,7 @@ impl Run {
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Result<Option<(f64, bool)>> {
         let Some(val_loss) = self.trainer.evaluate_unless(stop)? else { return Ok(None) };
-        let best = self.progress.best_val.is_none_or(|best| val_loss < best);
+        let best = self.progress.improves(val_loss);
         if best {
             self.progress.best_val = Some(val_loss);
             self.progress.since_best = 0;

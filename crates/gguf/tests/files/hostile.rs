@@ -200,6 +200,10 @@ fn lies_about_sizes_are_found_before_memory_is_taken() {
     }
     assert!(matches!(parse(b"GGML\x03\0\0\0"), Err(Error::Magic(_))));
     assert!(matches!(parse(b"GGUF\x01\0\0\0"), Err(Error::Version(1))));
+    let big_endian = parse(b"GGUF\0\0\0\x03").err().map(|error| error.to_string());
+    assert!(big_endian.is_some_and(|told| told.contains("big-endian")));
+    let told = |kind| Error::Kind { name: "x".into(), kind }.to_string();
+    assert!(told(13).contains("kind Q5_K are not read") && told(99).contains("kind 99 are not"));
 }
 
 #[test]

@@ -46,6 +46,7 @@ struct Json {
     attention_dropout: f64,
     initializer_range: Option<f64>,
     partial_rotary_factor: Option<f64>,
+    is_causal: Option<bool>,
 }
 
 /// Tells an absent key (`None`) from `null` (`Some(None)`).
@@ -173,7 +174,11 @@ impl LlamaConfig {
     pub fn from_json(text: &str) -> Result<Self> {
         let json: Json = parse(text)?;
         let kind = json.kind()?;
-        if json.hidden_act.as_deref().unwrap_or("silu") != "silu" {
+        if json.is_causal == Some(false) {
+            return Err(unsupported("is_causal is false", "a token sees what stands before it, and no more"));
+        }
+        // One function by two names.
+        if !matches!(json.hidden_act.as_deref(), None | Some("silu" | "swish")) {
             return Err(unsupported("hidden_act is not silu", "the gated network is SwiGLU"));
         }
         if json.partial_rotary_factor.is_some_and(|f| f != 1.0) {
@@ -376,6 +381,13 @@ mod tests {
     }
 
     #[test]
+    fn silu_has_two_names() {
+        let mut json = least("llama");
+        json["hidden_act"] = json!("swish");
+        assert_eq!(read(&json).unwrap(), read(&least("llama")).unwrap());
+    }
+
+    #[test]
     fn what_is_not_supported_is_refused_by_name() {
         let with = |key: &str, value: Value| {
             let mut json = least("llama");
@@ -384,6 +396,7 @@ mod tests {
         };
         assert!(with("model_type", json!("mamba")).contains("mamba"));
         assert!(with("hidden_act", json!("gelu")).contains("hidden_act"));
+        assert!(with("is_causal", json!(false)).contains("is_causal is false"));
         assert!(with("rope_scaling", json!({ "rope_type": "longrope" })).contains("longrope"));
         assert!(with("rope_scaling", json!({ "rope_type": "linear" })).contains("no factor"));
         assert!(with("num_key_value_heads", json!(3)).contains("no multiple"));

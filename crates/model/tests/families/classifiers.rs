@@ -126,6 +126,12 @@ fn what_is_no_classifier_is_told_from_what_is() {
     assert!(error.contains("ForSequenceClassification") && error.contains("warpsmith classify"), "{error}");
     let error = open(&model.config_json().replace("\"2\": \"yes\"", "\"7\": \"yes\""), model.state());
     assert!(error.unwrap().to_string().contains("id2label"));
+    // transformers gives each label a probability of its own, or none.
+    for problem in ["multi_label_classification", "regression"] {
+        let config = model.config_json().replace("single_label_classification", problem);
+        let error = open(&config, model.state()).unwrap().to_string();
+        assert!(error.contains(&format!("problem_type is {problem}")), "{error}");
+    }
     let mut state = model.state();
     state.remove("score.weight");
     assert!(open(&model.config_json(), state).unwrap().to_string().contains("missing: [score.weight]"));

@@ -1,6 +1,7 @@
 //! The CUDA device on the emulated driver: the same code that runs on a GPU, from memory to recorded graphs.
 #![cfg(all(feature = "cuda", target_os = "linux"))]
 
+mod alone;
 mod faults;
 mod graphs;
 mod kernels;

@@ -5,6 +5,8 @@ mod crowd;
 mod meter;
 mod model;
 
+use std::sync::atomic::Ordering;
+
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use warpsmith::tensor::DType;
 use warpsmith_bench::clock::Cache;
@@ -22,6 +24,7 @@ use warpsmith_bench::{self as bench, Error};
 
 use self::crowd::{Crowd, climbs};
 use self::meter::Emulator;
+use super::train::stop_key;
 use super::{Failure, device};
 
 impl From<Error> for Failure {
@@ -170,7 +173,11 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         session.ceilings(&asked.dtypes, &mut products)?
     };
     let mut record = Record { schema: SCHEMA, machine, method: options.method(), ceilings, rows: Vec::new() };
+    let stop = stop_key("case");
     let measured = cases.iter().zip(fitting).try_for_each(|(case, fitting)| -> Result<(), Failure> {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Failure::Failed(format!("stopped before {}", case.name())));
+        }
         let contenders = match fitting {
             Ok(count) => count,
             Err(rows) => {
@@ -183,7 +190,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         record.rows.extend(crowd.rows(&mut session, case)?);
         Ok(())
     });
-    // A kernel that faults takes the device with it: what was found until then is told all the same.
+    // A kernel that faults takes the device with it, and a case may take longer than somebody waits: what was found until then is told all the same.
     if record.rows.is_empty() {
         measured?;
         return Ok(());

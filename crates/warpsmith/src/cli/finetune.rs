@@ -62,7 +62,7 @@ fn flag(name: &'static str, value: &'static str, help: impl Into<String>) -> Arg
 }
 
 fn count(name: &'static str, help: impl Into<String>) -> Arg {
-    flag(name, "N", help).value_parser(value_parser!(usize)).allow_negative_numbers(true)
+    flag(name, "N", help).value_parser(value_parser!(usize))
 }
 
 fn real(name: &'static str, help: impl Into<String>) -> Arg {

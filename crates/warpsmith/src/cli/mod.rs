@@ -36,7 +36,7 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::Command;
+use clap::{Arg, Command};
 pub use failure::Failure;
 
 /// Runs the command that the words of the process ask for.
@@ -50,7 +50,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Failure> {
-    let command = command();
+    let command = numbers_may_be_negative(command());
     let matches = command.try_get_matches().map_err(Failure::Clap)?;
     match matches.subcommand() {
         None => train::main_job(),
@@ -76,6 +76,13 @@ fn run() -> Result<(), Failure> {
         Some(("selftest", args)) => selftest::run(args),
         Some((other, _)) => Err(Failure::Usage(format!("unknown command {other}"))),
     }
+}
+
+/// `-1` behind a flag is its value, of which the command can say what is wrong; it is no flag that nobody knows.
+fn numbers_may_be_negative(command: Command) -> Command {
+    let value =
+        |arg: Arg| if arg.get_action().takes_values() { arg.allow_negative_numbers(true) } else { arg };
+    command.mut_args(value).mut_subcommands(numbers_may_be_negative)
 }
 
 fn command() -> Command {

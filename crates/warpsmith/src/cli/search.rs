@@ -86,7 +86,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let trials = search.trials(args.get_one("trials").copied())?;
     search.say(&note);
     search.say(&format!("budget: {}", search.budget()));
-    let stop = stop_key();
+    let stop = stop_key("step");
     while search.study.records().len() < trials {
         let Some((number, point)) = search.study.next() else { break };
         let config = search.study.config(number, &point)?;

@@ -159,25 +159,25 @@ fn trainer(config: TrainConfig, data: TrainData) -> Result<Trainer, Failure> {
     Ok(Trainer::new(config, data, &device)?)
 }
 
-/// Raised by the stop key; the second time the process ends at once.
-pub fn stop_key() -> Arc<AtomicBool> {
+/// Raised by the stop key, for work that ends after `what`; the second time the process ends at once.
+pub fn stop_key(what: &'static str) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     let handler = move || {
         if raised.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        note!("\nstopping after this step; press again to stop at once");
+        note!("\nstopping after this {what}; press again to stop at once");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        note!("note: Ctrl-C will not save a checkpoint: {error}");
+        note!("note: Ctrl-C will end at once, and not after a {what}: {error}");
     }
     stop
 }
 
 /// Trains to the end, with the bar and the stop key, and says what was reached.
 fn drive(mut run: Run) -> Result<(), Failure> {
-    let stop = stop_key();
+    let stop = stop_key("step");
     let model = run.trainer().model();
     show!("model: {} parameters on {}", model.parameter_count(), model.device());
     let tokens = run.trainer().config().tokens_per_step();

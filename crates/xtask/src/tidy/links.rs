@@ -6,8 +6,8 @@ use super::{Offence, tree::Tree};
 pub fn check(tree: &Tree) -> Vec<Offence> {
     let mut found = Vec::new();
     for file in tree.files.iter().filter(|file| file.extension() == "md") {
-        for (line, text) in prose(&file.text) {
-            for target in targets(&text) {
+        for (line, text) in unfenced(&file.text) {
+            for target in targets(&without_code(text)) {
                 found.extend(complaint(tree, &file.path, target).map(|m| Offence::at(&file.path, line, m)));
             }
         }
@@ -45,8 +45,8 @@ fn resolve(from: &str, target: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// Numbered lines outside fenced code, with inline code blanked.
-fn prose(text: &str) -> Vec<(usize, String)> {
+/// Numbered lines outside fenced code.
+fn unfenced(text: &str) -> Vec<(usize, &str)> {
     let mut fence = None;
     let mut lines = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -55,7 +55,7 @@ fn prose(text: &str) -> Vec<(usize, String)> {
         match (fence, mark) {
             (None, Some(mark)) => fence = Some(mark),
             (Some(open), Some(mark)) if open == mark => fence = None,
-            (None, None) => lines.push((index + 1, without_code(line))),
+            (None, None) => lines.push((index + 1, line)),
             (Some(_), _) => {}
         }
     }
@@ -84,15 +84,16 @@ fn targets(line: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The fragments by which the headings of a Markdown text can be reached.
+/// The fragments by which the headings of a Markdown text can be reached. The second of one name has `-1` behind it.
 fn anchors(text: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with('#')) {
+    let (mut found, mut titles) = (Vec::new(), Vec::new());
+    for (_, line) in unfenced(text).into_iter().filter(|(_, line)| line.starts_with('#')) {
         let title = line.trim_start_matches('#').trim().to_lowercase();
         let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
-        let repeats = found.iter().filter(|earlier| **earlier == anchor).count();
-        found.push(if repeats == 0 { anchor } else { format!("{anchor}-{repeats}") });
+        let repeats = titles.iter().filter(|earlier| **earlier == anchor).count();
+        found.push(if repeats == 0 { anchor.clone() } else { format!("{anchor}-{repeats}") });
+        titles.push(anchor);
     }
     found
 }
@@ -104,7 +105,10 @@ mod tests {
     fn broken(text: &str) -> Vec<usize> {
         let tree = [
             ("docs/page.md", text),
-            ("docs/other.md", "# A Heading, `with code`\n\n# Twice\n\n# Twice\n"),
+            (
+                "docs/other.md",
+                "# A Heading, `with code`\n\n# Thrice\n\n# Thrice\n\n# Thrice\n\n```sh\n# no heading\n```\n",
+            ),
             ("README.md", "# Top"),
             ("crates/ops/src/add.rs", ""),
         ];
@@ -128,7 +132,10 @@ mod tests {
             broken("[a](other.md) [b](../README.md#top) [c](../crates/ops) [d](/README.md) [e](#h)\n# H"),
             []
         );
-        assert_eq!(broken("[a](other.md#a-heading-with-code) [b](other.md#twice-1)"), []);
+        assert_eq!(
+            broken("[a](other.md#a-heading-with-code) [b](other.md#thrice-1) [c](other.md#thrice-2)"),
+            []
+        );
         assert_eq!(broken("[a](https://example.org/x) [b](mailto:a@example.org)"), []);
         assert_eq!(broken("`[x](missing.md)`\n```rust\na[0](missing)\n```"), []);
     }

@@ -1,6 +1,6 @@
 //! Who takes part: the engine, rungs of a ladder, kernels of the user's, PyTorch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::ArgMatches;
 use warpsmith::tensor::Device;
@@ -94,24 +94,52 @@ impl<'a> Crowd<'a> {
         })
     }
 
-    /// An error if `--impl` leaves nobody for one of the cases.
+    /// An error if `--impl` leaves nobody for one of the cases; a line for each of its names that nobody has.
     ///
     /// # Errors
-    /// Names it.
+    /// Says who there is.
     pub fn require_somebody(&mut self, cases: &[Case]) -> Result<(), Failure> {
         let rungs =
             "the rungs of a ladder are CUDA kernels: --device cuda times them, --device emulated counts";
+        let mut met = BTreeSet::new();
         for case in cases {
-            if self.contenders(case, &[])?.is_empty() {
-                let names = self.args.get_one::<String>("impl").map_or("", String::as_str);
-                let why = if self.climbs_in_vain { format!(" on the CPU; {rungs}") } else { String::new() };
+            let all = self.everybody(case, &[])?.iter().map(|one| one.name()).collect::<Vec<_>>();
+            let one_of = |name: &&str| all.iter().any(|other| other.contains(name));
+            if !self.names().is_empty() && !self.names().iter().any(one_of) {
+                let names = self.names().join(",");
+                let why = match self.climbs_in_vain {
+                    true => format!(" on the CPU; {rungs}"),
+                    false => {
+                        format!(" for {} {}; {}", case.work.task(), case.pass.name(), self.who(case, all))
+                    }
+                };
                 return Err(Failure::Usage(format!("--impl {names} leaves nobody{why}")));
             }
+            met.extend(self.names().into_iter().filter(one_of).map(str::to_owned));
         }
         if self.climbs_in_vain {
             note!("bench: without the ladder, {rungs}");
         }
+        let is_told = |name: &&str| self.climbs_in_vain && name.contains(ladder::NAME);
+        for name in self.names().into_iter().filter(|name| !met.contains(*name) && !is_told(name)) {
+            note!("bench: --impl {name}: nobody has this name");
+        }
         Ok(())
+    }
+
+    /// What `--impl` names; nothing if everybody may take part.
+    fn names(&self) -> Vec<&'a str> {
+        let named = self.args.get_one::<String>("impl").filter(|names| *names != "all");
+        named.map_or_else(Vec::new, |names| names.split(',').map(str::trim).collect())
+    }
+
+    /// A line of who could take part in a case.
+    fn who(&self, case: &Case, mut all: Vec<String>) -> String {
+        let has_ladder = !ladder::rungs(case.work.task(), case.pass).is_empty();
+        if has_ladder && !self.on_cpu && !climbs(self.args) {
+            all.push(ladder::NAME.into());
+        }
+        format!("there are: {}", all.join(", "))
     }
 
     /// How many take part in each case, or, of one that cannot fit the memory, the rows that say so.
@@ -189,6 +217,14 @@ impl<'a> Crowd<'a> {
 
     /// All that `--impl` names, but for kernels that were refused.
     fn contenders(&mut self, case: &Case, refused: &[Row]) -> Result<Vec<Box<dyn Contender>>, Failure> {
+        let mut all = self.everybody(case, refused)?;
+        let names = self.names();
+        all.retain(|one| names.is_empty() || names.iter().any(|name| one.name().contains(name)));
+        Ok(all)
+    }
+
+    /// All that could take part, but for kernels that were refused.
+    fn everybody(&mut self, case: &Case, refused: &[Row]) -> Result<Vec<Box<dyn Contender>>, Failure> {
         let mut all: Vec<Box<dyn Contender>> = Vec::new();
         if !self.args.get_flag("only-kernels") {
             all.push(case.work.engine());
@@ -202,9 +238,6 @@ impl<'a> Crowd<'a> {
         }
         let compiled = self.args.get_one::<String>("vs").is_some_and(|vs| vs == "torch");
         all.extend(self.peers(case.work.task(), compiled));
-        if let Some(names) = self.args.get_one::<String>("impl").filter(|names| *names != "all") {
-            all.retain(|one| names.split(',').any(|name| one.name().contains(name.trim())));
-        }
         Ok(all)
     }
 }

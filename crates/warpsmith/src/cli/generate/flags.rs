@@ -93,12 +93,11 @@ fn flag(name: &'static str, value: &'static str, help: impl Into<String>) -> Arg
 }
 
 fn real(name: &'static str, help: impl Into<String>) -> Arg {
-    flag(name, "X", help).value_parser(value_parser!(f64)).allow_negative_numbers(true)
+    flag(name, "X", help).value_parser(value_parser!(f64))
 }
 
 fn count(name: &'static str, help: impl Into<String>) -> Arg {
-    // A minus sign is told to be no number, not to be a flag.
-    flag(name, "N", help).value_parser(value_parser!(usize)).allow_negative_numbers(true)
+    flag(name, "N", help).value_parser(value_parser!(usize))
 }
 
 fn choices() -> [Arg; 10] {
@@ -116,8 +115,7 @@ fn choices() -> [Arg; 10] {
             "Only tokens of nearly the expected surprise, that together reach this probability.",
         ),
         flag("seed", "N", format!("The same seed writes the same text [default: {}].", default.seed.0))
-            .value_parser(value_parser!(u64))
-            .allow_negative_numbers(true),
+            .value_parser(value_parser!(u64)),
         count("num_return_sequences", "How many texts: the i-th uses seed + i; of a search the best.")
             .visible_alias("num_samples"),
         flag("stop", "TEXT", "The text ends before this; may be given several times.")
