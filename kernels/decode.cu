@@ -124,7 +124,7 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
             merge(row, sums, from[LANES * 8], from[LANES * 8 + 1]);
         }
         f32* to = reinterpret_cast<f32*>(d.partial);
-        to += (u64(b * a.heads + head + g) * d.parts + part) * (a.width + 2);
+        to += ((u64(b) * a.heads + head + g) * d.parts + part) * (a.width + 2);
 #pragma unroll
         for (int e = 0; e < 8; e++)
             if (c + e < a.width) to[c + e] = row.sums[e];
@@ -138,11 +138,12 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
 template <class T>
 __device__ __forceinline__ void merge_parts(const DecodeArgs& d) {
     const AttentionArgs& a = d.attention;
-    u32 at = blockIdx.x * WARPS + threadIdx.x / 32, c = threadIdx.x % 32 * 8;
-    if (at >= a.batch * a.heads) return;
+    u64 at = u64(blockIdx.x) * WARPS + threadIdx.x / 32;
+    u32 c = threadIdx.x % 32 * 8;
+    if (at >= u64(a.batch) * a.heads) return;
     Place p = place_of(a, at / a.heads, at % a.heads);
     i32 begin = begin_key(a, p), end = end_key(a, p, 0);
-    const f32* from = reinterpret_cast<const f32*>(d.partial) + u64(at) * d.parts * (a.width + 2);
+    const f32* from = reinterpret_cast<const f32*>(d.partial) + at * d.parts * (a.width + 2);
     Running row{{}, -math::infinity(), 0.0f};
 #pragma unroll 1
     for (i32 part = begin / PART; part * PART < end; part++) {

@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::attention::{Attention, Shape, THREADS, args::AttentionArgs};
-use crate::entry::{entries, module};
+use crate::entry::{blocks, entries, module};
 use crate::{Entry, Launch};
 
 module!("decode");
@@ -63,12 +63,13 @@ pub fn forward(a: &Attention, workspace: u64) -> Option<[Launch; 2]> {
         (Shape::D256, _) => &GROUP_D256,
     };
     let dtype = a.dtype as usize;
-    let blocks = a.batch * a.kv_heads * group.div_ceil(shared) * parts;
+    let batch = u64::from(a.batch);
+    let groups = batch * u64::from(a.kv_heads) * u64::from(group.div_ceil(shared));
     // A warp for each row.
-    let merging = (a.batch * a.heads).div_ceil(THREADS / 32);
+    let merging = (batch * u64::from(a.heads)).div_ceil(u64::from(THREADS / 32));
     Some([
-        table[dtype].launch([blocks, 1, 1], THREADS, &args),
-        MERGE[dtype].launch([merging, 1, 1], THREADS, &args),
+        table[dtype].launch([blocks(groups.saturating_mul(parts.into())), 1, 1], THREADS, &args),
+        MERGE[dtype].launch([blocks(merging), 1, 1], THREADS, &args),
     ])
 }
 

@@ -1,6 +1,6 @@
 //! Products of few rows, for decoding. See `gemv.cu`.
 
-use crate::Launch;
+use crate::{Launch, MOST_BLOCKS};
 use crate::entry::{float_entries, module};
 use crate::matmul::{Matmul, args::MatmulArgs};
 
@@ -23,12 +23,10 @@ pub const ROWS: u32 = 8;
 pub fn gemv(p: &Matmul) -> Option<Launch> {
     /// `THREADS` of the source.
     const THREADS: u32 = 256;
-    /// The most blocks along the second side of a grid.
-    const MOST: u32 = 65_535;
     let along_k = p.b.row == 1 || p.k <= 1;
     let along_n = p.b.col == 1 || p.n <= 1;
     let groups = p.m.div_ceil(ROWS);
-    if groups > MOST || p.batch.iter().any(|&b| b != 1) || (p.a.col != 1 && p.k > 1) || !(along_k || along_n)
+    if groups > MOST_BLOCKS[1] || p.batch.iter().any(|&b| b != 1) || (p.a.col != 1 && p.k > 1) || !(along_k || along_n)
     {
         return None;
     }
