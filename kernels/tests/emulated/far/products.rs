@@ -111,25 +111,31 @@ fn vectors_with_matrices() {
             });
         }
     }
-    let kind = warpsmith_gguf::Kind::F32;
+    // Two units of 34 bytes to a row.
+    let (kind, row) = (warpsmith_gguf::Kind::Q8_0, 68);
+    let weights = |far: &mut Far, cols: u64, count: u64| {
+        let bytes: Vec<u8> = (0..count * row).map(|i| (i % 59) as u8).collect();
+        far.gpu.bytes(&bytes) - cols * row
+    };
     same("few rows with blocks", Float::F32, FAR, |far, before| {
         let cols = before / K / 32 * 32;
-        let (x, w, y) = (far.numbers(0, K, 1), far.numbers(cols * K, 32 * K, 2), far.output(cols, 32));
+        let (x, w, y) = (far.numbers(0, K, 1), weights(far, cols, 32), far.output(cols, 32));
         let (n, k) = ((cols + 32) as u32, K as u32);
         vec![quantised_matmul(&QuantisedMatmul { kind, y, x, w, m: 1, n, k })]
     });
     same("tiles with blocks", Float::F32, FAR, |far, before| {
         let rows = before / K / 64 * 64;
-        let (x, w) = (far.numbers(rows * K, 64 * K, 1), far.numbers(0, 64 * K, 2));
+        let (x, w) = (far.numbers(rows * K, 64 * K, 1), weights(far, 0, 64));
         let (y, m) = (far.output(rows * 64, 64 * 64), (rows + 64) as u32);
         vec![quantised_matmul(&QuantisedMatmul { kind, y, x, w, m, n: 64, k: K as u32 })]
     });
 }
 
-const T: u64 = 70;
+// Two whole tiles of keys and the rest of one.
+const T: u64 = 140;
 const D: u64 = 64;
 
-/// Attention of one head of 70 x 64 whose rows lie far apart if there is something `before`.
+/// Attention of one head of 140 x 64 whose rows lie far apart if there is something `before`.
 fn attention(far: &mut Far, before: u64) -> (Attention, Option<u64>) {
     let apart = (before > 0).then_some(APART);
     let [q, k, v] = [1, 2, 3].map(|seed| far.apart(apart, T, D, seed));
