@@ -136,8 +136,8 @@ KERNEL(cross_entropy_weight_f32, ROW_THREADS, WeightArgs) {
 }
 
 #define ENTRIES(T) \
-    KERNEL(cross_entropy_fwd_##T, ROW_BOUNDS, CrossEntropyArgs) { forward<T, false>(a); } \
-    KERNEL(cross_entropy_fused_##T, ROW_BOUNDS, CrossEntropyArgs) { forward<T, true>(a); } \
-    KERNEL(cross_entropy_bwd_##T, ROW_BOUNDS, CrossEntropyArgs) { backward<T>(a); } \
+    KERNEL(cross_entropy_fwd_##T, TWO_BLOCKS, CrossEntropyArgs) { forward<T, false>(a); } \
+    KERNEL(cross_entropy_fused_##T, TWO_BLOCKS, CrossEntropyArgs) { forward<T, true>(a); } \
+    KERNEL(cross_entropy_bwd_##T, TWO_BLOCKS, CrossEntropyArgs) { backward<T>(a); } \
     KERNEL(cross_entropy_total_##T, ROW_THREADS, TotalArgs) { total<T>(a); }
 FLOATS(ENTRIES)

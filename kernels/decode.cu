@@ -57,6 +57,8 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
     Place p = place_of(a, b, head);
     i32 left = i32(a.width) - i32(lane * 8);
     i32 begin = begin_key(a, p), end = min(end_key(a, p, 0), (part + 1) * PART);
+    // Every lane has eight columns or none, and can read them at once.
+    bool is_whole = a.flags & ALIGNED && a.width % 8 == 0;
     f32 q[G][8];
     Running running[G];
 #pragma unroll
@@ -67,11 +69,30 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
 #pragma unroll 1
     for (i32 j = part * PART + threadIdx.x / LANES; j - i32(threadIdx.x / LANES) < end; j += KEYS * AHEAD) {
         f32 k[AHEAD][8], v[AHEAD][8];
+        if (is_whole) {
+            // All on their way before the first is used.
+            Eight<T> keys[AHEAD], values[AHEAD];
 #pragma unroll
-        for (int n = 0; n < AHEAD; n++) {
-            i32 key = j + n * KEYS, count = key >= begin && key < end ? left : 0;
-            load_eight(k[n], row_of<T>(a.k, b, key, kv) + lane * 8, count, a.flags & ALIGNED);
-            load_eight(v[n], row_of<T>(a.v, b, key, kv) + lane * 8, count, a.flags & ALIGNED);
+            for (int n = 0; n < AHEAD; n++) {
+                i32 key = j + n * KEYS;
+                bool wanted = key >= begin && key < end && left > 0;
+                keys[n].load(row_of<T>(a.k, b, key, kv) + lane * 8, wanted);
+                values[n].load(row_of<T>(a.v, b, key, kv) + lane * 8, wanted);
+            }
+#pragma unroll
+            for (int n = 0; n < AHEAD; n++)
+#pragma unroll
+                for (int c = 0; c < 8; c++) {
+                    k[n][c] = keys[n].at(c);
+                    v[n][c] = values[n].at(c);
+                }
+        } else {
+#pragma unroll
+            for (int n = 0; n < AHEAD; n++) {
+                i32 key = j + n * KEYS, count = key >= begin && key < end ? left : 0;
+                load_eight(k[n], row_of<T>(a.k, b, key, kv) + lane * 8, count, false);
+                load_eight(v[n], row_of<T>(a.v, b, key, kv) + lane * 8, count, false);
+            }
         }
 #pragma unroll
         for (int n = 0; n < AHEAD; n++) {

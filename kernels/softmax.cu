@@ -80,8 +80,8 @@ __device__ __forceinline__ void backward(const SoftmaxBackwardArgs& a) {
 }
 
 #define ENTRIES(T) \
-    KERNEL(softmax_fwd_##T, ROW_BOUNDS, SoftmaxArgs) { forward<T, false>(a); } \
-    KERNEL(log_softmax_fwd_##T, ROW_BOUNDS, SoftmaxArgs) { forward<T, true>(a); } \
+    KERNEL(softmax_fwd_##T, TWO_BLOCKS, SoftmaxArgs) { forward<T, false>(a); } \
+    KERNEL(log_softmax_fwd_##T, TWO_BLOCKS, SoftmaxArgs) { forward<T, true>(a); } \
     KERNEL(softmax_bwd_##T, ROW_BOUNDS, SoftmaxBackwardArgs) { backward<T, false>(a); } \
     KERNEL(log_softmax_bwd_##T, ROW_BOUNDS, SoftmaxBackwardArgs) { backward<T, true>(a); }
 FLOATS(ENTRIES)

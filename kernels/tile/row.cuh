@@ -3,6 +3,7 @@
 // A block is (G, R): G threads form a group, which owns one row; R groups stand side by side only if G is a warp. Which
 // thread meets which element depends on n alone, so a row alone has the bits of that row in a batch.
 #pragma once
+#include "ptx/load.cuh"
 #include "tile/math.cuh"
 #include "tile/vector.cuh"
 
@@ -10,6 +11,8 @@
 enum { ROW_VALUES = 16, ROW_THREADS = 512 };
 // Bounds for kernels that keep rows: registers come before a second block on the multiprocessor, or they would spill.
 #define ROW_BOUNDS ROW_THREADS, 1
+// Where they fit twice all the same: the second block's loads are on their way while the first one computes.
+#define TWO_BLOCKS ROW_THREADS, 2
 
 // The row of this group.
 __device__ __forceinline__ u64 row_number() { return u64(blockIdx.x) * blockDim.y + threadIdx.y; }
@@ -94,6 +97,8 @@ template <class T, int N, class First = T>
 struct Rows {
     static constexpr int PER = WIDTH<T>;
     static constexpr int KEPT = ROW_VALUES / PER;
+    // Runs of all rows that are on their way together where they are not kept: four of 16 bytes.
+    static constexpr int AHEAD = N < 4 ? 4 / N : 1;
     u64 from[N];
     u32 n;
     bool aligned;
@@ -147,8 +152,28 @@ struct Rows {
             for (int r = 0; r < KEPT; r++) {
                 if (start(r) + PER <= n) f(kept[r], start(r), true);
             }
+            at = start(KEPT);
+            if constexpr (sizeof(First) == sizeof(T)) {
 #pragma unroll 1
-            for (at = start(KEPT); at + PER <= n; at += step) {
+                for (; at + (AHEAD - 1) * step + PER <= n; at += AHEAD * step) {
+                    u32 words[AHEAD][N][4];
+#pragma unroll
+                    for (int r = 0; r < AHEAD; r++)
+#pragma unroll
+                        for (int i = 0; i < N; i++)
+                            ptx::load_16(words[r][i], reinterpret_cast<const T*>(from[i]) + at + r * step, true);
+#pragma unroll
+                    for (int r = 0; r < AHEAD; r++) {
+#pragma unroll
+                        for (int i = 0; i < N; i++)
+#pragma unroll
+                            for (int k = 0; k < PER; k++) v[i][k] = loaded<T>(words[r][i], k);
+                        f(v, at + r * step, true);
+                    }
+                }
+            }
+#pragma unroll 1
+            for (; at + PER <= n; at += step) {
                 load(true, at, v);
                 f(v, at, true);
             }

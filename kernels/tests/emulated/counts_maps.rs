@@ -188,8 +188,8 @@ fn gemv_reads_b_once() {
             gpu.room(n * 2),
         );
         let counts = gpu.run(&gemv::gemv(&p).unwrap());
-        // A: whole by each warp with its two columns, or one element for all lanes of a warp and 64 columns.
-        let of_a = if b_lies { n / 2 * k * 2 } else { n / 64 * k * 32 * 2 };
+        // A: whole by each warp with its two columns, or by each lane with its eight.
+        let of_a = if b_lies { n / 2 * k * 2 } else { n / 8 * k * 2 };
         claim("gemv", &counts, k * n * 2 + of_a, n * 2);
     }
 }
