@@ -58,24 +58,33 @@ __device__ __forceinline__ f32 number(const OptimiseArgs& a, int which) {
     return a.numbers ? reinterpret_cast<const f32*>(a.numbers)[which] : a.own[which];
 }
 
-// Calls f(i) for this thread's elements of the piece; neighbours take neighbours.
+// The elements of this block's piece.
+struct Piece {
+    u64 first, end;
+
+    __device__ __forceinline__ Piece(const Tensor& t) {
+        first = (blockIdx.x - t.first_piece) * PIECE;
+        end = min(first + PIECE, (u64)t.elements);
+    }
+};
+
+// Calls f(i) for this thread's elements; neighbours take neighbours.
 template <class F>
 __device__ __forceinline__ void for_piece(const Tensor& t, F f) {
-    u64 first = (blockIdx.x - t.first_piece) * PIECE;
-    u64 end = min(first + PIECE, (u64)t.elements);
-    for (u64 i = first + threadIdx.x; i < end; i += PIECE_THREADS) f(i);
+    Piece piece(t);
+    for (u64 i = piece.first + threadIdx.x; i < piece.end; i += PIECE_THREADS) f(i);
 }
 
 // Calls f(i, count) for this thread's runs of eight elements, of which `count` are there.
 template <class F>
 __device__ __forceinline__ void for_eights(const Tensor& t, F f) {
-    u64 first = (blockIdx.x - t.first_piece) * PIECE;
-    u64 end = min(first + PIECE, (u64)t.elements);
+    Piece piece(t);
 #pragma unroll 1
-    for (u64 i = first + threadIdx.x * 8; i < end; i += PIECE_THREADS * 8) f(i, u32(min(end - i, (u64)8)));
+    for (u64 i = piece.first + threadIdx.x * 8; i < piece.end; i += PIECE_THREADS * 8)
+        f(i, u32(min(piece.end - i, (u64)8)));
 }
 
-// The first `count` of eight, or all of them, that are on their way together.
+// Eight numbers that were loaded whole, or the first `count` of them, one by one.
 template <class T>
 __device__ __forceinline__ void unpack(f32 (&v)[8], const Eight<T>& all, const T* from, u32 count, bool is_whole) {
 #pragma unroll

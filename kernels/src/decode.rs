@@ -31,7 +31,7 @@ entries! {
 }
 
 /// `PART` of the source: keys per block, fixed, so that a row's bits depend on its own keys alone.
-const PART: u32 = 256;
+const PART: u32 = 64;
 
 /// Whether these kernels can compute it: one query per batch row, no dropout, a width that has a kernel.
 pub fn fits(a: &Attention) -> bool {
@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn blocks_cover_parts_of_the_cache_and_groups_of_heads() {
         let [split, merge] = forward(&attention(), 0x9000).unwrap();
-        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_d64_bf16", 3 * 8 * 3));
+        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_d64_bf16", 3 * 8 * 10));
         assert_eq!((merge.entry.name, merge.grid[0]), ("decode_merge_bf16", 6));
         let grouped = Attention { heads: 10, kv_heads: 2, width: 80, ..attention() };
         let [split, _] = forward(&grouped, 0x9000).unwrap();
-        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_group_d128_bf16", 3 * 2 * 2 * 3));
-        assert_eq!(workspace_bytes(&grouped), 3 * 10 * 3 * 82 * 4);
+        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_group_d128_bf16", 3 * 2 * 2 * 10));
+        assert_eq!(workspace_bytes(&grouped), 3 * 10 * 10 * 82 * 4);
     }
 
     #[test]
