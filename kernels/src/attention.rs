@@ -124,8 +124,7 @@ pub fn forward(a: &Attention) -> Option<Launch> {
         Shape::D128 => (&D128, 128, 48),
         Shape::D256 => (&D256, 64, 16),
     };
-    let mut launch =
-        by_dtype(table, a.dtype).launch(grid(a.queries, queries, rows), THREADS, &args);
+    let mut launch = by_dtype(table, a.dtype).launch(grid(a.queries, queries, rows), THREADS, &args);
     launch.shared_bytes = (queries + 4 * keys) * shape.width() * 2;
     Some(launch)
 }

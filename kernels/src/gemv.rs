@@ -1,8 +1,8 @@
 //! Products of few rows, for decoding. See `gemv.cu`.
 
-use crate::{Launch, MOST_BLOCKS};
 use crate::entry::{float_entries, module};
 use crate::matmul::{Matmul, args::MatmulArgs};
+use crate::{Launch, MOST_BLOCKS};
 
 module!("gemv");
 
@@ -24,7 +24,10 @@ pub fn gemv(p: &Matmul) -> Option<Launch> {
     let along_k = p.b.row == 1 || p.k <= 1;
     let along_n = p.b.col == 1 || p.n <= 1;
     let groups = p.m.div_ceil(ROWS);
-    if groups > MOST_BLOCKS[1] || p.batch.iter().any(|&b| b != 1) || (p.a.col != 1 && p.k > 1) || !(along_k || along_n)
+    if groups > MOST_BLOCKS[1]
+        || p.batch.iter().any(|&b| b != 1)
+        || (p.a.col != 1 && p.k > 1)
+        || !(along_k || along_n)
     {
         return None;
     }

@@ -92,13 +92,12 @@ struct RowPointer {
 // N rows of one width, read together. each(f) calls f(values, at, whole) for every run of this thread, as often as
 // asked. Of aligned rows the first ROW_VALUES values a thread are kept in registers; the others are read from memory again,
 // the last ones, if they are no whole run, element by element. Values outside a row are `outside`. The order of arithmetic does not depend on which it is. The first row
-// may be of narrower elements.
-template <class T, int N, class First = T>
+// may be of narrower elements. AHEAD: runs of what is not kept that are on their way together, for kernels whose rows are long;
+// their registers are taken from short ones.
+template <class T, int N, class First = T, int AHEAD = 1>
 struct Rows {
     static constexpr int PER = WIDTH<T>;
     static constexpr int KEPT = ROW_VALUES / PER;
-    // Runs of all rows that are on their way together where they are not kept: four of 16 bytes.
-    static constexpr int AHEAD = N < 4 ? 4 / N : 1;
     u64 from[N];
     u32 n;
     bool aligned;
@@ -153,7 +152,8 @@ struct Rows {
                 if (start(r) + PER <= n) f(kept[r], start(r), true);
             }
             at = start(KEPT);
-            if constexpr (sizeof(First) == sizeof(T)) {
+            if constexpr (AHEAD > 1) {
+                static_assert(sizeof(First) == sizeof(T), "runs of 16 bytes");
 #pragma unroll 1
                 for (; at + (AHEAD - 1) * step + PER <= n; at += AHEAD * step) {
                     u32 words[AHEAD][N][4];
@@ -188,3 +188,7 @@ struct Rows {
         }
     }
 };
+
+// Rows that are mostly longer than what is kept, such as those over a vocabulary: four accesses on their way together.
+template <class T, int N>
+using LongRows = Rows<T, N, T, 4 / N>;

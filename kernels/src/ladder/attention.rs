@@ -127,7 +127,12 @@ pub static RUNGS: [Rung<SelfAttention>; 5] = [
         claims: &[claim(Count::BytesWritten, 8.0), claim(Count::BytesRead, 2.0)],
         room: no_room,
         launches: |a| {
-            Ok(vec![launch(&FUSED, narrow(a)?, [a.time.div_ceil(4), a.batch.saturating_mul(a.heads), 1], [32, 4, 1])])
+            Ok(vec![launch(
+                &FUSED,
+                narrow(a)?,
+                [a.time.div_ceil(4), a.batch.saturating_mul(a.heads), 1],
+                [32, 4, 1],
+            )])
         },
     },
     Rung {

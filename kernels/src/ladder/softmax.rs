@@ -1,7 +1,7 @@
 //! The ladder of softmax along rows, in f32. See `ladder/softmax/`.
 
-use crate::entry::blocks;
 use super::{Count, Rung, claim, no_room, rung};
+use crate::entry::blocks;
 use crate::softmax::{Softmax, SoftmaxArgs, forward};
 use crate::{Entry, Launch};
 

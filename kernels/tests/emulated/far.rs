@@ -64,7 +64,8 @@ impl Far {
 
     /// Rows of random numbers that begin `stride` elements apart, or without gaps.
     pub fn apart(&mut self, stride: Option<u64>, rows: u64, width: u64, seed: u64) -> u64 {
-        let (all, size) = (numbers(self.dtype, (rows * width) as usize, seed, -1.0, 1.0), self.dtype.size() as u64);
+        let (all, size) =
+            (numbers(self.dtype, (rows * width) as usize, seed, -1.0, 1.0), self.dtype.size() as u64);
         let Some(stride) = stride else { return self.gpu.floats(self.dtype, &all) };
         let parts: Vec<Vec<u8>> = all.chunks(width as usize).map(|row| encoded(self.dtype, row)).collect();
         self.gpu.bytes_apart(stride * size, &parts)

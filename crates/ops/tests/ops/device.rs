@@ -219,6 +219,15 @@ fn heads_wider_than_any_kernel_are_an_error_that_says_so() {
 }
 
 #[test]
+fn a_size_that_rounds_up_beyond_32_bits_with_a_sign_is_refused() {
+    let (device, _guard) = device();
+    // No rows: nothing is computed, but the width is looked at.
+    let x = Tensor::zeros(Shape::new(&[0, (1 << 31) - 200]).unwrap(), DType::F32, &device).unwrap();
+    let error = x.softmax().unwrap_err().to_string();
+    assert!(error.contains("2147483448 is beyond the kernel's 2147479552"), "{error}");
+}
+
+#[test]
 fn one_query_reads_a_long_cache_in_parts_and_keeps_its_bits_in_a_batch() {
     let (device, _guard) = device();
     let options = AttentionOptions { mask: Mask::Causal, ..AttentionOptions::default() };
