@@ -23,7 +23,7 @@ struct TotalArgs {
 template <class T, bool DIRECT>
 __device__ __forceinline__ void columns(const ColumnsArgs& a) {
     const T* x = reinterpret_cast<const T*>(a.x[0]);
-    sum_columns<T, 1>(
+    sum_columns<T, 1, 4>(
         a,
         [&](u64 row, u32 column, u32 count, f32(&total)[1][4]) {
             f32 v[4];
@@ -56,8 +56,10 @@ __device__ __forceinline__ void total(const TotalArgs& a) {
     reinterpret_cast<T*>(a.y[sum])[outer * a.inner + column] = narrow<T>(v * a.scale);
 }
 
+// Without a number the assembler aims at eight blocks, and loads one row after another to save registers.
+#define BOUNDS COLUMN_THREADS, 5
 #define ENTRIES(T) \
-    KERNEL(sum_columns_##T, COLUMN_THREADS, ColumnsArgs) { columns<T, true>(a); } \
-    KERNEL(sum_columns_partial_##T, COLUMN_THREADS, ColumnsArgs) { columns<T, false>(a); } \
+    KERNEL(sum_columns_##T, BOUNDS, ColumnsArgs) { columns<T, true>(a); } \
+    KERNEL(sum_columns_partial_##T, BOUNDS, ColumnsArgs) { columns<T, false>(a); } \
     KERNEL(sum_columns_total_##T, COLUMN_THREADS, TotalArgs) { total<T>(a); }
 FLOATS(ENTRIES)

@@ -51,7 +51,7 @@ __device__ __forceinline__ i64 column_of(const CrossEntropyArgs& a, u64 row) {
 }
 
 template <class T>
-__device__ __forceinline__ f32 loss_of(const CrossEntropyArgs& a, Rows<T, 1>& x, Partition p, f32 log_sum, i64 column) {
+__device__ __forceinline__ f32 loss_of(const CrossEntropyArgs& a, LongRows<T, 1>& x, Partition p, f32 log_sum, i64 column) {
     constexpr int PER = WIDTH<T>;
     f32 below = 0.0f;
     if (a.rest > 0.0f) {
@@ -68,7 +68,7 @@ __device__ __forceinline__ f32 loss_of(const CrossEntropyArgs& a, Rows<T, 1>& x,
 }
 
 template <class T, class G>
-__device__ __forceinline__ void gradient_of(const CrossEntropyArgs& a, Rows<T, 1>& x, u64 row, f32 max, f32 log_sum, i64 column) {
+__device__ __forceinline__ void gradient_of(const CrossEntropyArgs& a, LongRows<T, 1>& x, u64 row, f32 max, f32 log_sum, i64 column) {
     constexpr int PER = WIDTH<T>;
     f32 g = a.g ? widen(*reinterpret_cast<const G*>(a.g)) : 1.0f;
     f32 weight = *reinterpret_cast<const f32*>(a.weight) * g;
@@ -88,7 +88,7 @@ template <class T, bool GRADIENT>
 __device__ __forceinline__ void forward(const CrossEntropyArgs& a) {
     u64 r = row_number();
     if (r >= a.rows) return;
-    Rows<T, 1> x({a.logits}, GRADIENT ? a.gradient : 0, r, a.n, -math::infinity(), a.stride);
+    LongRows<T, 1> x({a.logits}, GRADIENT ? a.gradient : 0, r, a.n, -math::infinity(), a.stride);
     i64 column = column_of(a, r);
     Partition p = partition(x);
     // Logits of -∞ alone: softmax is 0/0.
@@ -111,7 +111,7 @@ template <class T>
 __device__ __forceinline__ void backward(const CrossEntropyArgs& a) {
     u64 r = row_number();
     if (r >= a.rows) return;
-    Rows<T, 1> x({a.logits}, a.gradient, r, a.n, 0.0f, a.stride);
+    LongRows<T, 1> x({a.logits}, a.gradient, r, a.n, 0.0f, a.stride);
     f32 max = reinterpret_cast<const f32*>(a.max)[r], log_sum = reinterpret_cast<const f32*>(a.log_sum)[r];
     gradient_of<T, T>(a, x, r, max, log_sum, column_of(a, r));
 }
@@ -136,8 +136,8 @@ KERNEL(cross_entropy_weight_f32, ROW_THREADS, WeightArgs) {
 }
 
 #define ENTRIES(T) \
-    KERNEL(cross_entropy_fwd_##T, ROW_BOUNDS, CrossEntropyArgs) { forward<T, false>(a); } \
-    KERNEL(cross_entropy_fused_##T, ROW_BOUNDS, CrossEntropyArgs) { forward<T, true>(a); } \
-    KERNEL(cross_entropy_bwd_##T, ROW_BOUNDS, CrossEntropyArgs) { backward<T>(a); } \
+    KERNEL(cross_entropy_fwd_##T, TWO_BLOCKS, CrossEntropyArgs) { forward<T, false>(a); } \
+    KERNEL(cross_entropy_fused_##T, TWO_BLOCKS, CrossEntropyArgs) { forward<T, true>(a); } \
+    KERNEL(cross_entropy_bwd_##T, TWO_BLOCKS, CrossEntropyArgs) { backward<T>(a); } \
     KERNEL(cross_entropy_total_##T, ROW_THREADS, TotalArgs) { total<T>(a); }
 FLOATS(ENTRIES)

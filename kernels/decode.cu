@@ -4,7 +4,9 @@
 // Plan: decode_split: one block of four warps per batch row, key head, group of G query heads and PART keys. A key is read
 //   by D/8 lanes with eight elements each, once for all G heads; every such group of lanes keeps a running softmax over its
 //   keys, and they are merged by shuffles and then through shared memory. decode_merge: one warp per query.
-// Traffic: 2·keys·D·2 bytes per key head for 4·D·keys·G flops: the roof is memory.
+//   A part is small, so that one sequence fills a GPU: 12 heads of 1024 keys are 192 blocks. Keys and values of a thread's turn,
+//   and four parts of a query, are on their way together.
+// Traffic: 2·keys·D·2 bytes per key head, and 8 bytes a column for each part on the way to the merge and back: 3 % at G = 1, for 4·D·keys·G flops: the roof is memory.
 // Shared memory: 4 warps · G · (D + 2) · 4 bytes: 16 KiB at D 256.
 // Ordering: one barrier between the warps' sums and their merge; the second kernel is a later launch of the same stream.
 // Numerics: f32. PART is fixed and parts are merged in order, so the bits of a row depend on its own keys alone: not on
@@ -14,7 +16,7 @@
 #include "tile/attention.cuh"
 #include "tile/eight.cuh"
 
-enum { THREADS = 128, WARPS = 4, PART = 256, AHEAD = 4 };
+enum { THREADS = 128, WARPS = 4, PART = 64, AHEAD = 4 };
 
 struct DecodeArgs {
     AttentionArgs attention;
@@ -57,6 +59,8 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
     Place p = place_of(a, b, head);
     i32 left = i32(a.width) - i32(lane * 8);
     i32 begin = begin_key(a, p), end = min(end_key(a, p, 0), (part + 1) * PART);
+    // Every lane has eight columns or none, and can read them at once.
+    bool is_whole = a.flags & ALIGNED && a.width % 8 == 0;
     f32 q[G][8];
     Running running[G];
 #pragma unroll
@@ -67,11 +71,30 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
 #pragma unroll 1
     for (i32 j = part * PART + threadIdx.x / LANES; j - i32(threadIdx.x / LANES) < end; j += KEYS * AHEAD) {
         f32 k[AHEAD][8], v[AHEAD][8];
+        if (is_whole) {
+            // All on their way before the first is used.
+            Eight<T> keys[AHEAD], values[AHEAD];
 #pragma unroll
-        for (int n = 0; n < AHEAD; n++) {
-            i32 key = j + n * KEYS, count = key >= begin && key < end ? left : 0;
-            load_eight(k[n], row_of<T>(a.k, b, key, kv) + lane * 8, count, a.flags & ALIGNED);
-            load_eight(v[n], row_of<T>(a.v, b, key, kv) + lane * 8, count, a.flags & ALIGNED);
+            for (int n = 0; n < AHEAD; n++) {
+                i32 key = j + n * KEYS;
+                bool wanted = key >= begin && key < end && left > 0;
+                keys[n].load(row_of<T>(a.k, b, key, kv) + lane * 8, wanted);
+                values[n].load(row_of<T>(a.v, b, key, kv) + lane * 8, wanted);
+            }
+#pragma unroll
+            for (int n = 0; n < AHEAD; n++)
+#pragma unroll
+                for (int c = 0; c < 8; c++) {
+                    k[n][c] = keys[n].at(c);
+                    v[n][c] = values[n].at(c);
+                }
+        } else {
+#pragma unroll
+            for (int n = 0; n < AHEAD; n++) {
+                i32 key = j + n * KEYS, count = key >= begin && key < end ? left : 0;
+                load_eight(k[n], row_of<T>(a.k, b, key, kv) + lane * 8, count, false);
+                load_eight(v[n], row_of<T>(a.v, b, key, kv) + lane * 8, count, false);
+            }
         }
 #pragma unroll
         for (int n = 0; n < AHEAD; n++) {
@@ -124,7 +147,7 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
             merge(row, sums, from[LANES * 8], from[LANES * 8 + 1]);
         }
         f32* to = reinterpret_cast<f32*>(d.partial);
-        to += (u64(b * a.heads + head + g) * d.parts + part) * (a.width + 2);
+        to += ((u64(b) * a.heads + head + g) * d.parts + part) * (a.width + 2);
 #pragma unroll
         for (int e = 0; e < 8; e++)
             if (c + e < a.width) to[c + e] = row.sums[e];
@@ -138,18 +161,29 @@ __device__ __forceinline__ void split(const DecodeArgs& d) {
 template <class T>
 __device__ __forceinline__ void merge_parts(const DecodeArgs& d) {
     const AttentionArgs& a = d.attention;
-    u32 at = blockIdx.x * WARPS + threadIdx.x / 32, c = threadIdx.x % 32 * 8;
-    if (at >= a.batch * a.heads) return;
+    u64 at = u64(blockIdx.x) * WARPS + threadIdx.x / 32;
+    u32 c = threadIdx.x % 32 * 8;
+    if (at >= u64(a.batch) * a.heads) return;
     Place p = place_of(a, at / a.heads, at % a.heads);
     i32 begin = begin_key(a, p), end = end_key(a, p, 0);
-    const f32* from = reinterpret_cast<const f32*>(d.partial) + u64(at) * d.parts * (a.width + 2);
+    const f32* from = reinterpret_cast<const f32*>(d.partial) + at * d.parts * (a.width + 2);
     Running row{{}, -math::infinity(), 0.0f};
 #pragma unroll 1
-    for (i32 part = begin / PART; part * PART < end; part++) {
-        const f32* one = from + u64(part) * (a.width + 2);
-        f32 sums[8];
-        load_eight(sums, one + c, i32(a.width) - i32(c), false);
-        merge(row, sums, one[a.width], one[a.width + 1]);
+    for (i32 first = begin / PART; first * PART < end; first += AHEAD) {
+        // Several on their way together, or a long cache would wait for each.
+        f32 sums[AHEAD][8], max[AHEAD], total[AHEAD];
+#pragma unroll
+        for (int n = 0; n < AHEAD; n++) {
+            const f32* one = from + u64(first + n) * (a.width + 2);
+            bool wanted = (first + n) * PART < end;
+#pragma unroll
+            for (int e = 0; e < 8; e++) sums[n][e] = ptx::load_f32(one + c + e, wanted && c + e < a.width);
+            max[n] = ptx::load_f32(one + a.width, wanted);
+            total[n] = ptx::load_f32(one + a.width + 1, wanted);
+        }
+#pragma unroll
+        for (int n = 0; n < AHEAD; n++)
+            if ((first + n) * PART < end) merge(row, sums[n], max[n], total[n]);
     }
     bool seen = begin < end;
     T* out = row_of<T>(a.out, p.b, 0, p.h);

@@ -2,7 +2,7 @@
 //   step·m/(√v/root + ε); SGD, g' = g + λp, b ← μb + g', p ← p - η·b (or g' + μb with Nesterov; without b if μ = 0); the
 //   partial sums of Σ g², the norm √Σ g² and the factor min(1, c/(norm + 10⁻⁶)), and g ← factor·g.
 // Reads/Writes: g once; p and the moments once each way; a bf16 copy of p once if wanted. Gapless.
-// Plan: a block per piece of 8192 elements; its tensor is found by bisection in the table, which is part of the parameter: a
+// Plan: a block per piece of 8192 elements, a thread per eight neighbours (SGD: per one), of all arrays at once; its tensor is found by bisection in the table, which is part of the parameter: a
 //   launch takes TENSORS at most, and nothing is copied to the device before, so that a graph can record it.
 // Traffic: AdamW 28 bytes an element with f32 g (26 with a 16-bit g, and 2 more for the copy): the roof is memory.
 // Shared memory: 128 bytes static in the sums.
@@ -13,6 +13,7 @@
 //   factor 0.
 // Limits: fewer than 2³¹ pieces; the parameter's 3648 bytes are below the 4096 of every GPU.
 // Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101. Pascanu et al., 2013, §3.2.
+#include "tile/eight.cuh"
 #include "tile/row.cuh"
 
 enum { PIECE = 8192, PIECE_THREADS = 256, TENSORS = 64, NUMBERS = 7 };
@@ -57,12 +58,45 @@ __device__ __forceinline__ f32 number(const OptimiseArgs& a, int which) {
     return a.numbers ? reinterpret_cast<const f32*>(a.numbers)[which] : a.own[which];
 }
 
-// Calls f(i) for this thread's elements of the piece; neighbours take neighbours.
+// The elements of this block's piece.
+struct Piece {
+    u64 first, end;
+
+    __device__ __forceinline__ Piece(const Tensor& t) {
+        first = (blockIdx.x - t.first_piece) * PIECE;
+        end = min(first + PIECE, (u64)t.elements);
+    }
+};
+
+// Calls f(i) for this thread's elements; neighbours take neighbours.
 template <class F>
 __device__ __forceinline__ void for_piece(const Tensor& t, F f) {
-    u64 first = (blockIdx.x - t.first_piece) * PIECE;
-    u64 end = min(first + PIECE, (u64)t.elements);
-    for (u64 i = first + threadIdx.x; i < end; i += PIECE_THREADS) f(i);
+    Piece piece(t);
+    for (u64 i = piece.first + threadIdx.x; i < piece.end; i += PIECE_THREADS) f(i);
+}
+
+// Calls f(i, count) for this thread's runs of eight elements, of which `count` are there.
+template <class F>
+__device__ __forceinline__ void for_eights(const Tensor& t, F f) {
+    Piece piece(t);
+#pragma unroll 1
+    for (u64 i = piece.first + threadIdx.x * 8; i < piece.end; i += PIECE_THREADS * 8)
+        f(i, u32(min(piece.end - i, (u64)8)));
+}
+
+// Eight numbers that were loaded whole, or the first `count` of them, one by one.
+template <class T>
+__device__ __forceinline__ void unpack(f32 (&v)[8], const Eight<T>& all, const T* from, u32 count, bool is_whole) {
+#pragma unroll
+    for (u32 k = 0; k < 8; k++) v[k] = is_whole ? all.at(k) : k < count ? widen(from[k]) : 0.0f;
+}
+
+template <class T>
+__device__ __forceinline__ void put(T* to, const f32 (&v)[8], u32 count, bool is_whole) {
+    if (is_whole) return store_eight(to, v);
+#pragma unroll
+    for (u32 k = 0; k < 8; k++)
+        if (k < count) to[k] = narrow<T>(v[k]);
 }
 
 // T: of the gradient, S: of all that is written.
@@ -80,10 +114,8 @@ struct Step {
           v(reinterpret_cast<S*>(t.v)), copy(reinterpret_cast<bf16*>(t.copy)),
           factor(a.factor ? *reinterpret_cast<const f32*>(a.factor) : 1.0f) {}
 
-    __device__ __forceinline__ f32 gradient(u64 i) const {
-        f32 x = widen(g[i]);
-        return factor == 1.0f ? x : x * factor;
-    }
+    __device__ __forceinline__ f32 times_factor(f32 x) const { return factor == 1.0f ? x : x * factor; }
+    __device__ __forceinline__ f32 gradient(u64 i) const { return times_factor(widen(g[i])); }
 
     __device__ __forceinline__ void write(u64 i, f32 x) const {
         p[i] = narrow<S>(x);
@@ -99,13 +131,31 @@ __device__ __forceinline__ void adamw(const OptimiseArgs& a) {
     f32 keep = number(a, 0), lerp = number(a, 1), beta2 = number(a, 2), square = number(a, 3), root = number(a, 4);
     f32 eps = number(a, 5), step = number(a, 6);
     if (step != step) return;
-    for_piece(t, [&](u64 i) {
-        f32 g = s.gradient(i), m = widen(s.m[i]);
-        m = fmaf(lerp, g - m, m);
-        f32 v = widen(s.v[i]) * beta2 + square * g * g;
-        s.m[i] = narrow<S>(m);
-        s.v[i] = narrow<S>(v);
-        s.write(i, widen(s.p[i]) * keep - step * m / (__fsqrt_rn(v) / root + eps));
+    bool is_aligned = (t.g | t.p | t.m | t.v | t.copy) % 16 == 0;
+    for_eights(t, [&](u64 i, u32 count) {
+        bool is_whole = is_aligned && count == 8;
+        Eight<T> gradients;
+        Eight<S> parameters, means, squares;
+        gradients.load(s.g + i, is_whole);
+        parameters.load(s.p + i, is_whole);
+        means.load(s.m + i, is_whole);
+        squares.load(s.v + i, is_whole);
+        f32 g[8], p[8], m[8], v[8];
+        unpack(g, gradients, s.g + i, count, is_whole);
+        unpack(p, parameters, s.p + i, count, is_whole);
+        unpack(m, means, s.m + i, count, is_whole);
+        unpack(v, squares, s.v + i, count, is_whole);
+#pragma unroll
+        for (int k = 0; k < 8; k++) {
+            f32 x = s.times_factor(g[k]);
+            m[k] = fmaf(lerp, x - m[k], m[k]);
+            v[k] = v[k] * beta2 + square * x * x;
+            p[k] = p[k] * keep - step * m[k] / (__fsqrt_rn(v[k]) / root + eps);
+        }
+        put(s.m + i, m, count, is_whole);
+        put(s.v + i, v, count, is_whole);
+        put(s.p + i, p, count, is_whole);
+        if (s.copy) put(s.copy + i, p, count, is_whole);
     });
 }
 
@@ -132,9 +182,14 @@ __device__ __forceinline__ void norm_partial(const OptimiseArgs& a) {
     Tensor t = tensor_of_piece(a);
     const T* g = reinterpret_cast<const T*>(t.g);
     f64 total = 0.0;
-    for_piece(t, [&](u64 i) {
-        f64 x = widen(g[i]);
-        total += x * x;
+    for_eights(t, [&](u64 i, u32 count) {
+        bool is_whole = t.g % 16 == 0 && count == 8;
+        Eight<T> all;
+        all.load(g + i, is_whole);
+        f32 v[8];
+        unpack(v, all, g + i, count, is_whole);
+#pragma unroll
+        for (int k = 0; k < 8; k++) total += f64(v[k]) * f64(v[k]);
     });
     total = sum(total);
     if (threadIdx.x == 0) reinterpret_cast<f64*>(a.partial)[blockIdx.x] = total;
@@ -146,7 +201,16 @@ __device__ __forceinline__ void scale(const OptimiseArgs& a) {
     T* g = reinterpret_cast<T*>(t.g);
     f32 factor = *reinterpret_cast<const f32*>(a.factor);
     if (factor == 1.0f) return;
-    for_piece(t, [&](u64 i) { g[i] = narrow<T>(widen(g[i]) * factor); });
+    for_eights(t, [&](u64 i, u32 count) {
+        bool is_whole = t.g % 16 == 0 && count == 8;
+        Eight<T> all;
+        all.load(g + i, is_whole);
+        f32 v[8];
+        unpack(v, all, g + i, count, is_whole);
+#pragma unroll
+        for (int k = 0; k < 8; k++) v[k] *= factor;
+        put(g + i, v, count, is_whole);
+    });
 }
 
 KERNEL(clip_by_norm_total_f64, PIECE_THREADS, NormArgs) {

@@ -29,7 +29,7 @@ __device__ __forceinline__ void forward(const SoftmaxArgs& a) {
     constexpr int PER = WIDTH<T>;
     u64 r = row_number();
     if (r >= a.rows) return;
-    Rows<T, 1> x({a.x}, a.y, r, a.n, -math::infinity());
+    LongRows<T, 1> x({a.x}, a.y, r, a.n, -math::infinity());
     RowPointer<T> y(a.y, r, a.n);
     Partition total = partition(x);
     f32 log_sum = math::ln(total.sum), scale = 1.0f / total.sum;
@@ -49,7 +49,7 @@ __device__ __forceinline__ void backward(const SoftmaxBackwardArgs& a) {
     constexpr int PER = WIDTH<T>;
     u64 r = row_number();
     if (r >= a.rows) return;
-    Rows<T, 2> rows({a.g, a.y}, a.dx, r, a.n);
+    LongRows<T, 2> rows({a.g, a.y}, a.dx, r, a.n);
     RowPointer<T> dx(a.dx, r, a.n);
     // Σ g in f64, since it may cancel where e^y does not; Σ g·y in f32.
     f64 wide = 0.0;
@@ -80,8 +80,8 @@ __device__ __forceinline__ void backward(const SoftmaxBackwardArgs& a) {
 }
 
 #define ENTRIES(T) \
-    KERNEL(softmax_fwd_##T, ROW_BOUNDS, SoftmaxArgs) { forward<T, false>(a); } \
-    KERNEL(log_softmax_fwd_##T, ROW_BOUNDS, SoftmaxArgs) { forward<T, true>(a); } \
+    KERNEL(softmax_fwd_##T, TWO_BLOCKS, SoftmaxArgs) { forward<T, false>(a); } \
+    KERNEL(log_softmax_fwd_##T, TWO_BLOCKS, SoftmaxArgs) { forward<T, true>(a); } \
     KERNEL(softmax_bwd_##T, ROW_BOUNDS, SoftmaxBackwardArgs) { backward<T, false>(a); } \
     KERNEL(log_softmax_bwd_##T, ROW_BOUNDS, SoftmaxBackwardArgs) { backward<T, true>(a); }
 FLOATS(ENTRIES)

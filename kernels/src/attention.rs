@@ -7,7 +7,7 @@ pub(crate) mod exact;
 #[cfg(test)]
 mod tests;
 
-use crate::entry::{half_entries, half_modules};
+use crate::entry::{blocks, half_entries, half_modules};
 use crate::{Entry, Float, Launch};
 use args::AttentionArgs;
 pub use args::Heads;
@@ -114,7 +114,7 @@ pub struct Gradients {
 pub fn forward(a: &Attention) -> Option<Launch> {
     let args = AttentionArgs::new(a, None);
     let shape = Shape::of(a).filter(|_| !a.is_trailing())?;
-    let rows = a.batch * a.heads;
+    let rows = u64::from(a.batch) * u64::from(a.heads);
     if a.dtype == Float::F32 {
         return Some(exact::launch(exact::Pass::Forward, shape, a.queries, rows, &args));
     }
@@ -124,8 +124,7 @@ pub fn forward(a: &Attention) -> Option<Launch> {
         Shape::D128 => (&D128, 128, 48),
         Shape::D256 => (&D256, 64, 16),
     };
-    let mut launch =
-        by_dtype(table, a.dtype).launch([a.queries.div_ceil(queries) * rows, 1, 1], THREADS, &args);
+    let mut launch = by_dtype(table, a.dtype).launch(grid(a.queries, queries, rows), THREADS, &args);
     launch.shared_bytes = (queries + 4 * keys) * shape.width() * 2;
     Some(launch)
 }
@@ -136,10 +135,11 @@ pub fn forward(a: &Attention) -> Option<Launch> {
 pub fn backward(a: &Attention, gradients: &Gradients) -> Option<[Launch; 3]> {
     let args = AttentionArgs::new(a, Some(gradients));
     let shape = Shape::of(a).filter(|_| !a.is_trailing())?;
+    let heads = |heads: u32| u64::from(a.batch) * u64::from(heads);
     let [kv, q] = match a.dtype {
         Float::F32 => [
-            exact::launch(exact::Pass::Keys, shape, a.keys, a.batch * a.kv_heads, &args),
-            exact::launch(exact::Pass::Queries, shape, a.queries, a.batch * a.heads, &args),
+            exact::launch(exact::Pass::Keys, shape, a.keys, heads(a.kv_heads), &args),
+            exact::launch(exact::Pass::Queries, shape, a.queries, heads(a.heads), &args),
         ],
         _ => backward::launches(a, shape, &args),
     };
@@ -148,6 +148,11 @@ pub fn backward(a: &Attention, gradients: &Gradients) -> Option<[Launch; 3]> {
 
 /// `THREADS` of the sources.
 pub(crate) const THREADS: u32 = 128;
+
+/// A block for each `rows` of so many, times `each`.
+pub(crate) fn grid(count: u32, rows: u32, each: u64) -> [u32; 3] {
+    [blocks(u64::from(count.div_ceil(rows)).saturating_mul(each)), 1, 1]
+}
 
 /// The width that a kernel is built for: narrower heads are filled up with zeros in shared memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

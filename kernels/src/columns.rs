@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::rows::{COLUMN_THREADS, Chunks, ColumnsArgs, tiles};
 use crate::{Float, Launch};
 
@@ -84,7 +84,7 @@ fn launches(s: &SumColumns, out: Float) -> Vec<Launch> {
         tiles: tiles(s.inner),
         scale: s.scale,
     };
-    let grid = [(s.outer * u64::from(tiles(s.inner))) as u32, chunks.count, 1];
+    let grid = [blocks(s.outer * u64::from(tiles(s.inner))), chunks.count, 1];
     let table = if is_direct { &COLUMNS } else { &PARTIAL };
     let first = table[s.dtype as usize].launch(grid, COLUMN_THREADS, &params);
     if is_direct {
@@ -99,6 +99,6 @@ pub(crate) fn total(dtype: Float, y: &[u64], x: u64, shape: [u64; 3], scale: f32
     let both = [y.first().copied().unwrap_or(0), y.get(1).copied().unwrap_or(0)];
     let sums = y.len() as u32;
     let params = TotalArgs { y: both, x, inner, outer, chunks: chunks as u32, sums, scale, unused: 0 };
-    let grid = [(outer * inner.div_ceil(32)) as u32, sums, 1];
+    let grid = [blocks(outer * inner.div_ceil(32)), sums, 1];
     TOTAL[dtype as usize].launch(grid, COLUMN_THREADS, &params)
 }

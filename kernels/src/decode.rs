@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::attention::{Attention, Shape, THREADS, args::AttentionArgs};
-use crate::entry::{entries, module};
+use crate::entry::{blocks, entries, module};
 use crate::{Entry, Launch};
 
 module!("decode");
@@ -31,7 +31,7 @@ entries! {
 }
 
 /// `PART` of the source: keys per block, fixed, so that a row's bits depend on its own keys alone.
-const PART: u32 = 256;
+const PART: u32 = 64;
 
 /// Whether these kernels can compute it: one query per batch row, no dropout, a width that has a kernel.
 pub fn fits(a: &Attention) -> bool {
@@ -63,12 +63,13 @@ pub fn forward(a: &Attention, workspace: u64) -> Option<[Launch; 2]> {
         (Shape::D256, _) => &GROUP_D256,
     };
     let dtype = a.dtype as usize;
-    let blocks = a.batch * a.kv_heads * group.div_ceil(shared) * parts;
+    let batch = u64::from(a.batch);
+    let groups = batch * u64::from(a.kv_heads) * u64::from(group.div_ceil(shared));
     // A warp for each row.
-    let merging = (a.batch * a.heads).div_ceil(THREADS / 32);
+    let merging = (batch * u64::from(a.heads)).div_ceil(u64::from(THREADS / 32));
     Some([
-        table[dtype].launch([blocks, 1, 1], THREADS, &args),
-        MERGE[dtype].launch([merging, 1, 1], THREADS, &args),
+        table[dtype].launch([blocks(groups.saturating_mul(parts.into())), 1, 1], THREADS, &args),
+        MERGE[dtype].launch([blocks(merging), 1, 1], THREADS, &args),
     ])
 }
 
@@ -103,12 +104,12 @@ mod tests {
     #[test]
     fn blocks_cover_parts_of_the_cache_and_groups_of_heads() {
         let [split, merge] = forward(&attention(), 0x9000).unwrap();
-        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_d64_bf16", 3 * 8 * 3));
+        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_d64_bf16", 3 * 8 * 10));
         assert_eq!((merge.entry.name, merge.grid[0]), ("decode_merge_bf16", 6));
         let grouped = Attention { heads: 10, kv_heads: 2, width: 80, ..attention() };
         let [split, _] = forward(&grouped, 0x9000).unwrap();
-        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_group_d128_bf16", 3 * 2 * 2 * 3));
-        assert_eq!(workspace_bytes(&grouped), 3 * 10 * 3 * 82 * 4);
+        assert_eq!((split.entry.name, split.grid[0]), ("decode_split_group_d128_bf16", 3 * 2 * 2 * 10));
+        assert_eq!(workspace_bytes(&grouped), 3 * 10 * 10 * 82 * 4);
     }
 
     #[test]

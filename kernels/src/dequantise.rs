@@ -6,7 +6,7 @@ use warpsmith_gguf::Kind;
 use crate::Launch;
 use crate::cast::{Cast, cast};
 use crate::dtype::Dtype;
-use crate::entry::{entries, module};
+use crate::entry::{blocks, entries, module};
 use crate::space::{Operand, dims};
 
 module!("dequantise");
@@ -64,8 +64,8 @@ pub fn dequantise(d: &Dequantise) -> Launch {
         Kind::Q6K => 6,
     };
     let units = d.count / 32;
-    let blocks = units.div_ceil(u64::from(THREADS)) as u32;
-    DEQUANTISE[entry].launch([blocks, 1, 1], THREADS, &DequantiseArgs { y: d.y, x: d.x, units })
+    let grid = [blocks(units.div_ceil(u64::from(THREADS))), 1, 1];
+    DEQUANTISE[entry].launch(grid, THREADS, &DequantiseArgs { y: d.y, x: d.x, units })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::{Float, Launch};
 
 module!("dropout");
@@ -66,6 +66,6 @@ pub fn dropout(d: &Dropout) -> Launch {
         is_aligned: u32::from(is_aligned),
         unused: 0,
     };
-    let blocks = d.elements.div_ceil(4 * u64::from(THREADS)) as u32;
-    DROPOUT[d.dtype as usize].launch([blocks, 1, 1], THREADS, &params)
+    let grid = [blocks(d.elements.div_ceil(4 * u64::from(THREADS))), 1, 1];
+    DROPOUT[d.dtype as usize].launch(grid, THREADS, &params)
 }

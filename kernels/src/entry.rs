@@ -32,6 +32,15 @@ impl Entry {
     }
 }
 
+/// The most blocks that a GPU takes in x, in y and in z.
+pub const MOST_BLOCKS: [u32; 3] = [i32::MAX as u32, 65_535, 65_535];
+
+/// Blocks along one side of a grid. What 32 bits do not hold becomes as many as no GPU takes, and never a few: too large a
+/// launch is an error of the driver, not a result of which most is missing.
+pub(crate) fn blocks(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// All that one kernel launch needs but the stream.
 #[derive(Clone, Debug)]
 pub struct Launch {
@@ -48,6 +57,11 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// Whether it has more blocks than a GPU takes.
+    pub fn is_too_large(&self) -> bool {
+        self.grid.iter().zip(MOST_BLOCKS).any(|(&blocks, most)| blocks > most)
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.grid.contains(&0)

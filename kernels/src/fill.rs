@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{entries, module};
+use crate::entry::{blocks, entries, module};
 use crate::{Dtype, Entry, Launch};
 
 module!("fill");
@@ -43,5 +43,5 @@ pub fn count(dtype: Dtype, y: u64, elements: u64) -> Launch {
 }
 
 fn launch(entry: &'static Entry, args: FillArgs) -> Launch {
-    entry.launch([args.elements.div_ceil(u64::from(THREADS)) as u32, 1, 1], THREADS, &args)
+    entry.launch([blocks(args.elements.div_ceil(u64::from(THREADS))), 1, 1], THREADS, &args)
 }

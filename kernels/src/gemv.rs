@@ -1,8 +1,8 @@
 //! Products of few rows, for decoding. See `gemv.cu`.
 
-use crate::Launch;
 use crate::entry::{float_entries, module};
 use crate::matmul::{Matmul, args::MatmulArgs};
+use crate::{Launch, MOST_BLOCKS};
 
 module!("gemv");
 
@@ -21,29 +21,28 @@ pub const ROWS: u32 = 8;
 ///
 /// The bits of a row do not depend on the other rows, but they are not those of [`crate::matmul::matmul`].
 pub fn gemv(p: &Matmul) -> Option<Launch> {
-    /// `THREADS` of the source.
-    const THREADS: u32 = 256;
-    /// The most blocks along the second side of a grid.
-    const MOST: u32 = 65_535;
     let along_k = p.b.row == 1 || p.k <= 1;
     let along_n = p.b.col == 1 || p.n <= 1;
     let groups = p.m.div_ceil(ROWS);
-    if groups > MOST || p.batch.iter().any(|&b| b != 1) || (p.a.col != 1 && p.k > 1) || !(along_k || along_n)
+    if groups > MOST_BLOCKS[1]
+        || p.batch.iter().any(|&b| b != 1)
+        || (p.a.col != 1 && p.k > 1)
+        || !(along_k || along_n)
     {
         return None;
     }
     let mut args = MatmulArgs::single(p);
     let per_access = 16 / p.dtype.size() as u64;
-    args.align_rows(p, if along_n { 2 } else { per_access }, !along_n);
+    args.align_rows(p, per_access, !along_n);
     let table = match (along_n, p.m > 1) {
         (true, false) => &NN,
         (true, true) => &NN_ROWS,
         (false, false) => &NT,
         (false, true) => &NT_ROWS,
     };
-    // Columns of C per block.
-    let columns = if along_n { 64 } else { 16 };
-    Some(table[p.dtype as usize].launch([p.n.div_ceil(columns), groups, 1], THREADS, &args))
+    // Columns of C per block, and its threads: `COLUMNS`, `THREADS` and `NT_THREADS` of the source.
+    let (columns, threads) = if along_n { (16, 256) } else { (4, 64) };
+    Some(table[p.dtype as usize].launch([p.n.div_ceil(columns), groups, 1], threads, &args))
 }
 
 #[cfg(test)]
@@ -65,11 +64,11 @@ mod tests {
     #[test]
     fn entries_follow_layout_and_rows() {
         let of = |p: &Matmul| gemv(p).map(|l| (l.entry.name, [l.grid[0], l.grid[1]]));
-        assert_eq!(of(&product()), Some(("gemv_nn_bf16", [12, 1])));
+        assert_eq!(of(&product()), Some(("gemv_nn_bf16", [48, 1])));
         let transposed = Matrix { row: 1, col: 512, ..product().b };
-        assert_eq!(of(&Matmul { b: transposed, m: 3, ..product() }), Some(("gemv_nt_rows_bf16", [48, 1])));
-        assert_eq!(of(&Matmul { m: 17, ..product() }), Some(("gemv_nn_rows_bf16", [12, 3])));
-        assert_eq!(of(&Matmul { m: 0, ..product() }), Some(("gemv_nn_bf16", [12, 0])));
+        assert_eq!(of(&Matmul { b: transposed, m: 3, ..product() }), Some(("gemv_nt_rows_bf16", [192, 1])));
+        assert_eq!(of(&Matmul { m: 17, ..product() }), Some(("gemv_nn_rows_bf16", [48, 3])));
+        assert_eq!(of(&Matmul { m: 0, ..product() }), Some(("gemv_nn_bf16", [48, 0])));
     }
 
     #[test]
@@ -90,9 +89,7 @@ mod tests {
         // `flags` is the last word: 4 for A, 8 for B.
         let flags = |p: &Matmul| gemv(p).map(|l| l.params[l.params.len() - 4] & 12);
         assert_eq!(flags(&product()), Some(12));
-        let shifted = Matrix { pointer: 0x2004, ..product().b };
-        assert_eq!(flags(&Matmul { b: shifted, ..product() }), Some(12), "pairs of 16-bit floats");
-        let odd = Matrix { pointer: 0x2002, ..product().b };
+        let odd = Matrix { pointer: 0x2008, ..product().b };
         assert_eq!(flags(&Matmul { b: odd, ..product() }), Some(4));
         let transposed = Matrix { row: 1, col: 516, ..product().b };
         assert_eq!(flags(&Matmul { b: transposed, ..product() }), Some(4));

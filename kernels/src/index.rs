@@ -3,7 +3,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::dtype::Dtype;
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::{Float, Launch};
 
 module!("index");
@@ -80,29 +80,29 @@ impl Places {
     }
 }
 
-fn blocks(threads: u64) -> [u32; 3] {
-    [threads.div_ceil(u64::from(THREADS)) as u32, 1, 1]
+fn grid(threads: u64) -> [u32; 3] {
+    [blocks(threads.div_ceil(u64::from(THREADS))), 1, 1]
 }
 
 /// The launch that writes to `bad`, as [`Places::bad`] says, the lowest position of an index that is not below `size`, for
 /// kernels that take them as they are.
 pub fn check(index: u64, kind: IndexKind, count: u64, size: u64, bad: u64) -> Launch {
     let p = Places { index, kind, bad, outer: 1, places: count, size, inner: 1 };
-    CHECK[0].launch(blocks(count), THREADS, &p.args(0, 0, 1))
+    CHECK[0].launch(grid(count), THREADS, &p.args(0, 0, 1))
 }
 
 /// The launch of y (outer, places, inner) = x (outer, size, inner) at `index` (places). A table (V, C) of an embedding
 /// has outer 1 and inner C.
 pub fn index_select(dtype: Dtype, y: u64, x: u64, p: &Places) -> Launch {
     let (which, inner) = pieces(dtype, y | x, p);
-    INDEX_SELECT[which].launch(blocks(p.outer * p.places * inner), THREADS, &p.args(y, x, inner))
+    INDEX_SELECT[which].launch(grid(p.outer * p.places * inner), THREADS, &p.args(y, x, inner))
 }
 
 /// The launch of y (outer, size, inner) at `index` (places) = v (outer, places, inner), where the last of equal indices
 /// stays.
 pub fn index_copy(dtype: Dtype, y: u64, v: u64, p: &Places) -> Launch {
     let (which, inner) = pieces(dtype, y | v, p);
-    INDEX_COPY[which].launch(blocks(p.outer * inner), THREADS, &p.args(y, v, inner))
+    INDEX_COPY[which].launch(grid(p.outer * inner), THREADS, &p.args(y, v, inner))
 }
 
 /// Which kernel moves rows, and how many pieces each has: as large ones, of up to 16 bytes, as rows and `addresses` allow.
@@ -114,12 +114,12 @@ fn pieces(dtype: Dtype, addresses: u64, p: &Places) -> (usize, u64) {
 
 /// The launch of y (outer, places, inner) = x (outer, size, inner) at `index` (outer, places, inner).
 pub fn gather(dtype: Dtype, y: u64, x: u64, p: &Places) -> Launch {
-    let grid = blocks(p.outer * p.places * p.inner);
-    GATHER[dtype.by_size()].launch(grid, THREADS, &p.args(y, x, p.inner))
+    let threads = p.outer * p.places * p.inner;
+    GATHER[dtype.by_size()].launch(grid(threads), THREADS, &p.args(y, x, p.inner))
 }
 
 /// The launch of y (outer, size, inner) at `index` (outer, places, inner) += v (outer, places, inner), in the order of
 /// the places.
 pub fn scatter_add(dtype: Float, y: u64, v: u64, p: &Places) -> Launch {
-    SCATTER_ADD[dtype as usize].launch(blocks(p.outer * p.inner), THREADS, &p.args(y, v, p.inner))
+    SCATTER_ADD[dtype as usize].launch(grid(p.outer * p.inner), THREADS, &p.args(y, v, p.inner))
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::index::Places;
 use crate::{Float, Launch};
 
@@ -80,10 +80,10 @@ pub fn workspace(places: u64) -> u64 {
 pub fn index_add(dtype: Float, y: u64, v: u64, keys: u64, p: &Places) -> Vec<Launch> {
     let padded = padded(p.places);
     let Places { index, kind, bad, outer, places, size, inner } = *p;
-    let blocks = |threads: u64| [threads.div_ceil(u64::from(THREADS)) as u32, 1, 1];
+    let grid = |threads: u64| [blocks(threads.div_ceil(u64::from(THREADS))), 1, 1];
     let all = KeysArgs { keys, index, bad, places, padded, size, kind: kind as u32, unused: 0 };
-    let mut launches = vec![KEYS[0].launch(blocks(padded), THREADS, &all)];
-    let tiles = [(padded / TILE) as u32, 1, 1];
+    let mut launches = vec![KEYS[0].launch(grid(padded), THREADS, &all)];
+    let tiles = [blocks(padded / TILE), 1, 1];
     let tile = |first, last| SORT_TILE[0].launch(tiles, SORT_THREADS, &TileArgs { keys, first, last });
     // What is beyond the places is padding, alike and last: a run that holds all of them is the end.
     launches.push(tile(2, p.places.next_power_of_two().min(TILE)));
@@ -92,13 +92,13 @@ pub fn index_add(dtype: Float, y: u64, v: u64, keys: u64, p: &Places) -> Vec<Lau
         let mut step = block / 2;
         while step >= TILE {
             let step_of = StepArgs { keys, pairs: padded / 2, block, step };
-            launches.push(SORT_STEP[0].launch(blocks(padded / 2), THREADS, &step_of));
+            launches.push(SORT_STEP[0].launch(grid(padded / 2), THREADS, &step_of));
             step /= 2;
         }
         launches.push(tile(block, block));
         block *= 2;
     }
     let sum = SumArgs { y, v, keys, outer, places, size, inner };
-    launches.push(INDEX_ADD[dtype as usize].launch(blocks(outer * places * inner), THREADS, &sum));
+    launches.push(INDEX_ADD[dtype as usize].launch(grid(outer * places * inner), THREADS, &sum));
     launches
 }

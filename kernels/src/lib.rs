@@ -84,7 +84,7 @@ pub mod unary_backward;
 pub mod unfold;
 
 pub use dtype::Dtype;
-pub use entry::{Entry, Launch, Stream};
+pub use entry::{Entry, Launch, MOST_BLOCKS, Stream};
 pub use float::Float;
 pub use map::Map;
 pub use module::Module;

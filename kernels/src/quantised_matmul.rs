@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use warpsmith_gguf::Kind;
 
 use crate::Launch;
-use crate::entry::{entries, module};
+use crate::entry::{blocks, entries, module};
 
 module!("quantised_matmul");
 
@@ -90,7 +90,7 @@ pub fn quantised_matmul(p: &QuantisedMatmul) -> Launch {
     let (table, grid) = match p.m {
         0 | 1 => (&ROW, [p.n.div_ceil(COLUMNS[0]), p.m, 1]),
         2..=FEW => (&FEW_ROWS, [p.n.div_ceil(COLUMNS[1]), p.m.div_ceil(ROWS), 1]),
-        _ => (&TILES, [p.m.div_ceil(TILE) * p.n.div_ceil(TILE), 1, 1]),
+        _ => (&TILES, [blocks(u64::from(p.m.div_ceil(TILE)) * u64::from(p.n.div_ceil(TILE))), 1, 1]),
     };
     table[p.kind as usize].launch(grid, THREADS, &args)
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::{Entry, Float, Launch};
 
 module!("recurrent");
@@ -40,8 +40,8 @@ pub struct States {
 impl States {
     fn launch(&self, table: &'static [Entry; 3], y: [u64; 3], x: [u64; 4]) -> Launch {
         let params = CellArgs { y, x, elements: self.elements, width: self.width };
-        let blocks = self.elements.div_ceil(u64::from(THREADS)) as u32;
-        table[self.dtype as usize].launch([blocks, 1, 1], THREADS, &params)
+        let grid = [blocks(self.elements.div_ceil(u64::from(THREADS))), 1, 1];
+        table[self.dtype as usize].launch(grid, THREADS, &params)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::rows::geometry;
 use crate::{Float, Launch};
 
@@ -78,7 +78,7 @@ pub fn workspace(rows: u64, n: u64) -> u64 {
 pub fn sum(s: &SumRows) -> Vec<Launch> {
     let dtype = s.dtype as usize;
     let step = |table: &'static [crate::Entry; 3], dtype: usize, y, x, n, scale| {
-        let params = SumArgs { y, x, rows: s.rows, n, chunks: chunks(n) as u32, scale };
+        let params = SumArgs { y, x, rows: s.rows, n, chunks: blocks(chunks(n)), scale };
         let (grid, block) = geometry(s.rows * chunks(n), n.min(CHUNK));
         table[dtype].launch_in(grid, block, &params)
     };
@@ -126,6 +126,6 @@ pub fn extreme(e: &Extreme) -> Launch {
         let (grid, block) = geometry(outer, size);
         return EXTREME_OF_ROWS[e.dtype as usize].launch_in(grid, block, &params);
     }
-    let blocks = (outer * inner).div_ceil(128) as u32;
-    EXTREME_OF_COLUMNS[e.dtype as usize].launch([blocks, 1, 1], 128, &params)
+    let grid = blocks((outer * inner).div_ceil(128));
+    EXTREME_OF_COLUMNS[e.dtype as usize].launch([grid, 1, 1], 128, &params)
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::index::IndexKind;
 use crate::{Float, Launch};
 
@@ -93,7 +93,7 @@ pub fn rope(r: &Rope) -> Launch {
         is_adjacent: u32::from(r.adjacent),
         sign: if r.inverse { -1.0 } else { 1.0 },
     };
-    ROPE[r.dtype as usize].launch([pairs.div_ceil(u64::from(THREADS)) as u32, 1, 1], THREADS, &params)
+    ROPE[r.dtype as usize].launch([blocks(pairs.div_ceil(u64::from(THREADS))), 1, 1], THREADS, &params)
 }
 
 /// The table for these positions: angles position·θ^(-2i/D), their cosines and sines in f64, rounded once.

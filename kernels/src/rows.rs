@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::entry::blocks;
+
 /// Grid and block of a kernel in which a group of threads owns a row of `n`: a warp per row, eight to a block, or a block
 /// per row. See `tile/row.cuh`.
 pub(crate) fn geometry(rows: u64, n: u64) -> ([u32; 3], [u32; 3]) {
@@ -10,7 +12,7 @@ pub(crate) fn geometry(rows: u64, n: u64) -> ([u32; 3], [u32; 3]) {
         513..=2048 => [128, 1, 1],
         _ => [512, 1, 1],
     };
-    ([rows.div_ceil(u64::from(block[1])) as u32, 1, 1], block)
+    ([blocks(rows.div_ceil(u64::from(block[1]))), 1, 1], block)
 }
 
 /// Threads per block of the kernels of `tile/columns.cuh`.
@@ -48,7 +50,7 @@ impl Chunks {
 
 /// Columns per block of those kernels.
 pub(crate) fn tiles(inner: u64) -> u32 {
-    inner.div_ceil(128) as u32
+    blocks(inner.div_ceil(128))
 }
 
 #[cfg(test)]

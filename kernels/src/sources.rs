@@ -22,7 +22,7 @@ pub fn source_of(module: &crate::Module) -> Option<&'static str> {
 
 /// Every source file: its path in the repository, and its text.
 pub fn sources() -> &'static [(&'static str, &'static str)] {
-    static SOURCES: [(&str, &str); 84] = sources! {
+    static SOURCES: [(&str, &str); 85] = sources! {
         "attention_backward.cu",
         "attention_backward_f16.cu",
         "attention_delta.cu",
@@ -85,6 +85,7 @@ pub fn sources() -> &'static [(&'static str, &'static str)] {
         "ptx/cp_async.cuh",
         "ptx/exponential.cuh",
         "ptx/ldmatrix.cuh",
+        "ptx/load.cuh",
         "ptx/mma.cuh",
         "ptx/philox.cuh",
         "ptx/shared.cuh",

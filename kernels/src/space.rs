@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::entry::blocks;
+
 /// The most axes that a space has.
 pub const MAX_DIMS: usize = 8;
 
@@ -95,7 +97,7 @@ impl<const N: usize> Space<N> {
     /// Blocks that cover the space when one thread moves `width` elements of a flat one.
     pub(crate) fn grid(&self, width: usize) -> [u32; 3] {
         let per_block = u64::from(THREADS) * if self.flat { width as u64 } else { 1 };
-        [self.elements.div_ceil(per_block) as u32, 1, 1]
+        [blocks(self.elements.div_ceil(per_block)), 1, 1]
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::{Float, Launch};
 
 module!("swiglu");
@@ -52,6 +52,6 @@ pub fn backward(s: &SwigluBackward) -> Launch {
     let is_aligned = (da | db | g | a | b).is_multiple_of(16);
     let per_thread = if is_aligned { 16 / dtype.size() as u64 } else { 1 };
     let params = SwigluArgs { da, db, g, a, b, elements, is_aligned: u32::from(is_aligned), unused: 0 };
-    let blocks = elements.div_ceil(u64::from(THREADS) * per_thread) as u32;
-    SWIGLU[dtype as usize].launch([blocks, 1, 1], THREADS, &params)
+    let grid = [blocks(elements.div_ceil(u64::from(THREADS) * per_thread)), 1, 1];
+    SWIGLU[dtype as usize].launch(grid, THREADS, &params)
 }

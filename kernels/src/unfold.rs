@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 use crate::{Entry, Float, Launch};
 
 module!("unfold");
@@ -71,8 +71,8 @@ impl Windows {
             dilation: self.dilation,
             padding: self.padding,
         };
-        let blocks = elements.div_ceil(u64::from(THREADS)) as u32;
-        table[self.dtype as usize].launch([blocks, 1, 1], THREADS, &params)
+        let grid = [blocks(elements.div_ceil(u64::from(THREADS))), 1, 1];
+        table[self.dtype as usize].launch(grid, THREADS, &params)
     }
 }
 

@@ -18,10 +18,13 @@ struct ColumnsArgs {
     f32 scale;          // of the result
 };
 
+// A count that says that 4 neighbours can be read at once.
+enum { ALL_COLUMNS = 5 };
+
 // Up to 4 neighbours; those past the row are 0. One access if the row's length and place allow it.
 template <class T>
 __device__ __forceinline__ void load_columns(const T* row, u32 column, u32 count, f32 (&v)[4]) {
-    if (count == 4 && u64(row + column) % (4 * sizeof(T)) == 0) {
+    if (count == ALL_COLUMNS || (count == 4 && u64(row + column) % (4 * sizeof(T)) == 0)) {
         auto from = load_vector<4>(row + column);
 #pragma unroll
         for (int k = 0; k < 4; k++) v[k] = widen(from.at[k]);
@@ -32,8 +35,8 @@ __device__ __forceinline__ void load_columns(const T* row, u32 column, u32 count
 }
 
 // add(row, column, count, total) adds one row's part to the S sums of 4 columns; rows are counted over all matrices.
-// The sums go to y as f32, or as T if this is the only chunk and `direct`.
-template <class T, int S, class F>
+// The sums go to y as f32, or as T if this is the only chunk and `direct`. AHEAD: rows of a warp that are on their way together.
+template <class T, int S, int AHEAD = 1, class F>
 __device__ __forceinline__ void sum_columns(const ColumnsArgs& a, F add, bool direct = false) {
     __shared__ f32 part[COLUMN_WARPS][S][COLUMN_TILE];
     u64 outer = blockIdx.x / a.tiles;
@@ -44,8 +47,16 @@ __device__ __forceinline__ void sum_columns(const ColumnsArgs& a, F add, bool di
     f32 total[S][4] = {};
     if (column < a.inner) {
         u32 count = u32(min(a.inner - column, 4ull));
-        for (u64 row = blockIdx.y * a.chunk + warp; row < end; row += COLUMN_WARPS)
-            add(outer * a.size + row, column, count, total);
+        u64 row = blockIdx.y * a.chunk + warp;
+        if (AHEAD > 1 && count == 4 && a.inner % 4 == 0 && (a.x[0] | a.x[1]) % 16 == 0) {
+#pragma unroll 1
+            for (; row + (AHEAD - 1) * COLUMN_WARPS < end; row += AHEAD * COLUMN_WARPS)
+#pragma unroll
+                for (int r = 0; r < AHEAD; r++)
+                    add(outer * a.size + row + r * COLUMN_WARPS, column, ALL_COLUMNS, total);
+        }
+#pragma unroll 1
+        for (; row < end; row += COLUMN_WARPS) add(outer * a.size + row, column, count, total);
     }
 #pragma unroll
     for (int s = 0; s < S; s++) {

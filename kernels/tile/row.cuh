@@ -3,6 +3,7 @@
 // A block is (G, R): G threads form a group, which owns one row; R groups stand side by side only if G is a warp. Which
 // thread meets which element depends on n alone, so a row alone has the bits of that row in a batch.
 #pragma once
+#include "ptx/load.cuh"
 #include "tile/math.cuh"
 #include "tile/vector.cuh"
 
@@ -10,6 +11,8 @@
 enum { ROW_VALUES = 16, ROW_THREADS = 512 };
 // Bounds for kernels that keep rows: registers come before a second block on the multiprocessor, or they would spill.
 #define ROW_BOUNDS ROW_THREADS, 1
+// Where they fit twice all the same: the second block's loads are on their way while the first one computes.
+#define TWO_BLOCKS ROW_THREADS, 2
 
 // The row of this group.
 __device__ __forceinline__ u64 row_number() { return u64(blockIdx.x) * blockDim.y + threadIdx.y; }
@@ -89,8 +92,9 @@ struct RowPointer {
 // N rows of one width, read together. each(f) calls f(values, at, whole) for every run of this thread, as often as
 // asked. Of aligned rows the first ROW_VALUES values a thread are kept in registers; the others are read from memory again,
 // the last ones, if they are no whole run, element by element. Values outside a row are `outside`. The order of arithmetic does not depend on which it is. The first row
-// may be of narrower elements.
-template <class T, int N, class First = T>
+// may be of narrower elements. AHEAD: runs of what is not kept that are on their way together, for kernels whose rows are long;
+// their registers are taken from short ones.
+template <class T, int N, class First = T, int AHEAD = 1>
 struct Rows {
     static constexpr int PER = WIDTH<T>;
     static constexpr int KEPT = ROW_VALUES / PER;
@@ -147,8 +151,29 @@ struct Rows {
             for (int r = 0; r < KEPT; r++) {
                 if (start(r) + PER <= n) f(kept[r], start(r), true);
             }
+            at = start(KEPT);
+            if constexpr (AHEAD > 1) {
+                static_assert(sizeof(First) == sizeof(T), "runs of 16 bytes");
 #pragma unroll 1
-            for (at = start(KEPT); at + PER <= n; at += step) {
+                for (; at + (AHEAD - 1) * step + PER <= n; at += AHEAD * step) {
+                    u32 words[AHEAD][N][4];
+#pragma unroll
+                    for (int r = 0; r < AHEAD; r++)
+#pragma unroll
+                        for (int i = 0; i < N; i++)
+                            ptx::load_16(words[r][i], reinterpret_cast<const T*>(from[i]) + at + r * step, true);
+#pragma unroll
+                    for (int r = 0; r < AHEAD; r++) {
+#pragma unroll
+                        for (int i = 0; i < N; i++)
+#pragma unroll
+                            for (int k = 0; k < PER; k++) v[i][k] = loaded<T>(words[r][i], k);
+                        f(v, at + r * step, true);
+                    }
+                }
+            }
+#pragma unroll 1
+            for (; at + PER <= n; at += step) {
                 load(true, at, v);
                 f(v, at, true);
             }
@@ -163,3 +188,7 @@ struct Rows {
         }
     }
 };
+
+// Rows that are mostly longer than what is kept, such as those over a vocabulary: four accesses on their way together.
+template <class T, int N>
+using LongRows = Rows<T, N, T, 4 / N>;

@@ -14,7 +14,7 @@ __device__ __forceinline__ f32 rescale(f32 from, f32 to) {
 
 // Of the whole row, in every thread of the group. The row's `outside` must be -∞.
 template <class T>
-__device__ __forceinline__ Partition partition(Rows<T, 1>& x) {
+__device__ __forceinline__ Partition partition(LongRows<T, 1>& x) {
     constexpr int PER = WIDTH<T>;
     Partition own = {-math::infinity(), 0.0f};
     x.each([&](f32(&v)[1][PER], u32, bool) {

@@ -17,6 +17,16 @@ __device__ __forceinline__ Vector<T, N> load_vector(const T* from) {
     return *reinterpret_cast<const Vector<T, N>*>(from);
 }
 
+// Element i of 16 bytes that came as words.
+template <class T>
+__device__ __forceinline__ f32 loaded(const u32 (&words)[4], int i) {
+    if constexpr (sizeof(T) == 4) {
+        return __uint_as_float(words[i]);
+    } else {
+        return widen(T{u16(words[i / 2] >> i % 2 * 16)});
+    }
+}
+
 template <int N, class T>
 __device__ __forceinline__ void store_vector(T* to, const Vector<T, N>& x) {
     *reinterpret_cast<Vector<T, N>*>(to) = x;

@@ -67,6 +67,8 @@ pub struct Options {
     pub parallel: bool,
     /// Approximate functions.
     pub approximation: Approximation,
+    /// Run this block alone, x + X·(y + Y·z) of a grid of (X, Y, Z): the last one of a grid that would take for ever.
+    pub only: Option<u64>,
 }
 
 impl Default for Options {
@@ -77,6 +79,7 @@ impl Default for Options {
             max_steps: 1_000_000_000,
             parallel: true,
             approximation: Approximation::default(),
+            only: None,
         }
     }
 }
@@ -106,8 +109,8 @@ pub struct Launch<'a> {
 const MOST_THREADS: u64 = 1024;
 /// Most shared memory of a block, static and dynamic, of the devices that this one stands for.
 const MOST_SHARED: u64 = 227 << 10;
-/// Most blocks in y and z.
-const MOST_BLOCKS: u32 = 65_535;
+/// Most blocks in x, in y and in z.
+pub(crate) const MOST_BLOCKS: [u32; 3] = [i32::MAX as u32, 65_535, 65_535];
 
 /// Runs a launch to its end.
 ///
@@ -147,12 +150,19 @@ fn start<'m>(
 fn check(launch: &Launch<'_>, entry: &Entry) -> Result<(), String> {
     let threads: u64 = launch.block.iter().map(|&count| u64::from(count)).product();
     let most = entry.max_threads.map_or(MOST_THREADS, |most| MOST_THREADS.min(most.into()));
-    let ([_, gy, gz], [bx, by, bz]) = (launch.grid, launch.block);
+    let [bx, by, bz] = launch.block;
     if launch.grid.contains(&0) || launch.block.contains(&0) {
         return Err(format!("grid {:?} and block {:?}: no axis may be 0", launch.grid, launch.block));
     }
-    if gy > MOST_BLOCKS || gz > MOST_BLOCKS {
-        return Err(format!("grid {:?}: at most {MOST_BLOCKS} blocks in y and in z", launch.grid));
+    if launch.grid.iter().zip(MOST_BLOCKS).any(|(&blocks, most)| blocks > most) {
+        let [x, y, z] = MOST_BLOCKS;
+        return Err(format!("grid {:?}: at most {x} blocks in x, {y} in y and {z} in z", launch.grid));
+    }
+    let blocks: u64 = launch.grid.iter().map(|&blocks| u64::from(blocks)).product();
+    if let Some(only) = launch.options.only
+        && only >= blocks
+    {
+        return Err(format!("block {only} alone of a grid of {blocks}"));
     }
     if threads > most || bz > 64 {
         let block = format!("{bx} x {by} x {bz}");

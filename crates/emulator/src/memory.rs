@@ -132,6 +132,12 @@ impl Memory {
         Ok(base)
     }
 
+    /// Leaves out addresses, so that the next allocation begins at `address`, a multiple of 256, unless that has been given out: as
+    /// if memory that nobody touches lay before it.
+    pub fn leave_out_until(&mut self, address: u64) {
+        self.next = self.next.max(address.next_multiple_of(ALIGNMENT));
+    }
+
     /// Allocates `bytes` zeros that the host sees at the same address.
     ///
     /// # Errors

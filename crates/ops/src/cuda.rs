@@ -70,7 +70,9 @@ pub(crate) fn contiguous(x: &[Tensor]) -> Result<Vec<Tensor>> {
     x.iter().map(Tensor::contiguous).collect()
 }
 
-/// A size as kernels take it.
+/// A size as kernels take it: they count in 32 bits, with a sign, up to a size that is rounded up to whole tiles.
 pub(crate) fn size(op: &'static str, size: usize) -> Result<u32> {
-    u32::try_from(size).map_err(|_| Error::value(op, format!("a size of {size} is beyond the kernel's 2³²")))
+    const MOST: u32 = i32::MAX as u32 - 4095;
+    let fits = u32::try_from(size).ok().filter(|&size| size <= MOST);
+    fits.ok_or_else(|| Error::value(op, format!("a size of {size} is beyond the kernel's {MOST}")))
 }

@@ -1,7 +1,7 @@
 //! Attention in f32.
 
 use super::args::AttentionArgs;
-use super::{Shape, THREADS};
+use super::{Shape, THREADS, grid};
 use crate::Launch;
 use crate::entry::{entries, module};
 
@@ -25,7 +25,7 @@ pub(super) enum Pass {
 }
 
 /// A pass over `rows` queries or keys of so many heads in all.
-pub(super) fn launch(pass: Pass, shape: Shape, rows: u32, heads: u32, args: &AttentionArgs) -> Launch {
+pub(super) fn launch(pass: Pass, shape: Shape, rows: u32, heads: u64, args: &AttentionArgs) -> Launch {
     /// `ROWS` and `TILE` of the source.
     const ROWS: u32 = 16;
     const TILE: u32 = 32;
@@ -34,7 +34,7 @@ pub(super) fn launch(pass: Pass, shape: Shape, rows: u32, heads: u32, args: &Att
         Shape::D128 => &D128,
         Shape::D256 => &D256,
     };
-    let mut launch = table[pass as usize].launch([rows.div_ceil(ROWS) * heads, 1, 1], THREADS, args);
+    let mut launch = table[pass as usize].launch(grid(rows, ROWS, heads), THREADS, args);
     launch.shared_bytes = (2 * ROWS + 2 * TILE) * (shape.width() + 1) * 4;
     launch
 }

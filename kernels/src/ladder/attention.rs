@@ -1,5 +1,6 @@
 //! The ladders of attention and of its gradient, in bf16 with heads of at most 64. See `ladder/attention/`.
 
+use crate::entry::blocks;
 use bytemuck::{Pod, Zeroable};
 
 use super::{Count, Rung, claim, no_room, rung};
@@ -126,7 +127,12 @@ pub static RUNGS: [Rung<SelfAttention>; 5] = [
         claims: &[claim(Count::BytesWritten, 8.0), claim(Count::BytesRead, 2.0)],
         room: no_room,
         launches: |a| {
-            Ok(vec![launch(&FUSED, narrow(a)?, [a.time.div_ceil(4), a.batch * a.heads, 1], [32, 4, 1])])
+            Ok(vec![launch(
+                &FUSED,
+                narrow(a)?,
+                [a.time.div_ceil(4), a.batch.saturating_mul(a.heads), 1],
+                [32, 4, 1],
+            )])
         },
     },
     Rung {
@@ -197,11 +203,11 @@ fn scores(a: &SelfAttention) -> u64 {
 }
 
 fn three_kernels(a: &SelfAttention) -> Result<Vec<Launch>, &'static str> {
-    let (rows, heads) = (a.time.div_ceil(8), a.batch * a.heads);
+    let (rows, heads) = (a.time.div_ceil(8), a.batch.saturating_mul(a.heads));
     let all = u64::from(heads) * u64::from(a.time);
     Ok(vec![
         launch(&SCORES, a, [a.time.div_ceil(32), rows, heads], [32, 8, 1]),
-        launch(&PROBABILITIES, a, [all.div_ceil(8) as u32, 1, 1], [32, 8, 1]),
+        launch(&PROBABILITIES, a, [blocks(all.div_ceil(8)), 1, 1], [32, 8, 1]),
         launch(&VALUES, a, [a.width.div_ceil(32), rows, heads], [32, 8, 1]),
     ])
 }

@@ -1,6 +1,7 @@
 //! The ladder of softmax along rows, in f32. See `ladder/softmax/`.
 
 use super::{Count, Rung, claim, no_room, rung};
+use crate::entry::blocks;
 use crate::softmax::{Softmax, SoftmaxArgs, forward};
 use crate::{Entry, Launch};
 
@@ -58,6 +59,6 @@ fn thread_per_row(entry: &'static Entry, s: &Softmax) -> Result<Vec<Launch>, &'s
     Ok(vec![launch(entry, s, s.rows.div_ceil(256), [256, 1, 1])])
 }
 
-fn launch(entry: &'static Entry, s: &Softmax, blocks: u64, block: [u32; 3]) -> Launch {
-    entry.launch_in([blocks as u32, 1, 1], block, &SoftmaxArgs::new(s))
+fn launch(entry: &'static Entry, s: &Softmax, groups: u64, block: [u32; 3]) -> Launch {
+    entry.launch_in([blocks(groups), 1, 1], block, &SoftmaxArgs::new(s))
 }

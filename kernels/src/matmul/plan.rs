@@ -2,6 +2,7 @@
 
 use super::Matmul;
 use crate::Float;
+use crate::entry::blocks;
 
 /// The part of C that one block computes. It does not change a bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +132,6 @@ impl Plan {
 
     /// Blocks of the product's launch.
     pub(super) fn blocks(&self) -> u32 {
-        (self.tiles * u64::from(self.splits)) as u32
+        blocks(self.tiles.saturating_mul(self.splits.into()))
     }
 }

@@ -3,7 +3,7 @@
 use super::Matmul;
 use super::args::MatmulArgs;
 use crate::Launch;
-use crate::entry::{float_entries, module};
+use crate::entry::{blocks, float_entries, module};
 
 module!("matmul_reduce");
 
@@ -17,5 +17,5 @@ pub(super) fn launch(p: &Matmul, args: &MatmulArgs) -> Launch {
     const THREADS: u32 = 256;
     let batches: u64 = p.batch.iter().map(|&b| u64::from(b)).product();
     let pairs = batches * u64::from(p.m) * u64::from(p.n.div_ceil(2));
-    REDUCE[p.dtype as usize].launch([pairs.div_ceil(THREADS.into()) as u32, 1, 1], THREADS, args)
+    REDUCE[p.dtype as usize].launch([blocks(pairs.div_ceil(THREADS.into())), 1, 1], THREADS, args)
 }

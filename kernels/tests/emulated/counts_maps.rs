@@ -188,8 +188,8 @@ fn gemv_reads_b_once() {
             gpu.room(n * 2),
         );
         let counts = gpu.run(&gemv::gemv(&p).unwrap());
-        // A: whole by each warp with its two columns, or one element for all lanes of a warp and 64 columns.
-        let of_a = if b_lies { n / 2 * k * 2 } else { n / 64 * k * 32 * 2 };
+        // A: whole by each warp with its two columns, or by each lane with its eight.
+        let of_a = if b_lies { n / 2 * k * 2 } else { n / 8 * k * 2 };
         claim("gemv", &counts, k * n * 2 + of_a, n * 2);
     }
 }
@@ -220,13 +220,13 @@ fn decoding_reads_the_cache_once() {
         mask: Mask::Full,
         dropout: None,
     };
-    // Parts of 256 keys: two. Of a window both the keys and the parts before it are left alone.
-    for (mask, seen, merged) in [(Mask::Full, keys, 2), (Mask::Window(20), 20, 1)] {
+    // Parts of 64 keys: five. Of a window both the keys and the parts before it are left alone.
+    for (mask, seen, merged) in [(Mask::Full, keys, 5), (Mask::Window(20), 20, 1)] {
         let a = Attention { mask, ..a };
         let workspace = gpu.room(decode::workspace_bytes(&a));
         let [split, merge] = decode::forward(&a, workspace).unwrap();
         // In each part 16 groups of 8 lanes read the query.
-        let (parts, partial) = (2, heads * 2 * (d + 2) * 4);
+        let (parts, partial) = (5, heads * 5 * (d + 2) * 4);
         claim("split", &gpu.run(&split), 2 * seen * heads * d * 2 + heads * parts * 16 * d * 2, partial);
         // Of a part its sums once, and its maximum and total by all lanes.
         claim("merge", &gpu.run(&merge), heads * merged * (4 * d + 32 * 8), heads * d * 2);

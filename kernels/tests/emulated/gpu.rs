@@ -132,15 +132,36 @@ impl Gpu {
         }
     }
 
+    /// Bytes in parts that begin `stride` bytes apart, a multiple of 256; nothing lies between them. The address of the first.
+    pub fn bytes_apart(&mut self, stride: u64, parts: &[Vec<u8>]) -> u64 {
+        let first = self.bytes(&parts[0]);
+        for (i, part) in parts.iter().enumerate().skip(1) {
+            let address = first + i as u64 * stride;
+            self.memory.leave_out_until(address);
+            assert_eq!(self.bytes(part), address);
+        }
+        first
+    }
+
     /// Runs a launch; what it did.
     pub fn run(&mut self, launch: &Launch) -> Counts {
+        self.run_part(launch, None)
+    }
+
+    /// Runs the last block of a launch and no other.
+    pub fn run_last(&mut self, launch: &Launch) -> Counts {
+        let blocks: u64 = launch.grid.iter().map(|&blocks| u64::from(blocks)).product();
+        self.run_part(launch, Some(blocks - 1))
+    }
+
+    fn run_part(&mut self, launch: &Launch, only: Option<u64>) -> Counts {
         if launch.is_empty() {
             return Counts::default();
         }
         let (program, entry) = program(launch.entry);
         let globals: Vec<u64> = program.globals.iter().map(|g| self.bytes(&g.init)).collect();
         let checked = Options::from_environment().unwrap();
-        let options = Options { schedule: self.schedule, max_steps: MOST_STEPS, ..checked };
+        let options = Options { schedule: self.schedule, max_steps: MOST_STEPS, only, ..checked };
         let launch = warpsmith_emulator::Launch {
             program,
             entry,
@@ -165,7 +186,7 @@ impl Gpu {
     }
 }
 
-fn encoded(dtype: Float, values: &[f64]) -> Vec<u8> {
+pub fn encoded(dtype: Float, values: &[f64]) -> Vec<u8> {
     // By way of f32 where that loses nothing: the values of these tests have few digits.
     let narrow = |v: &f64| *v as f32;
     match dtype {

@@ -5,6 +5,7 @@ mod attend;
 mod classical;
 mod counts;
 mod counts_maps;
+mod far;
 mod gpu;
 mod indices;
 mod ladder;

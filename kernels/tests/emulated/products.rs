@@ -312,7 +312,15 @@ fn a_row_alone_has_the_bits_of_that_row_among_others_in_any_order_of_blocks() {
 fn few_rows_by_gemv_hold_the_bound_of_the_product_and_do_not_know_of_each_other() {
     for dtype in Float::ALL {
         for layout in [LAYOUTS[0], LAYOUTS[1]] {
-            for (shape, pad) in [([1, 66, 300], 0), ([8, 17, 29], 3), ([18, 17, 29], 1), ([3, 5, 0], 0)] {
+            for (shape, pad) in [
+                ([1, 66, 300], 0),
+                ([8, 17, 29], 3),
+                ([18, 17, 29], 1),
+                ([3, 5, 0], 0),
+                // Runs of 16 bytes: K of several turns and a part of one, rests of a lane and of a block's columns.
+                ([2, 24, 1100], 4),
+                ([1, 8, 2316], 4),
+            ] {
                 let mut case = Case::new(dtype, dtype, shape, layout, pad);
                 case.product.bias = case.gpu.floats(dtype, &case.bias);
                 let launch = gemv::gemv(&case.product).unwrap();

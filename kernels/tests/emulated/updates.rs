@@ -98,6 +98,29 @@ fn adamw_takes_its_step_on_every_tensor() {
 }
 
 #[test]
+fn neither_adamw_nor_a_norm_knows_where_its_tensors_lie() {
+    let n = 8195;
+    let run = |shift: u64| {
+        let mut gpu = Gpu::new();
+        let [p, g, m, v] = [(1, -2.0), (2, -3.0), (3, -2.0), (4, 0.0)].map(|(seed, low)| {
+            let at = gpu.room(4 * n + 16) + shift;
+            gpu.write_floats(Float::F32, at, &numbers(Float::F32, n as usize, seed, low, 2.0));
+            at
+        });
+        let all = [Parameter { p, g, m, v, copy: 0, elements: n, first_piece: 0 }];
+        let partial = gpu.room(16);
+        gpu.run_all(&optimise::squares(Float::F32, &all, partial));
+        let numbers = Numbers::Known(optimise::adamw_numbers(0.1, [0.9, 0.99], 1e-8, 0.1, 3));
+        gpu.run_all(&optimise::adamw(Dtypes::wide(Float::F32), &all, numbers, 0));
+        let factor = gpu.pod(&[0.7f32]);
+        gpu.run_all(&optimise::scale(Float::F32, &all, factor));
+        let arrays = [p, m, v, g].map(|at| gpu.read::<u32>(at, n as usize));
+        (arrays, gpu.read::<u64>(partial, 2))
+    };
+    assert!(run(0) == run(4));
+}
+
+#[test]
 fn sgd_takes_its_step_with_momentum() {
     let narrow = |gradient| Dtypes { gradient, is_narrow: true };
     let all = [Dtypes::wide(Float::F32), narrow(Float::F16), narrow(Float::Bf16)];

@@ -24,7 +24,7 @@ pub(crate) const BLOCK_THREADS: u32 = 1024;
 /// Threads of a block in x, y, z.
 pub(crate) const BLOCK: [u32; 3] = [1024, 1024, 64];
 /// Blocks of a grid in x, y, z.
-pub(crate) const GRID: [u32; 3] = [0x7fff_ffff, 65535, 65535];
+pub(crate) use crate::launch::MOST_BLOCKS as GRID;
 /// Shared memory of a block that did not opt in to more, in bytes.
 pub(crate) const SHARED_BYTES: u32 = 48 << 10;
 /// Shared memory of a block that did.

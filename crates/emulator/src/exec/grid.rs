@@ -61,6 +61,9 @@ impl<'m> Grid<'_, 'm> {
     /// The blocks in the order in which they are begun.
     fn order(&self) -> Vec<u64> {
         let blocks = self.launch.grid.iter().map(|&count| u64::from(count)).product();
+        if let Some(only) = self.launch.options.only {
+            return vec![only];
+        }
         match self.launch.options.schedule {
             Schedule::Forward => (0..blocks).collect(),
             Schedule::Reverse => (0..blocks).rev().collect(),

@@ -219,6 +219,15 @@ fn heads_wider_than_any_kernel_are_an_error_that_says_so() {
 }
 
 #[test]
+fn a_size_that_rounds_up_beyond_32_bits_with_a_sign_is_refused() {
+    let (device, _guard) = device();
+    // No rows: nothing is computed, but the width is looked at.
+    let x = Tensor::zeros(Shape::new(&[0, (1 << 31) - 200]).unwrap(), DType::F32, &device).unwrap();
+    let error = x.softmax().unwrap_err().to_string();
+    assert!(error.contains("2147483448 is beyond the kernel's 2147479552"), "{error}");
+}
+
+#[test]
 fn one_query_reads_a_long_cache_in_parts_and_keeps_its_bits_in_a_batch() {
     let (device, _guard) = device();
     let options = AttentionOptions { mask: Mask::Causal, ..AttentionOptions::default() };
@@ -243,7 +252,7 @@ fn one_query_reads_a_long_cache_in_parts_and_keeps_its_bits_in_a_batch() {
             assert_eq!(alone, found[b * 4 * 80..][..4 * 80], "row {b}");
         }
         // A recorded step sees the whole cache and is told on the device how much of it counts.
-        for filled in [1, 255, 256, 257, 600] {
+        for filled in [1, 63, 64, 65, 257, 600] {
             let lengths = Tensor::from_slice(&[filled as i64; 3], &[3], &device).unwrap();
             let told = AttentionOptions { key_lengths: Some(lengths), ..options.clone() };
             let told = q.attention(&k, &v, &told).unwrap().to_f64_vec().unwrap();

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use warpsmith_kernels::Launch;
+use warpsmith_kernels::{Launch, MOST_BLOCKS};
 
 use super::context::Context;
 use super::driver;
@@ -36,6 +36,10 @@ impl Stream {
         }
         let (context, name) = (&*self.context, launch.entry.name);
         context.enter(name)?;
+        if launch.is_too_large() {
+            let message = format!("more blocks than a GPU takes, {MOST_BLOCKS:?}: {}", describe(launch));
+            return Err(Error::value(name, message).hint("cut the batch into parts"));
+        }
         if is_set("WARPSMITH_TRACE", &TRACED) {
             eprintln!("  {}", describe(launch));
         }

@@ -99,6 +99,10 @@ fn what_the_driver_refuses_names_kernel_and_layer() {
     for part in ["poke", "(1024, 2, 1)", "cuLaunchKernel", "in blocks.3"] {
         assert!(error.contains(part), "{part} in {error}");
     }
+    for grid in [[1 << 31, 1, 1], [1, 65_536, 1]] {
+        let error = device.launch(&Launch { grid, ..launch(&POKES, 0) }).unwrap_err();
+        assert!(error.to_string().contains("more blocks than a GPU takes"), "{error}");
+    }
     let short = Launch { params: vec![0; 4], ..launch(&POKES, 0) };
     assert!(device.launch(&short).is_err());
     assert!(Device::Cpu.launch(&launch(&POKES, 0)).is_err());
