@@ -132,7 +132,7 @@ fn a_stop_at_a_shared_access_shows_the_banks() -> Checked {
     let place = Place::new();
     let text = succeeded(&place.run(&["kernel", "run", "matmul_nn", "--break", "ldmatrix.cuh:20"]));
     assert!(text.contains("4 passes over the banks, 0 of them conflicts"), "{text}");
-    let text = succeeded(&place.run(&["kernel", "run", "sum_columns", "--break", "columns.cuh:53"]));
+    let text = succeeded(&place.run(&["kernel", "run", "sum_columns", "--break", "columns.cuh:64"]));
     assert!(text.contains("of them conflicts"), "{text}");
     Ok(())
 }

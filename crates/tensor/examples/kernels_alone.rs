@@ -120,7 +120,10 @@ pub fn run() -> Result<[Vec<f32>; 3], Box<dyn Error>> {
     .ok_or("no kernel has heads of this width")?;
     // SAFETY: (1, T, 1, D) each, and T numbers for the sums.
     unsafe { gpu.launch(&launch) }?;
-    Ok([stream.clone_dtoh(&y)?, stream.clone_dtoh(&c)?, stream.clone_dtoh(&out)?])
+    let made = [stream.clone_dtoh(&y)?, stream.clone_dtoh(&c)?, stream.clone_dtoh(&out)?];
+    // Copies may still be on their way, to here and from `values`.
+    stream.synchronize()?;
+    Ok(made)
 }
 
 #[allow(dead_code, reason = "a test takes `run` alone")]
