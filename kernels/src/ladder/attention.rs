@@ -1,10 +1,10 @@
 //! The ladders of attention and of its gradient, in bf16 with heads of at most 64. See `ladder/attention/`.
 
-use crate::entry::blocks;
 use bytemuck::{Pod, Zeroable};
 
 use super::{Count, Rung, claim, no_room, rung};
 use crate::attention::{Attention, Gradients, Heads, Mask, backward, forward};
+use crate::entry::blocks;
 use crate::{Entry, Float, Launch};
 
 /// Attention of (B, T, H, D) with itself in bf16, all arrays gapless.

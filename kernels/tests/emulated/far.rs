@@ -199,57 +199,35 @@ fn rows() {
     }
 }
 
+/// Elements of a row of logits that is there.
+const CLASSES: u64 = 520;
+
+/// The loss of one row of logits behind `rows` others.
+fn loss_of_row(far: &mut Far, rows: u64, [logits, gradient]: [u64; 2], label_smoothing: f64) -> CrossEntropy {
+    let pointer = far.gpu.pod(&[17i64]) - 8 * rows;
+    let targets = Targets { pointer, kind: IndexKind::I64, ignore_index: -1, rows: rows + 1 };
+    let [loss, max, log_sum] = [(); 3].map(|()| far.room(rows, 1, 4));
+    let weight = far.f32s(0, 1, 3);
+    let (dtype, g, bad, n) = (far.dtype, 0, 0, CLASSES as u32);
+    CrossEntropy { dtype, logits, gradient, targets, loss, max, log_sum, weight, g, bad, n, label_smoothing }
+}
+
 #[test]
 fn losses_of_rows_that_lie_apart() {
-    const N: u64 = 520;
     for dtype in [Float::F32, Float::Bf16] {
         same("cross-entropy", dtype, FAR, |far, before| {
             // Rows of the stride that logits of a vocabulary of 50257 have.
             let stride = 50_264;
             let rows = before / stride;
-            let logits = far.updated(rows * stride, N, 1);
-            let target = far.gpu.pod(&[17i64]);
-            let pointer = target - 8 * rows;
-            let targets = Targets { pointer, kind: IndexKind::I64, ignore_index: -1, rows: rows + 1 };
-            let [loss, max, log_sum] = [(); 3].map(|()| far.room(rows, 1, 4));
-            let weight = far.f32s(0, 1, 3);
-            let call = CrossEntropy {
-                dtype,
-                logits,
-                gradient: logits,
-                targets,
-                loss,
-                max,
-                log_sum,
-                weight,
-                g: 0,
-                bad: 0,
-                n: N as u32,
-                label_smoothing: 0.1,
-            };
+            let logits = far.updated(rows * stride, CLASSES, 1);
+            let call = loss_of_row(far, rows, [logits; 2], 0.1);
             vec![cross_entropy::fused_of_rows(&call, stride)]
         });
         same("cross-entropy in two passes", dtype, FAR, |far, before| {
-            let rows = before / N;
-            let (logits, gradient) = (far.numbers(rows * N, N, 1), far.output(rows * N, N));
-            let pointer = far.gpu.pod(&[17i64]) - 8 * rows;
-            let targets = Targets { pointer, kind: IndexKind::I64, ignore_index: -1, rows: rows + 1 };
-            let [loss, max, log_sum] = [(); 3].map(|()| far.room(rows, 1, 4));
-            let weight = far.f32s(0, 1, 3);
-            let call = CrossEntropy {
-                dtype,
-                logits,
-                gradient,
-                targets,
-                loss,
-                max,
-                log_sum,
-                weight,
-                g: 0,
-                bad: 0,
-                n: N as u32,
-                label_smoothing: 0.0,
-            };
+            let rows = before / CLASSES;
+            let logits = far.numbers(rows * CLASSES, CLASSES, 1);
+            let gradient = far.output(rows * CLASSES, CLASSES);
+            let call = loss_of_row(far, rows, [logits, gradient], 0.0);
             vec![cross_entropy::forward(&call), cross_entropy::backward(&call)]
         });
     }
