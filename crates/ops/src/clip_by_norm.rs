@@ -121,7 +121,7 @@ fn global_norm(x: &[Tensor]) -> Result<f64> {
     let elements: usize = pieces.iter().map(|p| p.len()).sum();
     let mut partial = vec![0.0; pieces.len()];
     for_pieces(pieces.into_iter().zip(&mut partial).collect(), elements, |(piece, sum)| {
-        *sum = moments::squares(piece, 0.0)
+        *sum = moments::squares(piece)
     });
     Ok(partial.iter().sum::<f64>().sqrt())
 }

@@ -155,9 +155,8 @@ impl Op for LayerNorm {
 /// μ and 1/√(σ² + ε) of a row. Call inside `dispatch`.
 #[inline(always)]
 fn mean_and_rstd(x: &[f32], eps: f64) -> (f64, f64) {
-    let (n, shift) = (x.len() as f64, x[0] as f64);
-    let mean = shift + moments::sum(x, shift) / n;
-    (mean, 1.0 / (moments::squares(x, mean) / n + eps).sqrt())
+    let (mean, variance) = moments::mean_and_variance(x);
+    (mean, 1.0 / (variance + eps).sqrt())
 }
 
 /// y = w·(x - μ)·rstd + b. Call inside `dispatch`.

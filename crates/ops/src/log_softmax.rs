@@ -133,7 +133,7 @@ impl Op for LogSoftmaxBackward {
             #[inline(always)]
             |at, out| {
                 let (g, log_p) = (&g[at.clone()], &log_p[at]);
-                let total = moments::sum(g, 0.0);
+                let total = moments::sum(g);
                 for (o, (g, l)) in out.iter_mut().zip(g.iter().zip(log_p)) {
                     *o = (*g as f64 - math::exp(*l) as f64 * total) as f32;
                 }

@@ -73,7 +73,7 @@ impl Op for RmsNorm {
                 || {
                     for (i, (y, s)) in block.chunks_mut(width).zip(statistics).enumerate() {
                         let x = &from[(first + i) * width..][..width];
-                        let rstd = 1.0 / (moments::squares(x, 0.0) / width as f64 + eps).sqrt();
+                        let rstd = 1.0 / (moments::squares(x) / width as f64 + eps).sqrt();
                         for i in 0..width {
                             y[i] = (x[i] as f64 * rstd) as f32 * weight[i];
                         }
