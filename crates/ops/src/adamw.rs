@@ -6,7 +6,8 @@
 //! f32 once; a NaN gradient makes its elements of p, m and v NaN. Apply it with gradients off, and m = v = 0 at t = 1.
 //!
 //! [`AdamW`] holds η, t and the rest itself. [`AdamWByNumbers`] reads what it makes of them from a tensor, so that a step
-//! that a GPU has recorded can be replayed with others; a NaN rate there leaves everything as it was.
+//! that a GPU has recorded can be replayed with others; a NaN rate there leaves everything as it was. It multiplies the
+//! gradients by a factor as it reads them, that of clipping.
 //! Source: Loshchilov and Hutter, *Decoupled Weight Decay Regularization*, 2019, arXiv 1711.05101, algorithm 2.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec};
@@ -46,6 +47,8 @@ struct Coefficients<F> {
     root: F,
     eps: F,
     step_size: F,
+    /// Multiplies the gradients, which are rounded then.
+    factor: F,
 }
 
 impl AdamW {
@@ -56,9 +59,9 @@ impl AdamW {
     }
 }
 
-impl<F> From<[F; 7]> for Coefficients<F> {
-    fn from([keep, lerp, beta2, square, root, eps, step_size]: [F; 7]) -> Self {
-        Self { keep, lerp, beta2, square, root, eps, step_size }
+impl<F> Coefficients<F> {
+    fn new([keep, lerp, beta2, square, root, eps, step_size]: [F; 7], factor: F) -> Self {
+        Self { keep, lerp, beta2, square, root, eps, step_size, factor }
     }
 }
 
@@ -68,6 +71,7 @@ impl Coefficients<f64> {
             if self.step_size.is_nan() {
                 return [p, m, v];
             }
+            let g = g * self.factor;
             let (now_m, now_v) = (m + self.lerp * (g - m), self.beta2 * v + self.square * g * g);
             let step = self.step_size * now_m / (now_v.sqrt() / self.root + self.eps);
             [p * self.keep - step, now_m, now_v]
@@ -78,6 +82,7 @@ impl Coefficients<f64> {
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
         let mut scale: Vec<Array> = y.to_vec();
         for_elements(x, &mut scale, |[p, g, m, v]| {
+            let g = g * self.factor;
             let m = m.abs() + self.lerp * (g - m).abs();
             let v = self.beta2 * v + self.square * g * g;
             [(p * self.keep).abs() + self.step_size * m / (v.sqrt() / self.root + self.eps), m, v]
@@ -147,12 +152,12 @@ impl Op for AdamW {
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
-        Coefficients::from(self.numbers()).reference(x, y);
+        Coefficients::new(self.numbers(), 1.0).reference(x, y);
         Ok(())
     }
 
     fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
-        update_on_host(x, self.numbers().map(|n| n as f32).into())
+        update_on_host(x, Coefficients::new(self.numbers().map(|n| n as f32), 1.0))
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
@@ -173,7 +178,7 @@ impl Op for AdamW {
     }
 
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
-        Coefficients::from(self.numbers()).scale(x, y)
+        Coefficients::new(self.numbers(), 1.0).scale(x, y)
     }
 
     /// The rounded coefficients count, each once where it multiplies.
@@ -182,14 +187,15 @@ impl Op for AdamW {
     }
 }
 
-/// As [`AdamW`], with [`AdamW::numbers`] in a tensor, `(7,)` f32, before the groups. If the last of them is NaN, the
-/// outputs are the inputs.
+/// As [`AdamW`], with [`AdamW::numbers`] in a tensor, `(7,)` f32, and a factor of the gradients, `()` f32, before the
+/// groups. If the last of the numbers is NaN, the outputs are the inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWByNumbers;
 
 impl AdamWByNumbers {
-    fn coefficients(numbers: &Array) -> Coefficients<f64> {
-        std::array::from_fn(|i| numbers.data[i]).into()
+    /// The coefficients, and the groups after them.
+    fn split(x: &[Array]) -> (Coefficients<f64>, &[Array]) {
+        (Coefficients::new(std::array::from_fn(|i| x[0].data[i]), x[1].data[0]), &x[2..])
     }
 }
 
@@ -200,23 +206,26 @@ impl Op for AdamWByNumbers {
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         require_numbers(self.name(), x, 7)?;
-        group_shapes(self.name(), &x[1..], 4, INPUTS, &[0, 2, 3])
+        group_shapes(self.name(), &x[2..], 4, INPUTS, &[0, 2, 3])
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
-        Self::coefficients(&x[0]).reference(&x[1..], y);
+        let (coefficients, groups) = Self::split(x);
+        coefficients.reference(groups, y);
         Ok(())
     }
 
     fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
-        let numbers = x.remove(0).to_vec::<f32>()?;
-        update_on_host(x, std::array::from_fn(|i| numbers[i]).into())
+        let groups = x.split_off(2);
+        let (numbers, factor) = (x[0].to_vec::<f32>()?, x[1].to_vec::<f32>()?);
+        update_on_host(groups, Coefficients::new(std::array::from_fn(|i| numbers[i]), factor[0]))
     }
 
     fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let tensor = x.remove(0).contiguous()?;
-        let numbers = Numbers::At(tensor.device_address()?);
-        update_on_device(self.name(), x, y, 4, |dtypes, of| optimise::adamw(dtypes, of, numbers, 0))
+        let groups = x.split_off(2);
+        let (numbers, factor) = (x[0].contiguous()?, x[1].contiguous()?);
+        let (numbers, factor) = (Numbers::At(numbers.device_address()?), factor.device_address()?);
+        update_on_device(self.name(), groups, y, 4, |dtypes, of| optimise::adamw(dtypes, of, numbers, factor))
     }
 
     fn differentiability(&self) -> Differentiability {
@@ -224,20 +233,21 @@ impl Op for AdamWByNumbers {
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("28 + 4*P*s", "3*P*s", "13*P")
+        Cost::new("32 + 4*P*s", "3*P*s", "14*P")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        // The first input holds the numbers of the step, which are f32 whatever the parameters are.
-        vec![("P", elements_per_slot(&x[1..], 4)), ("s", x.get(1).map_or(0, |p| p.dtype.size()))]
+        // The first inputs hold the numbers of the step, which are f32 whatever the parameters are.
+        vec![("P", elements_per_slot(&x[2..], 4)), ("s", x.get(2).map_or(0, |p| p.dtype.size()))]
     }
 
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
-        Self::coefficients(&x[0]).scale(&x[1..], y)
+        let (coefficients, groups) = Self::split(x);
+        coefficients.scale(groups, y)
     }
 
     fn roundings(&self, _x: &[Meta]) -> f64 {
-        14.0
+        15.0
     }
 }
 
@@ -246,6 +256,7 @@ impl Op for AdamWByNumbers {
 fn update(piece: Piece<'_>, c: Coefficients<f32>) {
     let Piece { p, g, m, v } = piece;
     for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+        let g = g * c.factor;
         *p *= c.keep;
         *m = c.lerp.mul_add(g - *m, *m);
         *v = *v * c.beta2 + c.square * g * g;
@@ -285,7 +296,8 @@ pub fn specs() -> Vec<Spec> {
             summary: "as adamw, with the numbers of the step in a tensor",
             samples: || {
                 let numbers = Input::between(&[7], 0.25, 0.75).wide();
-                vec![Sample::new(AdamWByNumbers, std::iter::once(numbers).chain(several()))]
+                let factor = Input::between(&[], 0.25, 1.0).wide();
+                vec![Sample::new(AdamWByNumbers, [numbers, factor].into_iter().chain(several()))]
             },
         },
     ]

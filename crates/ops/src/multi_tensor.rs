@@ -88,15 +88,18 @@ pub(crate) fn update_on_device(
     updated.into_iter().zip(y).map(|(tensor, meta)| tensor.to_dtype(meta.dtype)).collect()
 }
 
-/// An error unless the numbers of a step are a tensor of so many f32.
+/// An error unless the first inputs are the numbers of a step, so many f32, and the factor of its gradients, ().
 pub(crate) fn require_numbers(op: &'static str, x: &[Meta], count: usize) -> Result<()> {
-    let Some(numbers) = x.first().filter(|m| m.dims() == [count]) else {
-        let shapes: Vec<_> = x.first().map(|m| m.shape).into_iter().collect();
-        return Err(Error::shape(op, &shapes, format!("takes first the {count} numbers of the step")));
-    };
-    match numbers.dtype {
-        DType::F32 | DType::F64 => Ok(()),
-        other => Err(Error::dtype(op, format!("the numbers of the step are f32, not {other}"))),
+    let first = &x[..x.len().min(2)];
+    if !matches!(first, [numbers, factor] if numbers.dims() == [count] && factor.dims().is_empty()) {
+        let shapes: Vec<_> = first.iter().map(|m| m.shape).collect();
+        let message =
+            format!("takes first the {count} numbers of the step, and the factor of the gradients, ()");
+        return Err(Error::shape(op, &shapes, message));
+    }
+    match first.iter().find(|m| !matches!(m.dtype, DType::F32 | DType::F64)) {
+        None => Ok(()),
+        Some(m) => Err(Error::dtype(op, format!("the numbers of the step are f32, not {}", m.dtype))),
     }
 }
 

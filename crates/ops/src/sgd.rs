@@ -6,7 +6,8 @@
 //! step is its first step, too. A NaN gradient makes its elements NaN. Apply it with gradients off.
 //!
 //! [`Sgd`] holds η, μ and λ itself. [`SgdByNumbers`] reads them from a tensor, so that a step that a GPU has recorded can
-//! be replayed with others; a NaN rate there leaves everything as it was.
+//! be replayed with others; a NaN rate there leaves everything as it was. It multiplies the gradients by a factor as it reads
+//! them, that of clipping.
 //! Source: Sutskever et al., *On the importance of initialization and momentum in deep learning*, ICML 2013, §2.
 
 use warpsmith_autograd::{Array, Cost, Differentiability, Input, Meta, Op, Sample, Spec};
@@ -74,43 +75,12 @@ impl Op for Sgd {
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
-        if self.group() == 2 {
-            for_elements(x, y, |[p, g]| [p - self.lr * (g + self.weight_decay * p)]);
-            return Ok(());
-        }
-        for_elements(x, y, |[p, g, b]| {
-            let g = g + self.weight_decay * p;
-            let b = self.momentum * b + g;
-            let d = if self.nesterov { g + self.momentum * b } else { b };
-            [p - self.lr * d, b]
-        });
+        self.reference_with(1.0, x, y);
         Ok(())
     }
 
     fn cpu(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
-        let group = self.group();
-        let elements = x.iter().step_by(group).map(Tensor::numel).sum();
-        let (mut updated, mut grads) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() / group));
-        for (i, tensor) in x.into_iter().enumerate() {
-            if i % group == 1 { grads.push(tensor.contiguous()?) } else { updated.push(tensor) }
-        }
-        let mut pieces = Vec::new();
-        for (group, g) in updated.chunks_exact_mut(group - 1).zip(&grads) {
-            let Some((p, b)) = group.split_first_mut() else { continue };
-            let mut velocity = match b.first_mut() {
-                Some(b) => Some(b.data_mut::<f32>()?.chunks_mut(PIECE)),
-                None => None,
-            };
-            let parts = p.data_mut::<f32>()?.chunks_mut(PIECE).zip(g.data::<f32>()?.chunks(PIECE));
-            pieces.extend(parts.map(|(p, g)| Piece { p, g, b: velocity.as_mut().and_then(Iterator::next) }));
-        }
-        for_pieces(pieces, elements, |piece| {
-            dispatch(
-                #[inline(always)]
-                || self.update(piece),
-            );
-        });
-        Ok(updated)
+        self.update_on_host(1.0, x)
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
@@ -132,16 +102,8 @@ impl Op for Sgd {
         vec![("G", self.group()), ("P", elements_per_slot(x, self.group()))]
     }
 
-    /// The sizes of the terms, all of which may cancel.
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
-        let sizes = |a: &Array| Array { shape: a.shape, data: a.data.iter().map(|v| v.abs()).collect() };
-        let x: Vec<Array> = x.iter().map(sizes).collect();
-        let mut scale = y.to_vec();
-        // With a negative rate the step adds to the parameter instead of being taken from it.
-        let grown = Self { lr: -self.lr, ..*self };
-        // The same loops over the same shapes cannot fail.
-        let _ = grown.reference(&x, &mut scale);
-        scale
+        self.scale_with(1.0, x, y)
     }
 
     fn roundings(&self, _x: &[Meta]) -> f64 {
@@ -149,20 +111,70 @@ impl Op for Sgd {
     }
 }
 
+/// The step of gradients that are multiplied by a factor.
 impl Sgd {
+    fn reference_with(&self, factor: f64, x: &[Array], y: &mut [Array]) {
+        if self.group() == 2 {
+            for_elements(x, y, |[p, g]| [p - self.lr * (g * factor + self.weight_decay * p)]);
+            return;
+        }
+        for_elements(x, y, |[p, g, b]| {
+            let g = g * factor + self.weight_decay * p;
+            let b = self.momentum * b + g;
+            let d = if self.nesterov { g + self.momentum * b } else { b };
+            [p - self.lr * d, b]
+        });
+    }
+
+    /// The sizes of the terms, all of which may cancel.
+    fn scale_with(&self, factor: f64, x: &[Array], y: &[Array]) -> Vec<Array> {
+        let sizes = |a: &Array| Array { shape: a.shape, data: a.data.iter().map(|v| v.abs()).collect() };
+        let x: Vec<Array> = x.iter().map(sizes).collect();
+        let mut scale = y.to_vec();
+        // With a negative rate the step adds to the parameter instead of being taken from it.
+        Self { lr: -self.lr, ..*self }.reference_with(factor.abs(), &x, &mut scale);
+        scale
+    }
+
+    fn update_on_host(&self, factor: f32, x: Vec<Tensor>) -> Result<Vec<Tensor>> {
+        let group = self.group();
+        let elements = x.iter().step_by(group).map(Tensor::numel).sum();
+        let (mut updated, mut grads) = (Vec::with_capacity(x.len()), Vec::with_capacity(x.len() / group));
+        for (i, tensor) in x.into_iter().enumerate() {
+            if i % group == 1 { grads.push(tensor.contiguous()?) } else { updated.push(tensor) }
+        }
+        let mut pieces = Vec::new();
+        for (group, g) in updated.chunks_exact_mut(group - 1).zip(&grads) {
+            let Some((p, b)) = group.split_first_mut() else { continue };
+            let mut velocity = match b.first_mut() {
+                Some(b) => Some(b.data_mut::<f32>()?.chunks_mut(PIECE)),
+                None => None,
+            };
+            let parts = p.data_mut::<f32>()?.chunks_mut(PIECE).zip(g.data::<f32>()?.chunks(PIECE));
+            pieces.extend(parts.map(|(p, g)| Piece { p, g, b: velocity.as_mut().and_then(Iterator::next) }));
+        }
+        for_pieces(pieces, elements, |piece| {
+            dispatch(
+                #[inline(always)]
+                || self.update(factor, piece),
+            );
+        });
+        Ok(updated)
+    }
+
     /// Call inside `dispatch`.
     #[inline(always)]
-    fn update(&self, piece: Piece<'_>) {
+    fn update(&self, factor: f32, piece: Piece<'_>) {
         let (lr, decay, momentum) = (self.lr as f32, self.weight_decay as f32, self.momentum as f32);
         let Piece { p, g, b } = piece;
         let Some(b) = b else {
-            for (p, g) in p.iter_mut().zip(g) {
-                *p += -lr * (g + decay * *p);
+            for (p, &g) in p.iter_mut().zip(g) {
+                *p += -lr * (g * factor + decay * *p);
             }
             return;
         };
-        for ((p, g), b) in p.iter_mut().zip(g).zip(b) {
-            let g = g + decay * *p;
+        for ((p, &g), b) in p.iter_mut().zip(g).zip(b) {
+            let g = g * factor + decay * *p;
             *b = *b * momentum + g;
             let d = if self.nesterov { g + momentum * *b } else { *b };
             *p += -lr * d;
@@ -170,8 +182,8 @@ impl Sgd {
     }
 }
 
-/// As [`Sgd`], with [`Sgd::numbers`] in a tensor, `(3,)` f32, before the groups. If the first of them is NaN, the outputs
-/// are the inputs.
+/// As [`Sgd`], with [`Sgd::numbers`] in a tensor, `(3,)` f32, and a factor of the gradients, `()` f32, before the groups. If
+/// the first of the numbers is NaN, the outputs are the inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct SgdByNumbers {
     /// Whether there is a velocity: groups are [p, g, b], and [p, g] without one.
@@ -208,35 +220,43 @@ impl Op for SgdByNumbers {
 
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         require_numbers(self.name(), x, 3)?;
-        group_shapes(self.name(), &x[1..], self.group(), "parameter, gradient and velocity", self.kept())
+        group_shapes(self.name(), &x[2..], self.group(), "parameter, gradient and velocity", self.kept())
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
         match self.known(x[0].data.iter().copied()) {
-            Some(step) => step.reference(&x[1..], y),
+            Some(step) => {
+                step.reference_with(x[1].data[0], &x[2..], y);
+                Ok(())
+            }
             None => {
                 let kept =
-                    x[1..].chunks(self.group()).flat_map(|group| self.kept().iter().map(|&i| &group[i]));
+                    x[2..].chunks(self.group()).flat_map(|group| self.kept().iter().map(|&i| &group[i]));
                 y.iter_mut().zip(kept).for_each(|(y, x)| y.clone_from(x));
                 Ok(())
             }
         }
     }
 
-    fn cpu(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        match self.known(x.remove(0).to_f64_vec()?) {
-            Some(step) => step.cpu(x, y),
-            None => {
-                Ok(x.into_iter().enumerate().filter(|(i, _)| i % self.group() != 1).map(|(_, t)| t).collect())
-            }
+    fn cpu(&self, mut x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
+        let groups = x.split_off(2);
+        match self.known(x[0].to_f64_vec()?) {
+            Some(step) => step.update_on_host(x[1].to_vec::<f32>()?[0], groups),
+            None => Ok(groups
+                .into_iter()
+                .enumerate()
+                .filter(|(i, _)| i % self.group() != 1)
+                .map(|(_, t)| t)
+                .collect()),
         }
     }
 
     fn cuda(&self, mut x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
-        let tensor = x.remove(0).contiguous()?;
-        let numbers = Numbers::At(tensor.device_address()?);
-        update_on_device(self.name(), x, y, self.group(), |dtypes, of| {
-            optimise::sgd(dtypes, of, numbers, 0, self.nesterov)
+        let groups = x.split_off(2);
+        let (numbers, factor) = (x[0].contiguous()?, x[1].contiguous()?);
+        let (numbers, factor) = (Numbers::At(numbers.device_address()?), factor.device_address()?);
+        update_on_device(self.name(), groups, y, self.group(), |dtypes, of| {
+            optimise::sgd(dtypes, of, numbers, factor, self.nesterov)
         })
     }
 
@@ -245,21 +265,22 @@ impl Op for SgdByNumbers {
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("12 + G*P*s", "(G-1)*P*s", "6*P")
+        Cost::new("16 + G*P*s", "(G-1)*P*s", "7*P")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
-        let elements = elements_per_slot(&x[1..], self.group());
-        // The first input holds the numbers of the step, which are f32 whatever the parameters are.
-        vec![("G", self.group()), ("P", elements), ("s", x.get(1).map_or(0, |p| p.dtype.size()))]
+        let elements = elements_per_slot(&x[2..], self.group());
+        // The first inputs hold the numbers of the step, which are f32 whatever the parameters are.
+        vec![("G", self.group()), ("P", elements), ("s", x.get(2).map_or(0, |p| p.dtype.size()))]
     }
 
     fn scale(&self, x: &[Array], y: &[Array]) -> Vec<Array> {
-        self.known(x[0].data.iter().copied()).map_or_else(|| y.to_vec(), |step| step.scale(&x[1..], y))
+        self.known(x[0].data.iter().copied())
+            .map_or_else(|| y.to_vec(), |step| step.scale_with(x[1].data[0], &x[2..], y))
     }
 
     fn roundings(&self, _x: &[Meta]) -> f64 {
-        10.0
+        11.0
     }
 }
 
@@ -295,10 +316,9 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let sample = |has_velocity, nesterov, groups: Vec<Input>| {
                     let numbers = Input::between(&[3], 0.25, 0.75).wide();
-                    Sample::new(
-                        SgdByNumbers { has_velocity, nesterov },
-                        std::iter::once(numbers).chain(groups),
-                    )
+                    let factor = Input::between(&[], 0.25, 1.0).wide();
+                    let inputs = [numbers, factor].into_iter().chain(groups);
+                    Sample::new(SgdByNumbers { has_velocity, nesterov }, inputs)
                 };
                 vec![sample(true, true, several()), sample(false, false, group(&[5, 7], 2))]
             },

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use warpsmith_autograd::{Gradients, Meta, Op, Parameter, apply_owned};
+use warpsmith_autograd::{Gradients, Meta, Op, Parameter, apply, apply_owned};
 use warpsmith_ops::adamw::{self, AdamWByNumbers};
-use warpsmith_ops::clip_by_norm::ClipByNorm;
+use warpsmith_ops::clip_by_norm::{ClipByNorm, ClipFactor};
 use warpsmith_ops::sgd::{self, SgdByNumbers};
 use warpsmith_tensor::{Error, Kind, Result, Tensor};
 
@@ -89,7 +89,7 @@ impl AdamW {
     /// Moves every parameter that has a gradient.
     pub fn step(&mut self, gradients: Gradients) -> Result<()> {
         let ops = [true, false].map(|decays| self.op(decays));
-        update(&mut self.slots, gradients, |decays| (ops[usize::from(!decays)], None))?;
+        update(&mut self.slots, gradients, |decays| (ops[usize::from(!decays)], Vec::new()))?;
         self.steps += 1;
         Ok(())
     }
@@ -130,7 +130,7 @@ impl Sgd {
     /// Moves every parameter that has a gradient.
     pub fn step(&mut self, gradients: Gradients) -> Result<()> {
         let ops = [true, false].map(|decays| self.op(decays));
-        update(&mut self.slots, gradients, |decays| (ops[usize::from(!decays)], None))?;
+        update(&mut self.slots, gradients, |decays| (ops[usize::from(!decays)], Vec::new()))?;
         self.steps += 1;
         Ok(())
     }
@@ -153,15 +153,15 @@ fn slots(parameters: Vec<Parameter>, states: usize) -> Result<Vec<Slot>> {
     unique.into_iter().map(|p| Slot::new(p, states)).collect()
 }
 
-/// Runs one multi-tensor update per decay group, in place: inputs are the numbers of the step, if they are in a tensor,
-/// and (parameter, gradient, state …) of each slot, outputs (parameter, state …).
+/// Runs one multi-tensor update per decay group, in place: inputs are the numbers of the step and the factor of its
+/// gradients, if they are in tensors, and (parameter, gradient, state …) of each slot, outputs (parameter, state …).
 ///
 /// Whatever can fail for want of memory or for shapes is done before any value is given away: after an error of that kind
 /// every parameter is as it was.
 fn update<O: Op>(
     slots: &mut [Slot],
     mut gradients: Gradients,
-    step: impl Fn(bool) -> (O, Option<Tensor>),
+    step: impl Fn(bool) -> (O, Vec<Tensor>),
 ) -> Result<()> {
     let mut moving = Vec::new();
     for slot in slots {
@@ -182,11 +182,11 @@ fn update<O: Op>(
 }
 
 /// The update of one group, whose shapes fit.
-fn move_group<O: Op>(op: O, numbers: Option<Tensor>, group: Vec<(&mut Slot, Tensor)>) -> Result<()> {
+fn move_group<O: Op>(op: O, numbers: Vec<Tensor>, group: Vec<(&mut Slot, Tensor)>) -> Result<()> {
     if group.is_empty() {
         return Ok(());
     }
-    let mut inputs: Vec<Tensor> = numbers.into_iter().collect();
+    let mut inputs = numbers;
     let mut taken = Vec::new();
     for (slot, gradient) in group {
         let mut value = slot.parameter.take()?;
@@ -209,25 +209,35 @@ fn move_group<O: Op>(op: O, numbers: Option<Tensor>, group: Vec<(&mut Slot, Tens
 /// # Errors
 /// If memory runs out.
 pub fn clip_gradients(gradients: &mut Gradients, parameters: &[Parameter], max_norm: f64) -> Result<f64> {
-    clip(gradients, parameters, max_norm)?.map_or(Ok(0.0), |norm| norm.item())
-}
-
-/// As [`clip_gradients`], without waiting for the norm; `None` if there are no gradients.
-pub(crate) fn clip(
-    gradients: &mut Gradients,
-    parameters: &[Parameter],
-    max_norm: f64,
-) -> Result<Option<Tensor>> {
     let present: Vec<&Parameter> = parameters.iter().filter(|p| gradients.get(p).is_some()).collect();
     let inputs: Vec<Tensor> = present.iter().filter_map(|p| gradients.take(p)).collect();
     if inputs.is_empty() {
-        return Ok(None);
+        return Ok(0.0);
     }
-    let max_norm = if max_norm > 0.0 { max_norm } else { f64::INFINITY };
-    let mut outputs = apply_owned(ClipByNorm { max_norm }, inputs)?.into_iter();
+    let mut outputs = apply_owned(ClipByNorm { max_norm: limit(max_norm) }, inputs)?.into_iter();
     let norm = outputs.next().ok_or_else(|| Error::internal("clip_by_norm", "no norm"))?;
     present.into_iter().zip(outputs).for_each(|(p, gradient)| gradients.set(p, gradient));
-    Ok(Some(norm))
+    norm.item()
+}
+
+/// The global norm of all gradients and the factor by which an update must multiply them so that it is at most `max_norm`
+/// (0: 1), both (), without waiting for them; `None` if there are no gradients.
+pub(crate) fn clip_factor(
+    gradients: &Gradients,
+    parameters: &[Parameter],
+    max_norm: f64,
+) -> Result<Option<[Tensor; 2]>> {
+    let inputs: Vec<&Tensor> = parameters.iter().filter_map(|p| gradients.get(p)).collect();
+    if inputs.is_empty() {
+        return Ok(None);
+    }
+    let outputs = apply(ClipFactor { max_norm: limit(max_norm) }, &inputs)?;
+    outputs.try_into().map(Some).map_err(|_| Error::internal("clip_factor", "not a norm and a factor"))
+}
+
+/// What the clipping takes for a setting of which 0 means none.
+fn limit(max_norm: f64) -> f64 {
+    if max_norm > 0.0 { max_norm } else { f64::INFINITY }
 }
 
 /// Either optimiser, behind one handle: what the training loop holds.
@@ -264,10 +274,15 @@ impl Optimizer {
         })
     }
 
-    /// Moves every parameter that has a gradient, by numbers that lie where the parameters do: work that a device can
-    /// record. Does not count the step: see [`Optimizer::count_step`].
-    pub(crate) fn update(&mut self, gradients: Gradients, numbers: [Tensor; 2]) -> Result<()> {
-        let of = |decays: bool| Some(numbers[usize::from(!decays)].clone());
+    /// Moves every parameter that has a gradient, by numbers and a factor of the gradients that lie where the parameters
+    /// do: work that a device can record. Does not count the step: see [`Optimizer::count_step`].
+    pub(crate) fn update(
+        &mut self,
+        gradients: Gradients,
+        numbers: [Tensor; 2],
+        factor: Tensor,
+    ) -> Result<()> {
+        let of = |decays: bool| vec![numbers[usize::from(!decays)].clone(), factor.clone()];
         match self {
             Self::AdamW(o) => update(&mut o.slots, gradients, |decays| (AdamWByNumbers, of(decays))),
             Self::Sgd(o) => {

@@ -9,7 +9,7 @@ use warpsmith_tensor::{self as tensor, DType, Device, Error, Replay, Rng, Shape,
 use warpsmith_text::Batch;
 
 use crate::data::TensorBatch;
-use crate::optimizer::{Optimizer, clip};
+use crate::optimizer::{Optimizer, clip_factor};
 use crate::penalty::{Penalty, penalise};
 use crate::{Result, TrainConfig};
 
@@ -140,13 +140,16 @@ impl Work<'_> {
         }
         let parameters = self.model.parameters();
         penalise(&mut gradients, &parameters, Penalty { l1: self.config.l1, l2: self.config.l2 })?;
-        let norm = clip(&mut gradients, &parameters, self.config.grad_clip)?;
+        let clipping = clip_factor(&gradients, &parameters, self.config.grad_clip)?;
+        let (norm, factor) = clipping.map(|[norm, factor]| (norm, factor)).unzip();
         for number in losses.iter().chain(&norm) {
             // 0 if the number is finite, else NaN, which stays.
             health.accumulate(&number.affine(0.0, 0.0)?)?;
         }
-        let numbers = [inputs.numbers[0].add(health)?, inputs.numbers[1].add(health)?];
-        self.optimizer.update(gradients, numbers)?;
+        if let Some(factor) = factor {
+            let numbers = [inputs.numbers[0].add(health)?, inputs.numbers[1].add(health)?];
+            self.optimizer.update(gradients, numbers, factor)?;
+        }
         Ok(Outcome { losses, norm })
     }
 

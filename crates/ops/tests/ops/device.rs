@@ -8,7 +8,7 @@ use warpsmith_kernels::softmax::{Form, Softmax, forward};
 use warpsmith_kernels::{Float, Launch};
 use warpsmith_ops::adamw::{AdamW, AdamWByNumbers};
 use warpsmith_ops::attention::{AttentionOptions, Mask};
-use warpsmith_ops::clip_by_norm::ClipByNorm;
+use warpsmith_ops::clip_by_norm::{ClipByNorm, ClipFactor};
 use warpsmith_ops::cross_entropy::{CrossEntropy, cross_entropy_before};
 use warpsmith_ops::embedding::EmbeddingBackward;
 use warpsmith_ops::prelude::*;
@@ -273,9 +273,9 @@ fn an_update_can_be_recorded_and_takes_the_same_step() {
     let op = AdamW { lr: 0.01, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 3 };
     let numbers = tensor(&op.numbers().map(|n| n as f32), &[7], &device);
     let update = || -> Result<Vec<Tensor>> {
-        let clipped = apply_owned(ClipByNorm { max_norm: 1.0 }, gradients.to_vec())?;
-        let mut inputs = vec![&numbers];
-        for ((p, g), zeros) in parameters.iter().zip(&clipped[1..]).zip(&zeros) {
+        let clipping = apply(ClipFactor { max_norm: 1.0 }, &gradients.each_ref())?;
+        let mut inputs = vec![&numbers, &clipping[1]];
+        for ((p, g), zeros) in parameters.iter().zip(&gradients).zip(&zeros) {
             inputs.extend([p, g, zeros, zeros]);
         }
         apply(AdamWByNumbers, &inputs)
@@ -285,5 +285,11 @@ fn an_update_can_be_recorded_and_takes_the_same_step() {
     let (graph, out) = cuda.stream().capture(update).unwrap();
     graph.launch().unwrap();
     assert_eq!(read(out), eager);
+    let clipped = apply_owned(ClipByNorm { max_norm: 1.0 }, gradients.to_vec()).unwrap();
+    let mut inputs = Vec::new();
+    for ((p, g), zeros) in parameters.iter().zip(&clipped[1..]).zip(&zeros) {
+        inputs.extend([p, g, zeros, zeros]);
+    }
+    assert_eq!(read(apply(op, &inputs).unwrap()), eager, "clipped before the update");
     assert_ne!(eager[0], parameters[0].to_f64_vec().unwrap());
 }
