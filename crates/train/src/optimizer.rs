@@ -78,7 +78,7 @@ pub struct AdamW {
 impl AdamW {
     /// An optimiser of these parameters; a parameter that comes twice (tied) is updated once.
     pub fn new(parameters: Vec<Parameter>, config: AdamWConfig) -> Result<Self> {
-        Ok(Self { config, slots: slots(parameters, 2)?, steps: 0 })
+        Ok(Self { config, slots: slots(&parameters, 2)?, steps: 0 })
     }
 
     /// Sets the learning rate of the next step.
@@ -119,7 +119,7 @@ impl Sgd {
     /// An optimiser of these parameters; a parameter that comes twice (tied) is updated once.
     pub fn new(parameters: Vec<Parameter>, config: SgdConfig) -> Result<Self> {
         let states = usize::from(config.momentum != 0.0);
-        Ok(Self { config, slots: slots(parameters, states)?, steps: 0 })
+        Ok(Self { config, slots: slots(&parameters, states)?, steps: 0 })
     }
 
     /// Sets the learning rate of the next step.
@@ -143,14 +143,19 @@ impl Sgd {
     }
 }
 
-fn slots(parameters: Vec<Parameter>, states: usize) -> Result<Vec<Slot>> {
-    let mut unique: Vec<Parameter> = Vec::new();
+/// The parameters, each once: a tied one may come twice.
+fn unique(parameters: &[Parameter]) -> Vec<&Parameter> {
+    let mut unique: Vec<&Parameter> = Vec::with_capacity(parameters.len());
     for parameter in parameters {
-        if !unique.iter().any(|p| p.is_same(&parameter)) {
+        if !unique.iter().any(|p| p.is_same(parameter)) {
             unique.push(parameter);
         }
     }
-    unique.into_iter().map(|p| Slot::new(p, states)).collect()
+    unique
+}
+
+fn slots(parameters: &[Parameter], states: usize) -> Result<Vec<Slot>> {
+    unique(parameters).into_iter().map(|p| Slot::new(p.clone(), states)).collect()
 }
 
 /// Runs one multi-tensor update per decay group, in place: inputs are the numbers of the step and the factor of its
@@ -209,7 +214,8 @@ fn move_group<O: Op>(op: O, numbers: Vec<Tensor>, group: Vec<(&mut Slot, Tensor)
 /// # Errors
 /// If memory runs out.
 pub fn clip_gradients(gradients: &mut Gradients, parameters: &[Parameter], max_norm: f64) -> Result<f64> {
-    let present: Vec<&Parameter> = parameters.iter().filter(|p| gradients.get(p).is_some()).collect();
+    let mut present = unique(parameters);
+    present.retain(|p| gradients.get(p).is_some());
     let inputs: Vec<Tensor> = present.iter().filter_map(|p| gradients.take(p)).collect();
     if inputs.is_empty() {
         return Ok(0.0);
@@ -227,7 +233,7 @@ pub(crate) fn clip_factor(
     parameters: &[Parameter],
     max_norm: f64,
 ) -> Result<Option<[Tensor; 2]>> {
-    let inputs: Vec<&Tensor> = parameters.iter().filter_map(|p| gradients.get(p)).collect();
+    let inputs: Vec<&Tensor> = unique(parameters).into_iter().filter_map(|p| gradients.get(p)).collect();
     if inputs.is_empty() {
         return Ok(None);
     }
@@ -372,6 +378,32 @@ impl Optimizer {
             slot.state = loaded.by_ref().take(states).collect();
         });
         *counter = steps;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warpsmith_tensor::Device;
+
+    #[test]
+    fn a_tied_parameter_counts_once_in_the_norm() -> Result<()> {
+        let tensor = |x: &[f32]| Tensor::from_slice(x, &[x.len()], &Device::Cpu);
+        let zero = tensor(&[0.0, 0.0])?;
+        let (a, b) = (Parameter::new("a", &zero)?, Parameter::new("b", &zero)?);
+        let parameters = [a.clone(), a.clone(), b.clone()];
+        let mut gradients = Gradients::default();
+        gradients.set(&a, tensor(&[3.0, 0.0])?);
+        gradients.set(&b, tensor(&[0.0, 4.0])?);
+        let [norm, factor] = clip_factor(&gradients, &parameters, 1.0)?.expect("there are gradients");
+        assert_eq!((norm.item()?, factor.item()? as f32), (5.0, (1.0 / (5.0 + 1e-6)) as f32));
+        assert_eq!(clip_gradients(&mut gradients, &parameters, 1.0)?, 5.0);
+        let of = |p: &Parameter| gradients.get(p).map(Tensor::to_f64_vec).transpose();
+        let near = |x: Option<Vec<f64>>, y: [f64; 2]| {
+            x.is_some_and(|x| x.iter().zip(y).all(|(x, y)| (x - y).abs() < 1e-6))
+        };
+        assert!(near(of(&a)?, [0.6, 0.0]) && near(of(&b)?, [0.0, 0.8]), "{:?} {:?}", of(&a)?, of(&b)?);
         Ok(())
     }
 }
