@@ -135,7 +135,7 @@ impl Op for ClipFactor {
 
     fn cuda(&self, x: Vec<Tensor>, _y: &[Meta]) -> Result<Vec<Tensor>> {
         let device = x[0].device();
-        let mut x = x.iter().map(Tensor::contiguous).collect::<Result<Vec<_>>>()?;
+        let mut x = cuda::contiguous(&x)?;
         let gradients = lists(self.name(), &mut x, |tensor| tensor.device_address())?;
         Ok(measure_on_device(&device, &gradients, self.max_norm)?.into())
     }

@@ -20,19 +20,25 @@ fn a_large_mean_costs_no_digits() {
     }
 }
 
+/// The numbers of a row, normalised without gain, and what they are in f64.
+fn normalised(x: &[f32]) -> Vec<(f64, f64)> {
+    let n = x.len();
+    let ones = Tensor::from_slice(&vec![1f32; n], &[n], &Device::Cpu).unwrap();
+    let row = Tensor::from_slice(x, &[1, n], &Device::Cpu).unwrap();
+    let y = row.layer_norm(&ones, None, 1e-5).unwrap().to_vec::<f32>().unwrap();
+    let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
+    let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64;
+    let truth = x.iter().map(|&x| (f64::from(x) - mean) / (variance + 1e-5).sqrt());
+    y.into_iter().map(f64::from).zip(truth).collect()
+}
+
 /// Sums go by registers: each width has its own rest.
 #[test]
 fn every_number_of_a_row_counts() {
     for n in 2..100 {
         let x: Vec<f32> = (0..n).map(|i| (i * i % 37) as f32 - 9.0).collect();
-        let ones = Tensor::from_slice(&vec![1f32; n], &[n], &Device::Cpu).unwrap();
-        let row = Tensor::from_slice(&x, &[1, n], &Device::Cpu).unwrap();
-        let y = row.layer_norm(&ones, None, 1e-5).unwrap().to_vec::<f32>().unwrap();
-        let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
-        let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64;
-        for (x, y) in x.iter().zip(y) {
-            let truth = (f64::from(*x) - mean) / (variance + 1e-5).sqrt();
-            assert!((f64::from(y) - truth).abs() < 1e-6 * (1.0 + truth.abs()), "{n}: {y}, not {truth}");
+        for (y, truth) in normalised(&x) {
+            assert!((y - truth).abs() < 1e-6 * (1.0 + truth.abs()), "{n}: {y}, not {truth}");
         }
     }
 }
@@ -40,18 +46,11 @@ fn every_number_of_a_row_counts() {
 /// Squares are taken about the first number of a row, wherever it and the others lie.
 #[test]
 fn the_spread_holds_far_from_zero_and_behind_an_outlier() {
-    let n = 768;
-    let ones = Tensor::from_slice(&vec![1f32; n], &[n], &Device::Cpu).unwrap();
     for (first, others) in [(8e6f32, 8e6f32), (0.0, 8e6), (1e6, 0.0), (-16e6, 16e6)] {
-        let x: Vec<f32> =
-            (0..n).map(|i| if i == 0 { first } else { others + (i * i % 37) as f32 - 18.0 }).collect();
-        let row = Tensor::from_slice(&x, &[1, n], &Device::Cpu).unwrap();
-        let y = row.layer_norm(&ones, None, 1e-5).unwrap().to_vec::<f32>().unwrap();
-        let mean = x.iter().map(|&x| f64::from(x)).sum::<f64>() / n as f64;
-        let variance = x.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n as f64;
-        for (x, y) in x.iter().zip(y) {
-            let truth = (f64::from(*x) - mean) / (variance + 1e-5).sqrt();
-            let off = (f64::from(y) - truth).abs();
+        let other = |i: i32| others + (i * i % 37) as f32 - 18.0;
+        let x: Vec<f32> = std::iter::once(first).chain((1..768).map(other)).collect();
+        for (y, truth) in normalised(&x) {
+            let off = (y - truth).abs();
             assert!(off < 1e-6 * (1e-3 + truth.abs()), "{first} before {others}: {y}, not {truth}");
         }
     }

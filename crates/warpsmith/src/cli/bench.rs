@@ -190,7 +190,8 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
         record.rows.extend(crowd.rows(&mut session, case)?);
         Ok(())
     });
-    // A kernel that faults takes the device with it, and a case may take longer than somebody waits: what was found until then is told all the same.
+    // A kernel that faults takes the device with it, and a case may take longer than somebody waits: what was found until
+    // then is told all the same.
     if record.rows.is_empty() {
         measured?;
         return Ok(());
