@@ -23,7 +23,7 @@ use std::process::Command;
 
 use warpsmith::LabelledTexts;
 use warpsmith::data::read::ReadOptions;
-use warpsmith::model::{BertTask, Held, Task, to_safetensors};
+use warpsmith::model::{BertTask, Held, Task, Weights, to_safetensors};
 use warpsmith::prelude::*;
 use warpsmith::train::finetune::{
     ClassScores, FinetuneConfig, Labelled, Progress, finetune_classifier, judge,
@@ -100,7 +100,8 @@ fn learn(arguments: &[String], place: &Path) -> Outcome<()> {
     };
     let epochs = arguments.get(2).map_or(Ok(3), |epochs| epochs.parse())?;
     let learning_rate = if arguments.len() > 1 { 5e-5 } else { 2e-3 };
-    let (folder, _) = ClassifierFolder::for_labels(base, &train.labels()?, Seed(1), &Device::best()?)?;
+    let (folder, _) =
+        ClassifierFolder::for_labels(base, &train.labels()?, &Weights::random(Seed(1), &Device::best()?))?;
     let config = FinetuneConfig { epochs, learning_rate, batch_size: 16, patience: 3, ..Default::default() };
     let (train, val, unseen) =
         (examples(&folder, &train)?, examples(&folder, &val)?, examples(&folder, &test)?);

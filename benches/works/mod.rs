@@ -143,7 +143,7 @@ fn baby_gpt() -> TrainConfig {
 
 /// The same with the operands of matrix products rounded to bf16.
 fn in_bf16(config: TrainConfig) -> TrainConfig {
-    TrainConfig { dtype: Precision::Bfloat16, ..config }
+    TrainConfig { dtype: Precision::Bf16, ..config }
 }
 
 /// A training step on made-up text of 65 characters.

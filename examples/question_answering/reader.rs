@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use warpsmith::metrics::tokens::{lower_words, spans};
-use warpsmith::model::{BertConfig, BertTask, Task};
+use warpsmith::model::{BertConfig, BertTask, Task, Weights};
 use warpsmith::prelude::*;
 use warpsmith::train::folder::{read_config, read_tensors};
 
@@ -72,8 +72,7 @@ impl Reader {
             &read_config(dir)?,
             read_tensors(dir, device)?,
             Task::QuestionAnswering,
-            device,
-            Seed(1),
+            &Weights::random(Seed(1), device),
         )?;
         let [cls, sep] = tokenizer.encode_with_special_tokens("")?[..] else {
             return Err(

@@ -151,7 +151,7 @@ fn embed_says_what_the_library_says_and_what_it_cut_off() -> Checked {
     let texts = ["one two", "three", "two two two one one one", ""];
     let words = ["embed", "--model", "bert", "--device", "cpu"];
     let told = place.run(&[&words[..], &["--json"], &texts].concat());
-    let encoder = SentenceEncoder::open(&place.path("bert"), &Device::Cpu)?;
+    let encoder = SentenceEncoder::open(&place.path("bert"), Held::AsStored, &Device::Cpu)?;
     let found = encoder.embed(&texts)?;
     let lines: Vec<Value> = succeeded(&told).lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     assert_eq!(lines.len(), 4);
@@ -238,5 +238,43 @@ fn a_folder_goes_on_learning_and_is_a_folder_again() -> Checked {
     assert!(error.contains("data.jsonl, line 1"), "{error}");
     let error = refused(&place.run(&[&words[..], &["--lora_alpha", "2"]].concat()), 2);
     assert!(error.contains("--lora RANK"), "{error}");
+    Ok(())
+}
+
+/// `--dtype bfloat16` rounds what products read, so that every number is another, and near.
+#[test]
+fn products_are_rounded_where_that_is_asked() -> Checked {
+    let place = Place::new();
+    folder(&place, LlamaKind::Qwen2)?;
+    place.write("data.jsonl", b"{\"text\": \"abcabc\"}\n{\"text\": \"bcabca\"}\n");
+    place.write("data.tsv", b"text\tlabel\nabc\ta\ncba\tb\nabd\ta\ncbb\tb\n");
+    let judged = ["--val_data", "data.tsv", "--task", "classify"];
+    // The first number that a command tells of itself in JSON.
+    let told = |words: &[&str], more: &[&str], key: &str| -> Result<f64, Box<dyn std::error::Error>> {
+        let common = ["--model", "qwen2", "--device", "cpu", "--json"];
+        let text = succeeded(&place.run(&[words, &common, more].concat()));
+        let first: Value = serde_json::from_str(text.lines().next().unwrap_or(&text))
+            .or_else(|_| serde_json::from_str(&text))?;
+        first[key].as_f64().ok_or_else(|| format!("{words:?}: no {key} in {text}").into())
+    };
+    let commands: [(&[&str], &[&str], &str); 3] = [
+        (&["finetune", "--data", "data.jsonl"], &["--epochs", "1"], "loss"),
+        (&["finetune", "--data", "data.tsv"], &[&judged[..], &["--epochs", "1"]].concat(), "loss"),
+        (&["eval", "--data", "data.jsonl"], &[], "loss"),
+    ];
+    for (i, (words, more, key)) in commands.into_iter().enumerate() {
+        let run = |dtype: &str| {
+            let out = format!("{dtype}-{i}");
+            let place = if words[0] == "finetune" { vec!["--out", &out] } else { Vec::new() };
+            told(words, &[more, &["--dtype", dtype], &place].concat(), key)
+        };
+        let (exact, rounded) = (run("float32")?, run("bfloat16")?);
+        assert!(exact != rounded, "{words:?}: nothing was rounded");
+        assert!((exact - rounded).abs() <= 0.02 * exact, "{words:?}: {rounded}, {exact} in float32");
+    }
+    let words =
+        ["logits", "--model", "qwen2", "--ids", "1,2", "--out", "l.safetensors", "--dtype", "float16"];
+    let error = refused(&place.run(&words), 2);
+    assert!(error.contains("float32, bfloat16"), "{error}");
     Ok(())
 }

@@ -30,7 +30,7 @@ fn a_folder_says_how_its_vectors_are_made() -> Checked {
     let place = Place::new();
     folder(&place, LlamaKind::Qwen3)?;
     let library = |pooling: Pooling, normalise: bool| -> Result<Vec<Vec<f32>>, Box<dyn std::error::Error>> {
-        let mut encoder = SentenceEncoder::open(&place.path("qwen3"), &Device::Cpu)?;
+        let mut encoder = SentenceEncoder::open(&place.path("qwen3"), Held::AsStored, &Device::Cpu)?;
         (encoder.pooling, encoder.normalise) = (pooling, normalise);
         Ok(encoder.embed(&TEXTS)?.into_iter().map(|found| found.vector).collect())
     };
@@ -133,7 +133,7 @@ fn what_makes_other_vectors_is_refused() -> Checked {
 fn the_end_of_a_long_text_is_cut_off() -> Checked {
     let place = Place::new();
     folder(&place, LlamaKind::Llama)?;
-    let encoder = SentenceEncoder::open(&place.path("llama"), &Device::Cpu)?;
+    let encoder = SentenceEncoder::open(&place.path("llama"), Held::AsStored, &Device::Cpu)?;
     let text = "0123456789".repeat(4);
     let found = &encoder.embed(&[&text, &text[..32]])?;
     assert_eq!((found[0].tokens, found[0].cut), (32, 8));
@@ -144,7 +144,7 @@ fn the_end_of_a_long_text_is_cut_off() -> Checked {
         ("sentence_bert_config.json", r#"{"max_seq_length": 4}"#, 4),
     ] {
         place.write(&format!("llama/{file}"), says.as_bytes());
-        let encoder = SentenceEncoder::open(&place.path("llama"), &Device::Cpu)?;
+        let encoder = SentenceEncoder::open(&place.path("llama"), Held::AsStored, &Device::Cpu)?;
         assert_eq!(encoder.embed(&[&text])?[0].tokens, tokens);
     }
     Ok(())

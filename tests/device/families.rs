@@ -2,9 +2,8 @@
 
 use warpsmith::model::{
     BertConfig, BertTask, Decoder, EncoderBatch, EncoderDecoder as _, HiddenActivation, LlamaKind, Marian,
-    MarianConfig, T5, T5Config, Task,
+    MarianConfig, Precision, T5, T5Config, Task, Weights,
 };
-use warpsmith::ops::linear::Precision;
 use warpsmith::prelude::*;
 use warpsmith::train::finetune::{Example, FinetuneConfig, LoraConfig, Progress, finetune};
 
@@ -111,10 +110,9 @@ fn tuned(
         windows: vec![None; 2],
         attention_dropout: 0.1,
         initializer_range: 0.2,
-        precision,
         ..LlamaConfig::default()
     };
-    let model = Box::new(Llama::new(config, device, Seed(5))?);
+    let model = Box::new(Llama::build(config, &Weights::random(Seed(5), device).with_precision(precision))?);
     let tokenizer = Tokenizer::byte_level();
     let folder = ModelFolder { model, tokenizer, ends: vec![0], chat_template: None };
     let lines =

@@ -13,7 +13,7 @@ use super::{Checked, data, gpu, parameters, tiny};
 #[test]
 fn no_run_that_a_gpu_can_hold_is_refused() -> Checked {
     let (_alone, device) = gpu();
-    for dtype in [Precision::Float32, Precision::Bfloat16] {
+    for dtype in [Precision::F32, Precision::Bf16] {
         for compile in [false, true] {
             let config = TrainConfig { dtype, compile, n_embd: 64, block_size: 64, batch_size: 4, ..tiny() };
             let before = device.memory().map_or(0, |memory| memory.live);
@@ -101,7 +101,7 @@ fn each_allocation_of_a_step_may_fail_on_a_gpu() -> Checked {
 #[test]
 fn each_allocation_of_a_step_in_bf16_may_fail_on_a_gpu() -> Checked {
     let (_alone, device) = gpu();
-    fail_op_by_op(&device, &TrainConfig { dtype: Precision::Bfloat16, ..eager() })
+    fail_op_by_op(&device, &TrainConfig { dtype: Precision::Bf16, ..eager() })
 }
 
 #[test]

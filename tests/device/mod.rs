@@ -93,8 +93,7 @@ fn bf16_products_stay_in_the_band_of_f32() -> Checked {
     for device in [Device::Cpu, device] {
         let config = TrainConfig { gradient_accumulation_steps: 1, ..tiny() };
         let (exact, weights) = course(&config, &device, 3)?;
-        let mut trainer =
-            Trainer::new(TrainConfig { dtype: Precision::Bfloat16, ..config }, data()?, &device)?;
+        let mut trainer = Trainer::new(TrainConfig { dtype: Precision::Bf16, ..config }, data()?, &device)?;
         for [loss, _] in exact {
             let rounded = trainer.step()?.loss.ok_or("a loss")?;
             assert!((rounded - loss).abs() <= loss / 256.0, "{rounded} in bf16, {loss} in f32 on {device}");

@@ -9,7 +9,7 @@ mod span;
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout};
-use warpsmith_ops::linear::Activation;
+use warpsmith_ops::linear::{Activation, Precision};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Error, Result, Rng, Scope, Tensor};
 
@@ -94,6 +94,7 @@ struct Block {
     activation: HiddenActivation,
     dropout: f64,
     attention_dropout: f64,
+    precision: Precision,
 }
 
 impl Block {
@@ -119,6 +120,7 @@ impl Block {
             activation: config.hidden_act,
             dropout: config.hidden_dropout_prob,
             attention_dropout: config.attention_probs_dropout_prob,
+            precision: weights.precision(),
         })
     }
 
@@ -157,7 +159,10 @@ impl Block {
     fn attention(&self, x: &Tensor, lengths: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
         let _scope = Scope::enter("attn");
         let (b, t, c) = (x.dims()[0], x.dims()[1], x.dims()[2]);
-        let head = |layer: &Linear| layer.forward(x)?.reshape(&[b, t, self.heads, c / self.heads]);
+        // Three products read it, and the way around.
+        let rounded = self.precision.operand(x)?;
+        let head =
+            |layer: &Linear| layer.forward_rounded(&rounded)?.reshape(&[b, t, self.heads, c / self.heads]);
         let drawn = rng.filter(|_| self.attention_dropout > 0.0);
         let options = AttentionOptions {
             key_lengths: Some(lengths.clone()),
@@ -168,7 +173,8 @@ impl Block {
             }),
             ..Default::default()
         };
-        let y = head(&self.query)?.attention(&head(&self.key)?, &head(&self.value)?, &options)?;
+        let qkv = [head(&self.query)?, head(&self.key)?, head(&self.value)?]; // 3 × (B, T, H, D)
+        let y = qkv[0].attention(&qkv[1], &qkv[2], &options)?;
         self.add(x, &self.output, &y.reshape(&[b, t, c])?, rng)
     }
 

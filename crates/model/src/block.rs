@@ -35,10 +35,7 @@ impl Block {
         let c = config.n_embd;
         let residual_std = 0.02 / (2.0 * config.n_layer as f64).sqrt();
         let norm = |layer| LayerNorm::new(&weights.at(layer), c, config.bias, config.layer_norm_epsilon);
-        let linear = |layer: &str, sizes, std| {
-            Linear::new(&weights.at(layer), sizes, config.bias, std)
-                .map(|l| l.with_precision(config.precision))
-        };
+        let linear = |layer: &str, sizes, std| Linear::new(&weights.at(layer), sizes, config.bias, std);
         Ok(Self {
             ln_1: norm("ln_1")?,
             c_attn: linear("attn.c_attn", (c, 3 * c), 0.02)?,
@@ -48,7 +45,7 @@ impl Block {
             mlp_c_proj: linear("mlp.c_proj", (4 * c, c), residual_std)?,
             n_head: config.n_head,
             dropout: config.dropout,
-            precision: config.precision,
+            precision: weights.precision(),
         })
     }
 
@@ -65,7 +62,7 @@ impl Block {
         rng: Option<&Rng>,
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
-        let [x, around] = self.ln_1.forward_around(around, self.precision)?;
+        let [x, around] = self.ln_1.forward_around(around)?;
         let _scope = Scope::enter("attn");
         let (b, t, c) = (x.dims()[0], x.dims()[1], x.dims()[2]);
         let heads = [b, t, self.n_head, c / self.n_head];
@@ -98,7 +95,7 @@ impl Block {
 
     /// x + mlp(norm x)
     fn mlp(&self, around: &Tensor, rng: Option<&Rng>) -> Result<Tensor> {
-        let [x, around] = self.ln_2.forward_around(around, self.precision)?;
+        let [x, around] = self.ln_2.forward_around(around)?;
         let _scope = Scope::enter("mlp");
         match self.dropping(rng) {
             None => self.c_fc.then(&self.mlp_c_proj, &x, Some(&around)), // (B, T, 4C) inside

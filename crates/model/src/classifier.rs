@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use warpsmith_autograd::Parameter;
-use warpsmith_tensor::{Device, Error, Result, Rng, Seed, Tensor};
+use warpsmith_tensor::{Device, Error, Result, Rng, Tensor};
 
 use crate::bert::{BertConfig, BertTask, EncoderBatch, Task};
 use crate::config::parse;
 use crate::family::Family;
-use crate::weights::{Held, Weights};
+use crate::weights::{Policy, Weights};
 
 pub(crate) use decoder::is_classifier;
 use decoder::{DecoderClassifier, SCORE};
@@ -71,10 +71,10 @@ impl TextClassifier {
     pub fn from_state(
         config: &str,
         tensors: BTreeMap<String, Tensor>,
-        held: Held,
+        policy: impl Into<Policy>,
         device: &Device,
     ) -> Result<Self> {
-        let json: Json = parse(config)?;
+        let (json, policy): (Json, Policy) = (parse(config)?, policy.into());
         if !json.is_classifier() {
             return Err(Error::value("config.json", "the architecture is no classifier of texts").hint(
                 "`warpsmith finetune --task classify` makes one of a BERT, a GPT-2 or a model of Llama's kind",
@@ -83,10 +83,10 @@ impl TextClassifier {
         json.check_problem()?;
         let kind = match Family::of(config)? {
             Family::Bert => {
-                Kind::Encoder(BertTask::from_weights(config, &Weights::held(tensors, held, device))?)
+                Kind::Encoder(BertTask::from_weights(config, &Weights::held(tensors, policy, device))?)
             }
             Family::Gpt | Family::Llama => {
-                Kind::Decoder(DecoderClassifier::from_state(config, tensors, held, device)?)
+                Kind::Decoder(DecoderClassifier::from_state(config, tensors, policy, device)?)
             }
             family @ (Family::T5 | Family::Marian) => return Err(no_classifier(family)),
         };
@@ -102,8 +102,8 @@ impl TextClassifier {
         if json.is_classifier() { crate::labels::read(json.id2label).map(Some) } else { Ok(None) }
     }
 
-    /// A classifier whose body comes from a model of any task, and whose head for `labels` is drawn. `pad` fills up short
-    /// sequences where transformers reads them together.
+    /// A classifier whose body comes from a model of any task, and whose head for `labels` is `drawn`, in whose precision all
+    /// is multiplied ([`Weights::random`]). `pad` fills up short sequences where transformers reads them together.
     ///
     /// # Errors
     /// If the family is not known or reads no text by itself, there are no labels; if a tensor of the body is missing,
@@ -113,18 +113,16 @@ impl TextClassifier {
         tensors: BTreeMap<String, Tensor>,
         labels: Vec<String>,
         pad: Option<u32>,
-        device: &Device,
-        seed: Seed,
+        drawn: &Weights,
     ) -> Result<Self> {
-        let drawn = Weights::random(seed, device);
         let kind = match Family::of(config)? {
             Family::Bert => {
                 let config = BertConfig { labels, ..BertConfig::from_json(config)?.0 };
                 let task = Task::SequenceClassification;
-                Kind::Encoder(BertTask::with_drawn_head(config, tensors, task, &drawn)?)
+                Kind::Encoder(BertTask::with_drawn_head(config, tensors, task, drawn)?)
             }
             Family::Gpt | Family::Llama => {
-                Kind::Decoder(DecoderClassifier::new(config, tensors, labels, pad, &drawn)?)
+                Kind::Decoder(DecoderClassifier::new(config, tensors, labels, pad, drawn)?)
             }
             family @ (Family::T5 | Family::Marian) => return Err(no_classifier(family)),
         };

@@ -3,7 +3,6 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use warpsmith_ops::gelu::Form;
-use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{Error, Kind, Result};
 
 /// The shape of a GPT-2-family decoder.
@@ -27,8 +26,6 @@ pub struct GptConfig {
     pub activation: Form,
     /// ε of the layer norms.
     pub layer_norm_epsilon: f64,
-    /// The precision of matrix products.
-    pub precision: Precision,
 }
 
 impl Default for GptConfig {
@@ -44,7 +41,6 @@ impl Default for GptConfig {
             bias: false,
             activation: Form::Exact,
             layer_norm_epsilon: 1e-5,
-            precision: Precision::F32,
         }
     }
 }
@@ -164,7 +160,6 @@ impl GptConfig {
             bias: json.bias,
             activation,
             layer_norm_epsilon: json.layer_norm_epsilon,
-            precision: Precision::F32,
         };
         config.validate()?;
         Ok(config)

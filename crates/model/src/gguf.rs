@@ -18,7 +18,7 @@ use crate::body::Body;
 use crate::causal::CausalModel;
 use crate::pooling::Pooling;
 use crate::reader::TextReader;
-use crate::weights::{Held, Quantised};
+use crate::weights::{Held, Policy, Quantised, Weights};
 
 pub use write::write_gguf;
 
@@ -27,8 +27,12 @@ pub use write::write_gguf;
 /// # Errors
 /// If the architecture is none of gpt2, llama, qwen2 and qwen3, a key is missing or asks for what is not supported, a tensor
 /// has a name that is not known, or the tensors are not those of the config.
-pub fn gguf_model(file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
-    body(&Metadata::of(file)?, held, device).map(Body::into_causal)
+pub fn gguf_model(
+    file: &Gguf<'_>,
+    policy: impl Into<Policy>,
+    device: &Device,
+) -> Result<Box<dyn CausalModel>> {
+    body(&Metadata::of(file)?, policy.into(), device).map(Body::into_causal)
 }
 
 /// What reads texts for their vectors, an encoder (without a pooler) or a decoder, and how the file says that hidden states
@@ -37,20 +41,24 @@ pub fn gguf_model(file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dy
 /// # Errors
 /// If the architecture is not bert and not one of [`gguf_model`], a key is missing, the pooling is not known, or the tensors are
 /// not those of the config.
-pub fn gguf_reader(file: &Gguf<'_>, held: Held, device: &Device) -> Result<(TextReader, Option<Pooling>)> {
-    let metadata = Metadata::of(file)?;
+pub fn gguf_reader(
+    file: &Gguf<'_>,
+    policy: impl Into<Policy>,
+    device: &Device,
+) -> Result<(TextReader, Option<Pooling>)> {
+    let (metadata, policy) = (Metadata::of(file)?, policy.into());
     let pooling = metadata.pooling()?;
     let reader = match metadata.architecture {
-        "bert" => bert::model(&metadata, held, device)?.into(),
-        _ => body(&metadata, held, device)?.into(),
+        "bert" => bert::model(&metadata, policy, device)?.into(),
+        _ => body(&metadata, policy, device)?.into(),
     };
     Ok((reader, pooling))
 }
 
-fn body(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<Body> {
+fn body(metadata: &Metadata<'_, '_>, policy: Policy, device: &Device) -> Result<Body> {
     match metadata.architecture {
-        "gpt2" => gpt::model(metadata, held, device).map(Body::Gpt),
-        "llama" | "qwen2" | "qwen3" => llama::model(metadata, held, device).map(Body::Llama),
+        "gpt2" => gpt::model(metadata, policy, device).map(Body::Gpt),
+        "llama" | "qwen2" | "qwen3" => llama::model(metadata, policy, device).map(Body::Llama),
         "bert" => Err(wrong("a BERT reads a text and writes none").hint("`warpsmith embed` runs it")),
         other => {
             Err(wrong(format!("the architecture `{other}` is not known")).hint("gpt2, llama, qwen2, qwen3"))
@@ -170,13 +178,6 @@ impl Names {
     }
 }
 
-/// The tensors of a file by Hugging Face's names: numbers, and matrices in blocks.
-#[derive(Default)]
-struct Stored {
-    numbers: BTreeMap<String, Tensor>,
-    blocks: BTreeMap<String, Quantised>,
-}
-
 /// How a tensor of a file becomes one of a model.
 struct Turned<'t> {
     /// Rows of heads of this width, whose rotary pairs are neighbours, are put in Hugging Face's order.
@@ -185,25 +186,31 @@ struct Turned<'t> {
     transposed: &'t dyn Fn(&str) -> bool,
 }
 
-impl Stored {
-    fn of(file: &Gguf<'_>, names: &Names, turned: &Turned<'_>, held: Held, device: &Device) -> Result<Self> {
-        let (mut stored, mut stay) = (Self::default(), Vec::new());
-        for info in file.tensors().iter().filter(|info| info.name() != llama::DIVISORS) {
-            let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
-            match held {
-                Held::AsStored if can_stay(info) => stay.push((name, info)),
-                _ => {
-                    stored.numbers.insert(name, numbers(info, turned, held)?.to_device(device)?);
-                }
+/// The tensors of a file by Hugging Face's names: numbers, and matrices in blocks.
+fn weights(
+    file: &Gguf<'_>,
+    names: &Names,
+    turned: &Turned<'_>,
+    Policy { held, precision }: Policy,
+    device: &Device,
+) -> Result<Weights> {
+    let (mut named, mut stay) = (BTreeMap::new(), Vec::new());
+    for info in file.tensors().iter().filter(|info| info.name() != llama::DIVISORS) {
+        let name = names.of(info.name()).ok_or_else(|| unknown(info))?;
+        match held {
+            Held::AsStored if can_stay(info) => stay.push((name, info)),
+            _ => {
+                named.insert(name, numbers(info, turned, held)?.to_device(device)?);
             }
         }
-        // On a GPU each on its own, so that the host holds one at a time.
-        let together = if device.is_cpu() { stay.len().max(1) } else { 1 };
-        for matrices in stay.chunks(together) {
-            stored.blocks.extend(blocks(matrices, turned, device)?);
-        }
-        Ok(stored)
     }
+    // On a GPU each on its own, so that the host holds one at a time.
+    let together = if device.is_cpu() { stay.len().max(1) } else { 1 };
+    let mut rows = BTreeMap::new();
+    for matrices in stay.chunks(together) {
+        rows.extend(blocks(matrices, turned, device)?);
+    }
+    Ok(Weights::stored(named, rows, precision, device))
 }
 
 fn unknown(info: &TensorInfo<'_>) -> Error {

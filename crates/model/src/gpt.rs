@@ -34,8 +34,11 @@ impl Gpt {
         Self::build(config, &Weights::random(seed, device))
     }
 
-    /// A model whose weights come from `weights`.
-    pub(crate) fn build(config: GptConfig, weights: &Weights) -> Result<Self> {
+    /// A model whose weights come from `weights`, under Hugging Face's names.
+    ///
+    /// # Errors
+    /// If the config makes no model, a name is missing or unexpected, or a shape differs.
+    pub fn build(config: GptConfig, weights: &Weights) -> Result<Self> {
         config.validate()?;
         let (root, c) = (weights.at("transformer"), config.n_embd);
         let wte = Embedding::new(&root.at("wte"), (config.vocab_size, c), 0.02)?;
@@ -161,8 +164,8 @@ impl Gpt {
 
     fn with_head(&self, x: &Tensor, forward: impl Fn(&Linear, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let _scope = Scope::enter("head");
-        let x = self.ln_f.forward_for(x, self.config.precision)?;
-        forward(&Linear::tied(&self.wte).with_precision(self.config.precision), &x)
+        let x = self.ln_f.forward_rounded(x)?;
+        forward(&Linear::tied(&self.wte), &x)
     }
 
     /// All parameters, the tied one once, in the order of the forward pass.

@@ -45,23 +45,18 @@ impl Linear {
 
     /// The product with a table of vectors (N, K) that another layer owns: a head tied to an embedding.
     pub fn tied(table: &Embedding) -> Self {
-        let (activation, precision) = (Activation::Identity, Precision::F32);
-        Self { weight: table.table.clone(), bias: None, activation, precision }
+        let Embedding { table, precision } = table.clone();
+        Self { weight: table, bias: None, activation: Activation::Identity, precision }
     }
 
     fn with_weight(weights: &Weights, weight: Matrix, n: usize, bias: bool) -> Result<Self> {
         let bias = bias.then(|| weights.parameter("bias", &[n], Init::Constant(0.0))).transpose()?;
-        Ok(Self { weight, bias, activation: Activation::Identity, precision: Precision::F32 })
+        Ok(Self { weight, bias, activation: Activation::Identity, precision: weights.precision() })
     }
 
     /// The same layer with a function after it.
     pub fn with_activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
-    }
-
-    /// The same layer with its products in another precision.
-    pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
     }
 
     /// x (…, K) → (…, N)
@@ -112,7 +107,7 @@ impl Linear {
             Matrix::Numbers { weight, transposed } if self.activation == Activation::Identity => {
                 x.linear_rounded(&weight.get(), bias.as_ref(), *transposed, self.precision)
             }
-            _ => self.precision.for_attention(&self.forward(x)?),
+            _ => self.precision.operand(&self.forward(x)?),
         }
     }
 
@@ -128,6 +123,7 @@ pub struct LayerNorm {
     weight: Parameter,
     bias: Option<Parameter>,
     epsilon: f64,
+    precision: Precision,
 }
 
 impl LayerNorm {
@@ -135,7 +131,7 @@ impl LayerNorm {
     pub fn new(weights: &Weights, width: usize, bias: bool, epsilon: f64) -> Result<Self> {
         let weight = weights.parameter("weight", &[width], Init::Constant(1.0))?;
         let bias = bias.then(|| weights.parameter("bias", &[width], Init::Constant(0.0))).transpose()?;
-        Ok(Self { weight, bias, epsilon })
+        Ok(Self { weight, bias, epsilon, precision: weights.precision() })
     }
 
     /// x (…, C) → (…, C)
@@ -144,19 +140,19 @@ impl LayerNorm {
         x.layer_norm(&self.weight.get(), bias.as_ref(), self.epsilon)
     }
 
-    /// The same for what products of this precision alone read: on a GPU it may be bf16.
-    pub fn forward_for(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
-        Ok(self.with(x, precision, false)?.swap_remove(0))
+    /// The same for what products alone read: on a GPU it is bf16 if they are.
+    pub fn forward_rounded(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.with(x, false)?.swap_remove(0))
     }
 
     /// The same, and x itself for the way around: their gradients are added where the norm's is made.
-    pub fn forward_around(&self, x: &Tensor, precision: Precision) -> Result<[Tensor; 2]> {
-        let made = self.with(x, precision, true)?;
+    pub fn forward_around(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+        let made = self.with(x, true)?;
         made.try_into().map_err(|_| Error::internal("layer_norm", "two outputs"))
     }
 
-    fn with(&self, x: &Tensor, precision: Precision, passes: bool) -> Result<Vec<Tensor>> {
-        let (bias, is_narrow) = (self.bias.as_ref().map(Parameter::get), precision.is_narrow_on(x));
+    fn with(&self, x: &Tensor, passes: bool) -> Result<Vec<Tensor>> {
+        let (bias, is_narrow) = (self.bias.as_ref().map(Parameter::get), self.precision.is_narrow_on(x));
         let options = layer_norm::LayerNorm { eps: self.epsilon, is_narrow, passes };
         x.layer_norm_with(&self.weight.get(), bias.as_ref(), options)
     }
@@ -171,12 +167,14 @@ impl LayerNorm {
 #[derive(Clone, Debug)]
 pub struct Embedding {
     table: Matrix,
+    /// Of the products of a head that is tied to the table.
+    precision: Precision,
 }
 
 impl Embedding {
     /// `count` vectors of C normal numbers of deviation `std`.
     pub fn new(weights: &Weights, (count, width): (usize, usize), std: f64) -> Result<Self> {
-        Ok(Self { table: Matrix::new(weights, (width, count), true, std)? })
+        Ok(Self { table: Matrix::new(weights, (width, count), true, std)?, precision: weights.precision() })
     }
 
     /// ids (…) → (…, C)

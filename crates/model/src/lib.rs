@@ -56,7 +56,8 @@ pub use pooling::Pooling;
 pub use reader::TextReader;
 pub use sampling::{Sampler, Sampling};
 pub use t5::{T5, T5Config};
+pub use warpsmith_ops::linear::Precision;
 pub use weights::{
-    Held, Init, Kept, Quantised, Weights, from_safetensors, load_parameters, read_safetensors, state,
+    Held, Init, Kept, Policy, Quantised, Weights, from_safetensors, load_parameters, read_safetensors, state,
     to_safetensors,
 };

@@ -8,7 +8,6 @@ mod json;
 mod llama2c;
 
 use warpsmith_autograd::Parameter;
-use warpsmith_ops::linear::Precision;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Seed, Tensor};
 
@@ -43,7 +42,6 @@ struct Block {
     attention: GroupedAttention,
     mlp_norm: RmsNorm,
     mlp: SwiGlu,
-    precision: Precision,
 }
 
 impl Block {
@@ -55,8 +53,7 @@ impl Block {
             input_norm: norm("input_layernorm")?,
             attention: GroupedAttention::new(&weights.at("self_attn"), config.attention(index), std)?,
             mlp_norm: norm("post_attention_layernorm")?,
-            mlp: SwiGlu::new(&weights.at("mlp"), sizes, config.mlp_bias, std, config.precision)?,
-            precision: config.precision,
+            mlp: SwiGlu::new(&weights.at("mlp"), sizes, config.mlp_bias, std)?,
         })
     }
 
@@ -68,9 +65,9 @@ impl Block {
         rng: Option<&Rng>,
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
-        let [x, around] = self.input_norm.forward_around(x, self.precision)?;
+        let [x, around] = self.input_norm.forward_around(x)?;
         let x = self.attention.forward([&x, &around], turns, rng, cache)?;
-        let [x, around] = self.mlp_norm.forward_around(&x, self.precision)?;
+        let [x, around] = self.mlp_norm.forward_around(&x)?;
         let _scope = Scope::enter("mlp");
         self.mlp.forward_onto(&around, &x)
     }
@@ -114,7 +111,6 @@ impl Llama {
             true => Linear::tied(&embed),
             false => Linear::transposed(&weights.at("lm_head"), (c, config.vocab_size), false, std)?,
         };
-        let head = head.with_precision(config.precision);
         weights.finish()?;
         Ok(Self { device: weights.device().clone(), embed, blocks, norm, head, config })
     }
@@ -164,7 +160,7 @@ impl Llama {
 
     fn with_head(&self, x: &Tensor, forward: impl Fn(&Linear, &Tensor) -> Result<Tensor>) -> Result<Tensor> {
         let _scope = Scope::enter("head");
-        forward(&self.head, &self.norm.forward_for(x, self.config.precision)?)
+        forward(&self.head, &self.norm.forward_rounded(x)?)
     }
 }
 

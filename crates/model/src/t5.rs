@@ -77,14 +77,14 @@ impl Block {
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
         let (norm, attention) = &self.attention;
-        let y = attention.to_itself(&norm.forward(x)?, biased, rng, cache)?;
+        let y = attention.to_itself(&norm.forward_rounded(x)?, biased, rng, cache)?;
         let mut x = x.add(&drop_out(y, self.dropout, rng)?)?;
         if let (Some((norm, cross)), Some((memory, lengths))) = (&self.cross, memory) {
-            let y = cross.to_memory(&norm.forward(&x)?, memory, lengths, rng)?;
+            let y = cross.to_memory(&norm.forward_rounded(&x)?, memory, lengths, rng)?;
             x = x.add(&drop_out(y, self.dropout, rng)?)?;
         }
         let (norm, mlp) = &self.mlp;
-        let y = mlp.forward(&norm.forward(&x)?, rng)?;
+        let y = mlp.forward(&norm.forward_rounded(&x)?, rng)?;
         x.add(&drop_out(y, self.dropout, rng)?)
     }
 
@@ -215,12 +215,13 @@ impl EncoderDecoder for T5 {
             let _scope = Scope::enter(format!("blocks.{i}"));
             x = block.forward(&x, &biased, None, rng, None)?;
         }
-        drop_out(self.encoder.norm.forward(&x)?, self.config.dropout_rate, rng)
+        // Products alone read it.
+        drop_out(self.encoder.norm.forward_rounded(&x)?, self.config.dropout_rate, rng)
     }
 
     fn memory(&self, encoded: &Tensor) -> Result<Vec<(Tensor, Tensor)>> {
         let crosses = self.decoder.blocks.iter().flat_map(|block| &block.cross);
-        crosses.map(|(_, cross)| cross.keys_and_values(encoded)).collect()
+        crosses.map(|(_, cross)| cross.memory(encoded)).collect()
     }
 
     fn decode_cached(&self, ids: &Tensor, cache: &mut KvCache) -> Result<Tensor> {

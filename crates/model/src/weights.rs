@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use safetensors::serialize;
 use safetensors::tensor::{Dtype, TensorView};
 use warpsmith_autograd::Parameter;
+use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{DType, Device, Element, Error, Kind, Result, Tensor, with_dtype};
 
 pub use file::{from_safetensors, read_safetensors};
@@ -18,13 +19,35 @@ pub use quantised::Quantised;
 pub use source::{Init, Kept, Weights};
 
 /// How the matrices of a file lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Held {
     /// As f32: a model that can be trained and written as a model folder.
+    #[default]
     AsF32,
     /// As the file has them, where they are multiplied so (quantised blocks, bf16, f16): less memory, and less to read for
     /// each token. Such matrices are no parameters.
     AsStored,
+}
+
+/// In what numbers a model computes. It is set once, where the weights come from; every layer that is built of them keeps to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// How matrices lie in memory.
+    pub held: Held,
+    /// In what precision products are taken. Norms, losses, sums, the residual stream and what is trained are f32 in any case.
+    pub precision: Precision,
+}
+
+impl From<Held> for Policy {
+    fn from(held: Held) -> Self {
+        Self { held, ..Self::default() }
+    }
+}
+
+impl From<Precision> for Policy {
+    fn from(precision: Precision) -> Self {
+        Self { precision, ..Self::default() }
+    }
 }
 
 fn file(message: impl Into<String>) -> Error {

@@ -15,6 +15,14 @@ pub(crate) fn matrix_in_place(t: &Tensor) -> Result<Option<Layout>> {
     Ok(t.layout().reshape(&shape)?.filter(|l| l.strides()[1] == 1 && l.strides()[0] >= shape.last()))
 }
 
+/// All rows of a tensor as one matrix (M, C), each without gaps.
+pub(crate) fn rows_of(t: &Tensor) -> Result<Tensor> {
+    match matrix_in_place(t)? {
+        Some(rows) => t.view(rows),
+        None => t.copy()?.view(Layout::contiguous(Shape::new(&[t.shape().rows(), t.shape().last()])?)),
+    }
+}
+
 /// A new tensor, row by row: `row(where it lies, itself)`, which runs inside `dispatch` and must be
 /// `#[inline(always)]`. `cost`: see [`for_rows`].
 pub(crate) fn make_rows(

@@ -101,6 +101,26 @@ impl Tensor {
         }
     }
 
+    /// Bytes on a GPU as the numbers that they are, in place: gapless u8 (…, R) that begin where a number can → (…, R/size).
+    ///
+    /// # Errors
+    /// If the tensor lies on the CPU, holds no bytes, has gaps, or its rows are no whole numbers.
+    pub fn bytes_as(&self, dtype: DType) -> Result<Self> {
+        self.storage().address("bytes_as")?;
+        let (shape, offset, size) = (*self.shape(), self.layout().offset(), dtype.size());
+        let is_whole =
+            self.is_contiguous() && offset.is_multiple_of(size) && shape.last().is_multiple_of(size);
+        if self.dtype() != DType::U8 || shape.rank() == 0 || !is_whole {
+            let message =
+                format!("gapless rows of u8, whole numbers of {dtype} from a multiple of {size} bytes on");
+            return Err(Error::value("bytes_as", message).operands([(shape, self.dtype())]));
+        }
+        let whole = Shape::new(&[self.storage_len() / size])?;
+        let numbers = Layout::contiguous(shape.with_dim(shape.rank() - 1, shape.last() / size)?);
+        let place = Layout::new(*numbers.shape(), numbers.strides(), offset / size, whole.numel())?;
+        Self::from_storage(self.storage().clone(), whole, dtype).view(place)
+    }
+
     /// The tensor as an operand of an elementwise kernel whose output has the shape `shape`, to which it is stretched.
     ///
     /// # Errors

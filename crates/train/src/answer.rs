@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use warpsmith_model::{EncoderDecoder, Held, answering_model};
+use warpsmith_model::{EncoderDecoder, Policy, answering_model};
 use warpsmith_tensor::Device;
 use warpsmith_text::Tokenizer;
 
@@ -20,14 +20,14 @@ pub struct AnswerFolder {
 }
 
 impl AnswerFolder {
-    /// Reads such a folder; matrices of bf16 and f16 stay so.
+    /// Reads such a folder, in the numbers that `policy` says.
     ///
     /// # Errors
     /// If the folder or a file is missing or damaged, or the files do not belong together.
-    pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+    pub fn open(dir: &Path, policy: impl Into<Policy>, device: &Device) -> Result<Self> {
         let in_folder = Error::at::<String>(dir);
         let config = read_config(dir)?;
-        let model = answering_model(&config, &read_weights(dir, Held::AsStored, device)?);
+        let model = answering_model(&config, &read_weights(dir, policy, device)?);
         let model = model.map_err(|e| in_folder(e.to_string()))?;
         let tokenizer = Tokenizer::from_file(dir)?;
         let (tokens, known) = (tokenizer.vocab_size(), model.vocab_size());

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::json;
 use warpsmith_autograd::no_grad;
-use warpsmith_model::{Held, TextClassifier};
-use warpsmith_tensor::{DType, Device, Seed};
+use warpsmith_model::{Policy, TextClassifier, Weights};
+use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
 use crate::folder::{
@@ -54,33 +54,34 @@ struct Padding {
 }
 
 impl ClassifierFolder {
-    /// Reads the folder of a classifier, its matrices in the form that `held` says.
+    /// Reads the folder of a classifier, in the numbers that `policy` says.
     ///
     /// # Errors
     /// If the folder or a file is missing or damaged, the model is no classifier, or the files do not belong together.
-    pub fn open(dir: &Path, held: Held, device: &Device) -> Result<Self> {
+    pub fn open(dir: &Path, policy: impl Into<Policy>, device: &Device) -> Result<Self> {
         let config = read_config(dir)?;
         let labels = TextClassifier::labels_of(&config).map_err(Error::at(dir))?;
         // What is no classifier says so before the weights are read.
         let tensors = if labels.is_some() { read_tensors(dir, &Device::Cpu)? } else { Default::default() };
-        let model = TextClassifier::from_state(&config, tensors, held, device).map_err(Error::at(dir))?;
+        let model = TextClassifier::from_state(&config, tensors, policy, device).map_err(Error::at(dir))?;
         Self::with(dir, model, Tokenizer::from_file(dir)?)
     }
 
     /// Reads a folder that is to learn `labels`: a classifier that knows them all goes on with its head; a model of any other
-    /// task gets a new one, drawn by `seed`. Says whether the head is new.
+    /// task gets one of `drawn`, in whose precision and on whose device the model is ([`Weights::random`]). Says whether the head
+    /// is new.
     ///
     /// # Errors
     /// As [`ClassifierFolder::open`], but that the model may be a BERT of any task, a GPT-2 or one of Llama's kind.
-    pub fn for_labels(dir: &Path, labels: &[String], seed: Seed, device: &Device) -> Result<(Self, bool)> {
+    pub fn for_labels(dir: &Path, labels: &[String], drawn: &Weights) -> Result<(Self, bool)> {
         let config = read_config(dir)?;
         let known = TextClassifier::labels_of(&config).map_err(Error::at(dir))?.unwrap_or_default();
         if labels.iter().all(|label| known.contains(label)) {
-            return Ok((Self::open(dir, Held::AsF32, device)?, false));
+            return Ok((Self::open(dir, drawn.precision(), drawn.device())?, false));
         }
-        let (tokenizer, tensors) = (Tokenizer::from_file(dir)?, read_tensors(dir, device)?);
+        let (tokenizer, tensors) = (Tokenizer::from_file(dir)?, read_tensors(dir, drawn.device())?);
         let pad = padding(dir, &tokenizer)?;
-        let model = TextClassifier::with_new_head(&config, tensors, labels.to_vec(), pad, device, seed);
+        let model = TextClassifier::with_new_head(&config, tensors, labels.to_vec(), pad, drawn);
         Ok((Self::with(dir, model.map_err(Error::at(dir))?, tokenizer)?, true))
     }
 

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 pub use flags::IGNORED;
 pub use table::Field;
 use value::Value;
-pub use value::{DeviceKind, InitFrom, Kind, OptimizerKind, Precision, ScheduleKind, TaskKind};
+pub use value::{DeviceKind, InitFrom, Kind, OptimizerKind, ScheduleKind, TaskKind};
+pub use warpsmith_ops::linear::Precision;
 
 table::fields! {
     "Data" {
@@ -72,7 +73,7 @@ table::fields! {
         init_from: InitFrom = InitFrom::Scratch, "Fresh weights, or the newest checkpoint in out_dir.";
         device: DeviceKind = DeviceKind::Auto, "Where to compute.";
         compile: bool = true, "On a GPU: record the step once and replay it; the same bits, less waiting.";
-        dtype: Precision = Precision::Float32, "Precision of matrix products.";
+        dtype: Precision = Precision::F32, "Precision of matrix products.";
         peak_tflops: f64 = 0.0, "Measured ceiling of the device in TFLOP/s, for the MFU in the log; 0: not known.";
         recompute: bool = false, "Recompute activations in the backward pass: less memory, more time.";
     }

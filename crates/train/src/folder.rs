@@ -9,7 +9,7 @@ use std::path::Path;
 use serde_json::json;
 use warpsmith_gguf::{Gguf, Value};
 use warpsmith_model::{
-    CausalModel, Family, Gpt, GptConfig, Held, Weights, causal_model_from, gguf_model, read_safetensors,
+    CausalModel, Family, Gpt, GptConfig, Policy, Weights, causal_model_from, gguf_model, read_safetensors,
     to_safetensors,
 };
 use warpsmith_tensor::{Device, Tensor};
@@ -230,27 +230,32 @@ pub fn read_config(dir: &Path) -> Result<String> {
 ///
 /// # Errors
 /// As [`read_tensors`].
-pub(crate) fn read_weights(dir: &Path, held: Held, device: &Device) -> Result<Weights> {
-    Ok(Weights::held(read_tensors(dir, &Device::Cpu)?, held, device))
+pub(crate) fn read_weights(dir: &Path, policy: impl Into<Policy>, device: &Device) -> Result<Weights> {
+    Ok(Weights::held(read_tensors(dir, &Device::Cpu)?, policy, device))
 }
 
-/// Reads the decoder of a model folder, of any family, or of a GGUF file, its matrices in the form that `held` says.
+/// Reads the decoder of a model folder, of any family, or of a GGUF file, in the numbers that `policy` says.
 ///
 /// # Errors
 /// If the folder or a file is missing, a file is damaged, or config and weights do not belong together.
-pub fn read_model(dir: &Path, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
+pub fn read_model(dir: &Path, policy: impl Into<Policy>, device: &Device) -> Result<Box<dyn CausalModel>> {
     if dir.is_file() {
-        return model_of(dir, &GgufFile::open(dir)?.parse()?, held, device);
+        return model_of(dir, &GgufFile::open(dir)?.parse()?, policy, device);
     }
     let config = read_config(dir)?;
     // A config of no use says so before the weights are read.
     let family = Family::of(&config).and_then(Family::check_causal);
     family.map_err(Error::at(&dir.join(CONFIG)))?;
-    causal_model_from(&config, &read_weights(dir, held, device)?).map_err(Error::at(dir))
+    causal_model_from(&config, &read_weights(dir, policy, device)?).map_err(Error::at(dir))
 }
 
-fn model_of(path: &Path, file: &Gguf<'_>, held: Held, device: &Device) -> Result<Box<dyn CausalModel>> {
-    gguf_model(file, held, device).map_err(Error::at(path))
+fn model_of(
+    path: &Path,
+    file: &Gguf<'_>,
+    policy: impl Into<Policy>,
+    device: &Device,
+) -> Result<Box<dyn CausalModel>> {
+    gguf_model(file, policy, device).map_err(Error::at(path))
 }
 
 /// Writes a model of any family: its config and its weights, as transformers reads them.
@@ -286,26 +291,26 @@ pub fn read_tokenizer(path: &Path) -> Result<Tokenizer> {
 }
 
 impl ModelFolder {
-    /// Reads a model folder, a decoder of any family and its tokenizer, or a GGUF file; matrices are in the form that `held`
+    /// Reads a model folder, a decoder of any family and its tokenizer, or a GGUF file, in the numbers that `policy`
     /// says.
     ///
     /// # Errors
     /// If the folder or a file is missing, a file is damaged, or the files do not belong together.
-    pub fn open(dir: &Path, held: Held, device: &Device) -> Result<Self> {
+    pub fn open(dir: &Path, policy: impl Into<Policy>, device: &Device) -> Result<Self> {
         if dir.is_file() {
-            return Self::open_gguf(dir, held, device);
+            return Self::open_gguf(dir, policy.into(), device);
         }
-        let model = read_model(dir, held, device)?;
+        let model = read_model(dir, policy, device)?;
         let tokenizer = Tokenizer::from_file(dir)?;
         let ends = ends(dir, &tokenizer)?;
         let chat_template = chat_template(dir)?;
         Self { model, tokenizer, ends, chat_template }.checked(dir)
     }
 
-    fn open_gguf(path: &Path, held: Held, device: &Device) -> Result<Self> {
+    fn open_gguf(path: &Path, policy: Policy, device: &Device) -> Result<Self> {
         let file = GgufFile::open(path)?;
         let file = file.parse()?;
-        let model = model_of(path, &file, held, device)?;
+        let model = model_of(path, &file, policy, device)?;
         let tokenizer = Tokenizer::from_gguf(&file);
         let tokenizer = tokenizer.map_err(Error::at(path))?;
         let ends = gguf_ends(&file, &tokenizer);
@@ -336,7 +341,7 @@ impl ModelFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use warpsmith_model::{Llama, LlamaConfig};
+    use warpsmith_model::{Held, Llama, LlamaConfig};
     use warpsmith_tensor::Seed;
 
     fn golden(name: &str) -> std::path::PathBuf {

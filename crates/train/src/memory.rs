@@ -104,7 +104,7 @@ impl Need {
         // Per token, in numbers of 4 bytes: ids and targets of each batch of a step, on the host and as tensors.
         let ids = 6.0 * config.gradient_accumulation_steps as f64;
         // What products alone read; a CPU rounds it while it packs.
-        let read = if config.dtype == Precision::Bfloat16 && on_gpu { 0.5 } else { 1.0 };
+        let read = if config.dtype == Precision::Bf16 && on_gpu { 0.5 } else { 1.0 };
         // The input of the last norm; that of the head, and the logits.
         let head = c + read * (c + v);
         // The inputs of both norms; those of the four products, with the hidden layer's: 3C + 4C; the slope of its activation:

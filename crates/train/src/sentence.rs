@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use warpsmith_model::{EncoderBatch, Family, Held, Pooling, TextReader, gguf_reader};
+use warpsmith_model::{EncoderBatch, Family, Policy, Pooling, TextReader, gguf_reader};
 use warpsmith_tensor::{DType, Device};
 use warpsmith_text::Tokenizer;
 
@@ -74,19 +74,19 @@ struct Lengths {
 impl SentenceEncoder {
     /// Reads a folder of a BERT or of a decoder, whose head is left out. Without `modules.json` the vector is the mean, not
     /// normalised, as in sentence-transformers. Or a GGUF file of one; its vectors are normalised, as llama.cpp's are, and the
-    /// mean if it says nothing. Matrices stay as they are stored.
+    /// mean if it says nothing.
     ///
     /// # Errors
     /// If the folder or a file is missing or damaged, the model is a T5, the pooling is neither the mean nor the first nor the
     /// last token, or the folder lists a module that is not known.
-    pub fn open(dir: &Path, device: &Device) -> Result<Self> {
+    pub fn open(dir: &Path, policy: impl Into<Policy>, device: &Device) -> Result<Self> {
         if dir.is_file() {
-            return Self::open_gguf(dir, device);
+            return Self::open_gguf(dir, policy.into(), device);
         }
         let config = read_config(dir)?;
         Family::of(&config).and_then(Family::check_reads).map_err(Error::at(&dir.join(CONFIG)))?;
-        let model = TextReader::from_weights(&config, &read_weights(dir, Held::AsStored, device)?)
-            .map_err(Error::at(dir))?;
+        let model =
+            TextReader::from_weights(&config, &read_weights(dir, policy, device)?).map_err(Error::at(dir))?;
         let modules: Vec<Module> = optional(&dir.join("modules.json"))?.unwrap_or_default();
         let has = |kind: &str| modules.iter().any(|module| module.kind.ends_with(kind));
         let is_known = |module: &&Module| MODULES.iter().any(|kind| module.kind.ends_with(kind));
@@ -112,10 +112,10 @@ impl SentenceEncoder {
         })
     }
 
-    fn open_gguf(path: &Path, device: &Device) -> Result<Self> {
+    fn open_gguf(path: &Path, policy: Policy, device: &Device) -> Result<Self> {
         let file = GgufFile::open(path)?;
         let file = file.parse()?;
-        let (model, pooling) = gguf_reader(&file, Held::AsStored, device).map_err(Error::at(path))?;
+        let (model, pooling) = gguf_reader(&file, policy, device).map_err(Error::at(path))?;
         Ok(Self {
             tokenizer: Tokenizer::from_gguf(&file).map_err(Error::at(path))?,
             pooling: pooling.unwrap_or(Pooling::Mean),

@@ -4,14 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use warpsmith_autograd::no_grad;
-use warpsmith_model::{Gpt, GptConfig, Sampling};
+use warpsmith_model::{Gpt, GptConfig, Sampling, Weights};
 use warpsmith_ops::cross_entropy::CrossEntropy;
-use warpsmith_ops::linear;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Device, Rng, Seed, Tensor};
 use warpsmith_text::{Batch, Side};
 
-use crate::config::{OptimizerKind, Precision};
+use crate::config::OptimizerKind;
 use crate::data::{BatchSource, TensorBatch, TrainData};
 use crate::optimizer::{AdamW, AdamWConfig, Optimizer, Sgd, SgdConfig};
 use crate::schedule::LearningRate;
@@ -61,10 +60,6 @@ pub fn gpt_config(config: &TrainConfig, vocab_size: usize) -> GptConfig {
         n_embd: config.n_embd,
         dropout: config.dropout,
         bias: config.bias,
-        precision: match config.dtype {
-            Precision::Float32 => linear::Precision::F32,
-            Precision::Bfloat16 => linear::Precision::Bf16,
-        },
         ..GptConfig::default()
     }
 }
@@ -79,7 +74,8 @@ impl Trainer {
         data.check(&config)?;
         let shape = gpt_config(&config, data.tokenizer().vocab_size());
         memory::check(&memory::Need::of(&config, &shape, !device.is_cpu()), device)?;
-        let model = Gpt::new(shape, device, Seed(config.seed))?;
+        let weights = Weights::random(Seed(config.seed), device).with_precision(config.dtype);
+        let model = Gpt::build(shape, &weights)?;
         Self::with_model(config, data, model)
     }
 

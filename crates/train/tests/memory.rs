@@ -102,7 +102,7 @@ fn the_bound_is_below_what_is_taken_and_near() -> Checked {
             "one moment",
             TrainConfig { optimizer: OptimizerKind::Sgd, n_embd: 256, batch_size: 1, ..small.clone() },
         ),
-        ("halves", TrainConfig { dtype: Precision::Bfloat16, ..small }),
+        ("halves", TrainConfig { dtype: Precision::Bf16, ..small }),
     ];
     for (what, config) in cases {
         let data = TrainData::Text(Corpus::from_text(&text).tokenize(&Tokenizer::byte_level())?);

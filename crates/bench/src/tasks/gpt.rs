@@ -7,13 +7,18 @@
 //! Rounding Error Analysis*, 2019, theorem 2.4). Allowed is [`CONFIDENCE`] times that.
 
 use warpsmith_autograd::{Meta, Parameter};
-use warpsmith_model::{Gpt, GptConfig};
+use warpsmith_model::{Gpt, GptConfig, Weights};
 use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{DType, Device, Rng, Seed, Tensor};
 
 use super::{meta, sizes};
 use crate::Result;
 use crate::tensors::scaled_normal;
+
+/// The precision of products in a bench of this dtype.
+pub(super) fn precision(dtype: DType) -> Precision {
+    if dtype == DType::BF16 { Precision::Bf16 } else { Precision::F32 }
+}
 
 /// How many of the deviations that rounding explains are let pass.
 const CONFIDENCE: f64 = 4.0;
@@ -51,8 +56,8 @@ impl GptSizes {
         Ok(([first, second], found))
     }
 
-    /// The model's configuration; the operands of products are rounded if the dtype is bf16.
-    pub fn config(&self, dtype: DType) -> GptConfig {
+    /// The model's configuration.
+    pub fn config(&self) -> GptConfig {
         GptConfig {
             vocab_size: self.classes,
             block_size: self.context,
@@ -60,7 +65,6 @@ impl GptSizes {
             n_head: self.heads,
             n_embd: self.width,
             bias: true,
-            precision: if dtype == DType::BF16 { Precision::Bf16 } else { Precision::F32 },
             ..GptConfig::default()
         }
     }
@@ -84,7 +88,7 @@ impl GptSizes {
 
     /// Bytes of all parameters in f32, whatever the sizes.
     pub(super) fn bytes(&self) -> f64 {
-        DType::F32.size() as f64 * self.config(DType::F32).parameter_count()
+        DType::F32.size() as f64 * self.config().parameter_count()
     }
 
     /// Bytes that the oracle takes of the host: parameters as they are, and moved.
@@ -112,10 +116,11 @@ impl GptSizes {
         all.iter().enumerate().map(one).collect()
     }
 
-    /// A model with these parameters, on the device where they lie and in their dtype.
+    /// A model with these parameters, on the device where they lie; its products are in bf16 if `dtype` is.
     pub fn model(&self, dtype: DType, values: &[Tensor]) -> Result<Gpt> {
         let device = values.first().map_or(Device::Cpu, Tensor::device);
-        let model = Gpt::new(self.config(dtype), &device, Seed(0))?;
+        let weights = Weights::random(Seed(0), &device).with_precision(precision(dtype));
+        let model = Gpt::build(self.config(), &weights)?;
         for (parameter, value) in model.parameters().iter().zip(values) {
             replace(parameter, value)?;
         }
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn the_shapes_are_those_of_the_model_in_its_order() {
         let sizes = GptSizes { context: 5, layers: 2, heads: 2, width: 8, classes: 11 };
-        let model = Gpt::new(sizes.config(DType::F32), &Device::Cpu, Seed(0)).unwrap();
+        let model = Gpt::new(sizes.config(), &Device::Cpu, Seed(0)).unwrap();
         let own: Vec<Vec<usize>> = model.parameters().iter().map(|p| p.shape().dims().to_vec()).collect();
         assert_eq!(sizes.parameter_shapes(), own);
         assert_eq!(sizes.parameters(), model.parameter_count());
@@ -213,7 +218,7 @@ mod tests {
     #[test]
     fn no_parameter_is_drawn_zero_or_one_throughout() {
         let sizes = GptSizes { context: 5, layers: 1, heads: 2, width: 8, classes: 11 };
-        let names: Vec<String> = Gpt::new(sizes.config(DType::F32), &Device::Cpu, Seed(0))
+        let names: Vec<String> = Gpt::new(sizes.config(), &Device::Cpu, Seed(0))
             .unwrap()
             .parameters()
             .iter()

@@ -13,11 +13,10 @@ use warpsmith_autograd::{Meta, Op, TensorExt};
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Rng, Shape, Tensor};
 use warpsmith_train::TrainConfig;
-use warpsmith_train::config::Precision;
 use warpsmith_train::memory::Need;
 use warpsmith_train::optimizer::{AdamWConfig, clip_gradients};
 
-use super::gpt::{Beside, GptSizes, distance, sum_error};
+use super::gpt::{Beside, GptSizes, distance, precision, sum_error};
 use super::{Case, Pass, Workload, meta};
 use crate::contender::Contender;
 use crate::engine::StepEngine;
@@ -87,7 +86,7 @@ impl Step {
             dropout: 0.0,
             batch_size: self.batch,
             decay_lr: false,
-            dtype: if dtype == DType::BF16 { Precision::Bfloat16 } else { Precision::Float32 },
+            dtype: precision(dtype),
             ..TrainConfig::default()
         }
     }
@@ -298,7 +297,7 @@ impl Workload for Step {
     fn footprint(&self, _pass: Pass, dtype: DType) -> Result<Footprint> {
         let (config, model) = (self.train_config(dtype), self.gpt.bytes());
         // The less of the two, since a refusal must not be wrong.
-        let need = Need::of(&config, &self.gpt.config(dtype), true);
+        let need = Need::of(&config, &self.gpt.config(), true);
         // A contender's own set of inputs is the weights that its optimiser's moments stand beside.
         let (outputs, between) = (need.model - model, need.bytes() - need.model);
         let oracle = 1.5 * self.gpt.oracle_bytes(self.flops());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use warpsmith_tensor::{Device, Error, Result, Seed, Tensor};
+use warpsmith_tensor::{Error, Result, Tensor};
 
 use super::{BertConfig, BertTask, Task};
 use crate::weights::{Init, Weights};
@@ -12,7 +12,8 @@ use crate::weights::{Init, Weights};
 const HEADS: [&str; 3] = ["cls.", "qa_outputs.", "classifier."];
 
 impl BertTask {
-    /// A model whose encoder comes from the `config.json` and tensors of a model of any task, and whose head for `task` is drawn.
+    /// A model whose encoder comes from the `config.json` and tensors of a model of any task, and whose head for `task` is `drawn`: see
+    /// [`Weights::random`].
     ///
     /// # Errors
     /// If the config is no BERT's; if the task is to name masked words, whose head is not drawn but learned with the encoder; if a
@@ -21,10 +22,9 @@ impl BertTask {
         config: &str,
         tensors: BTreeMap<String, Tensor>,
         task: Task,
-        device: &Device,
-        seed: Seed,
+        drawn: &Weights,
     ) -> Result<Self> {
-        Self::with_drawn_head(BertConfig::from_json(config)?.0, tensors, task, &Weights::random(seed, device))
+        Self::with_drawn_head(BertConfig::from_json(config)?.0, tensors, task, drawn)
     }
 
     /// The same for a config whose labels are those of the task.
@@ -61,6 +61,7 @@ impl BertTask {
                 }
             }
         }
-        Self::from_state(&config.to_json(task), tensors, drawn.device())
+        let weights = Weights::held(tensors, drawn.precision(), drawn.device());
+        Self::from_weights(&config.to_json(task), &weights)
     }
 }

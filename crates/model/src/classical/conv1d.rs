@@ -15,6 +15,7 @@ pub struct Conv1d {
     bias: Option<Parameter>,
     window: Window,
     groups: usize,
+    precision: Precision,
 }
 
 impl Conv1d {
@@ -39,7 +40,7 @@ impl Conv1d {
         let init = Init::Normal(1.0 / (3.0 * (dims[1] * dims[2]) as f64).sqrt());
         let weight = weights.parameter("weight", &dims, init)?;
         let bias = bias.then(|| weights.parameter("bias", &[n], init)).transpose()?;
-        Ok(Self { weight, bias, window, groups })
+        Ok(Self { weight, bias, window, groups, precision: weights.precision() })
     }
 
     /// x (B, C, T) → (B, N, P)
@@ -58,7 +59,7 @@ impl Conv1d {
         let (b, p) = (windows.dims()[0], windows.dims()[1]);
         if self.groups == 1 {
             let (windows, weight) = (windows.reshape(&[b, p, share])?, weight.reshape(&[n, share])?);
-            let y = windows.linear(&weight, bias.as_ref(), true, Activation::Identity, Precision::F32)?;
+            let y = windows.linear(&weight, bias.as_ref(), true, Activation::Identity, self.precision)?;
             return y.transpose(1, 2); // (B, P, N) → (B, N, P)
         }
         let groups = self.groups;

@@ -85,6 +85,7 @@ struct Pass {
     weight_hh: Parameter,
     bias_ih: Parameter,
     bias_hh: Parameter,
+    precision: Precision,
 }
 
 /// Which rows still go on at each time: bool (B, 1), or `None` where all do.
@@ -203,11 +204,17 @@ impl Pass {
             weight_hh: draw("weight_hh", &[rows, hidden])?,
             bias_ih: draw("bias_ih", &[rows])?,
             bias_hh: draw("bias_hh", &[rows])?,
+            precision: weights.precision(),
         })
     }
 
     fn parameters(&self) -> Vec<Parameter> {
         [&self.weight_ih, &self.weight_hh, &self.bias_ih, &self.bias_hh].map(Parameter::clone).into()
+    }
+
+    /// x·Wᵀ + b for W (N, K).
+    fn product(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        x.linear(weight, Some(bias), true, Activation::Identity, self.precision)
     }
 
     /// x (T, B, C) → (T, B, H), and the last h and c.
@@ -218,7 +225,7 @@ impl Pass {
         going: &Going,
     ) -> Result<(Tensor, Tensor, Option<Tensor>)> {
         let times = x.dims()[0];
-        let gates = product(x, &self.weight_ih.get(), &self.bias_ih.get())?; // (T, B, GH)
+        let gates = self.product(x, &self.weight_ih.get(), &self.bias_ih.get())?; // (T, B, GH)
         let gates = gates.split(0, &vec![1; times])?;
         // Taken once: parameters are behind a lock.
         let (weight, bias) = (self.weight_hh.get(), self.bias_hh.get());
@@ -226,7 +233,7 @@ impl Pass {
         let mut outputs = vec![None; times];
         for step in 0..times {
             let t = if self.backwards { times - 1 - step } else { step };
-            let state = product(&h, &weight, &bias)?; // (B, GH)
+            let state = self.product(&h, &weight, &bias)?; // (B, GH)
             let (mut next, mut next_c) = self.step(&gates[t].squeeze(0)?, state, &h, c.as_ref())?;
             let mut output = next.clone();
             if let Some(going) = &going[t] {
@@ -260,11 +267,6 @@ impl Pass {
             (Cell::Lstm, None) => Err(Error::value("recurrent", "the state of an LSTM has a c for each h")),
         }
     }
-}
-
-/// x·Wᵀ + b for W (N, K).
-fn product(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    x.linear(weight, Some(bias), true, Activation::Identity, Precision::F32)
 }
 
 /// Where rows of these lengths still go on, over the times of x (B, T, C).

@@ -13,7 +13,7 @@ use crate::config::{check_sizes, parse};
 use crate::layers::Linear;
 use crate::llama::LlamaKind;
 use crate::pooling::Pooling;
-use crate::weights::{Held, Weights};
+use crate::weights::{Policy, Weights};
 
 /// The head's name in transformers, and how the names of its classes end.
 pub(super) const SCORE: &str = "score";
@@ -45,12 +45,12 @@ impl DecoderClassifier {
     pub(super) fn from_state(
         config: &str,
         tensors: BTreeMap<String, Tensor>,
-        held: Held,
+        policy: Policy,
         device: &Device,
     ) -> Result<Self> {
         let json: Json = parse(config)?;
-        let (body, score) = body_and_head(config, tensors, held, device)?;
-        let weights = Weights::given(score, device);
+        let (body, score) = body_and_head(config, tensors, policy, device)?;
+        let weights = Weights::held(score, policy.precision, device);
         Self::build(body, crate::labels::read(json.id2label)?, json.pad_token_id, &weights)
     }
 
@@ -61,7 +61,7 @@ impl DecoderClassifier {
         pad: Option<u32>,
         drawn: &Weights,
     ) -> Result<Self> {
-        let (body, _) = body_and_head(config, tensors, Held::AsF32, drawn.device())?;
+        let (body, _) = body_and_head(config, tensors, drawn.precision().into(), drawn.device())?;
         Self::build(body, labels, pad, drawn)
     }
 
@@ -127,10 +127,10 @@ impl DecoderClassifier {
 fn body_and_head(
     config: &str,
     mut tensors: BTreeMap<String, Tensor>,
-    held: Held,
+    policy: Policy,
     device: &Device,
 ) -> Result<(Body, BTreeMap<String, Tensor>)> {
     let score = format!("{SCORE}.weight");
     let head = tensors.remove(&score).map(|t| (score, t)).into_iter().collect();
-    Ok((Body::from_weights(config, &Weights::held(tensors, held, device))?, head))
+    Ok((Body::from_weights(config, &Weights::held(tensors, policy, device))?, head))
 }

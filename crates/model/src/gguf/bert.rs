@@ -4,9 +4,9 @@ use warpsmith_gguf::Value;
 use warpsmith_ops::gelu::Form;
 use warpsmith_tensor::{Device, Result};
 
-use super::{Metadata, Names, Stored, Turned, wrong};
+use super::{Metadata, Names, Turned, weights, wrong};
 use crate::bert::{BertConfig, BertTask, HiddenActivation};
-use crate::weights::{Held, Weights};
+use crate::weights::Policy;
 
 const NAMES: Names = Names {
     of_model: &[
@@ -37,11 +37,10 @@ const NAMES: Names = Names {
     ],
 };
 
-pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<BertTask> {
+pub(super) fn model(metadata: &Metadata<'_, '_>, policy: Policy, device: &Device) -> Result<BertTask> {
     let config = config(metadata)?;
     let turned = Turned { pairs: &|_| None, transposed: &|_| false };
-    let stored = Stored::of(metadata.file, &NAMES, &turned, held, device)?;
-    let weights = Weights::stored(stored.numbers, stored.blocks, device);
+    let weights = weights(metadata.file, &NAMES, &turned, policy, device)?;
     BertTask::without_pooler(config, &weights)
 }
 

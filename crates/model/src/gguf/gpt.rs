@@ -3,8 +3,8 @@
 use warpsmith_ops::gelu::Form;
 use warpsmith_tensor::{Device, Result};
 
-use super::{Metadata, Names, Stored, Turned};
-use crate::weights::{Held, Weights};
+use super::{Metadata, Names, Turned, weights};
+use crate::weights::Policy;
 use crate::{Gpt, GptConfig};
 
 pub(super) const NAMES: Names = Names {
@@ -40,11 +40,10 @@ pub(super) fn is_transposed(name: &str) -> bool {
     TRANSPOSED.iter().any(|end| name.ends_with(end))
 }
 
-pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<Gpt> {
+pub(super) fn model(metadata: &Metadata<'_, '_>, policy: Policy, device: &Device) -> Result<Gpt> {
     let turned = Turned { pairs: &|_| None, transposed: &is_transposed };
     let config = config(metadata)?;
-    let stored = Stored::of(metadata.file, &NAMES, &turned, held, device)?;
-    let weights = Weights::stored(stored.numbers, stored.blocks, device);
+    let weights = weights(metadata.file, &NAMES, &turned, policy, device)?;
     Gpt::from_weights(config, &weights)
 }
 

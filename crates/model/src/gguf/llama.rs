@@ -4,9 +4,9 @@
 use warpsmith_gguf::Value;
 use warpsmith_tensor::{Device, Result};
 
-use super::{Metadata, Names, Stored, Turned, wrong};
+use super::{Metadata, Names, Turned, weights, wrong};
 use crate::layers::{Rope, Scaling};
-use crate::weights::{Held, Weights};
+use crate::weights::Policy;
 use crate::{Llama, LlamaConfig, LlamaKind};
 
 pub(super) const NAMES: Names = Names {
@@ -45,13 +45,12 @@ pub(super) fn is_of_pairs(name: &str) -> bool {
     OF_PAIRS.iter().any(|end| name.ends_with(end))
 }
 
-pub(super) fn model(metadata: &Metadata<'_, '_>, held: Held, device: &Device) -> Result<Llama> {
+pub(super) fn model(metadata: &Metadata<'_, '_>, policy: Policy, device: &Device) -> Result<Llama> {
     let config = config(metadata)?;
     let (is_turned, d) = (config.kind == LlamaKind::Llama, config.head_dim);
     let turned =
         Turned { pairs: &|name| (is_turned && is_of_pairs(name)).then_some(d), transposed: &|_| false };
-    let stored = Stored::of(metadata.file, &NAMES, &turned, held, device)?;
-    Llama::build(config, &Weights::stored(stored.numbers, stored.blocks, device))
+    Llama::build(config, &weights(metadata.file, &NAMES, &turned, policy, device)?)
 }
 
 fn scaling(metadata: &Metadata<'_, '_>, theta: f64, head_dim: usize) -> Result<Scaling> {

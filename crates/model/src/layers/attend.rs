@@ -7,6 +7,6 @@ use warpsmith_tensor::{Result, Tensor};
 
 /// q (B, Tq, H, D), k and v (B, Tk, Hkv, D) → (B, Tq, H, D), in bf16 where they were rounded: a product reads it next.
 pub(crate) fn attend(qkv: [&Tensor; 3], options: &AttentionOptions, precision: Precision) -> Result<Tensor> {
-    let [q, k, v] = qkv.map(|x| precision.for_attention(x));
+    let [q, k, v] = qkv.map(|x| precision.operand(x));
     q?.attention(&k?, &v?, options)
 }

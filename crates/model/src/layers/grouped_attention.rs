@@ -35,8 +35,6 @@ pub struct AttentionShape {
     pub window: Option<usize>,
     /// The share of probabilities dropped in training.
     pub dropout: f64,
-    /// The precision of the products.
-    pub precision: Precision,
 }
 
 /// Projections, norms and the way that queries see keys.
@@ -48,14 +46,13 @@ pub struct GroupedAttention {
     output: Linear,
     norms: Option<(RmsNorm, RmsNorm)>,
     shape: AttentionShape,
+    precision: Precision,
 }
 
 impl GroupedAttention {
     /// A layer whose weights are normal with deviation `std`.
     pub fn new(weights: &Weights, shape: AttentionShape, std: f64) -> Result<Self> {
-        let linear = |name, sizes, bias| {
-            Linear::transposed(&weights.at(name), sizes, bias, std).map(|l| l.with_precision(shape.precision))
-        };
+        let linear = |name, sizes, bias| Linear::transposed(&weights.at(name), sizes, bias, std);
         let (c, q, kv) = (shape.width, shape.heads * shape.head_width, shape.kv_heads * shape.head_width);
         let norm = |name, epsilon| RmsNorm::new(&weights.at(name), shape.head_width, epsilon);
         Ok(Self {
@@ -65,6 +62,7 @@ impl GroupedAttention {
             output: linear("o_proj", (q, c), shape.output_bias)?,
             norms: shape.qk_norm.map(|e| Ok((norm("q_norm", e)?, norm("k_norm", e)?))).transpose()?,
             shape,
+            precision: weights.precision(),
         })
     }
 
@@ -81,7 +79,7 @@ impl GroupedAttention {
         let (b, t) = (x.dims()[0], x.dims()[1]);
         let AttentionShape { heads, kv_heads, head_width: d, .. } = self.shape;
         // What a cache holds is f32.
-        let precision = if cache.is_some() { Precision::F32 } else { self.shape.precision };
+        let precision = if cache.is_some() { Precision::F32 } else { self.precision };
         // A norm takes f32 and rounds what it makes; without one the product rounds.
         let is_rounded = precision != Precision::F32 && self.norms.is_none() && turns.take_rounded();
         let head = |layer: &Linear, heads, is_rounded| {
@@ -92,8 +90,10 @@ impl GroupedAttention {
         let mut k = head(&self.key, kv_heads, is_rounded)?;
         let mut v = head(&self.value, kv_heads, precision != Precision::F32)?;
         if let Some((of_q, of_k)) = &self.norms {
-            let taken = if turns.take_rounded() { precision } else { Precision::F32 };
-            (q, k) = (of_q.forward_for(&q, taken)?, of_k.forward_for(&k, taken)?);
+            (q, k) = match precision != Precision::F32 && turns.take_rounded() {
+                true => (of_q.forward_rounded(&q)?, of_k.forward_rounded(&k)?),
+                false => (of_q.forward(&q)?, of_k.forward(&k)?),
+            };
         }
         (q, k) = (turns.turn(&q)?, turns.turn(&k)?);
         let mut options = self.options(rng);

@@ -4,7 +4,7 @@ use warpsmith_autograd::Parameter;
 use warpsmith_ops::gelu::Form;
 use warpsmith_ops::linear::{Activation, Precision};
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{DType, Result, Tensor};
+use warpsmith_tensor::{Result, Tensor};
 
 use crate::weights::{Init, Quantised, Weights};
 
@@ -40,12 +40,7 @@ impl Matrix {
                 x.linear(&weight.get(), bias, *transposed, activation, precision)
             }
             Self::Blocks(blocks) => {
-                // A norm before it may have rounded for products of other weights.
-                let y = if x.dtype() == DType::BF16 {
-                    blocks.product(&x.cast(DType::F32)?)?
-                } else {
-                    blocks.product(x)?
-                };
+                let y = blocks.product(x, precision)?;
                 let y = bias.map_or(Ok(y.clone()), |bias| y.add(bias))?;
                 match activation {
                     Activation::Identity => Ok(y),

@@ -15,12 +15,14 @@ use crate::weights::{Init, Weights};
 pub struct RmsNorm {
     weight: Parameter,
     epsilon: f64,
+    precision: Precision,
 }
 
 impl RmsNorm {
     /// A layer over C features, scale one.
     pub fn new(weights: &Weights, width: usize, epsilon: f64) -> Result<Self> {
-        Ok(Self { weight: weights.parameter("weight", &[width], Init::Constant(1.0))?, epsilon })
+        let weight = weights.parameter("weight", &[width], Init::Constant(1.0))?;
+        Ok(Self { weight, epsilon, precision: weights.precision() })
     }
 
     /// x (…, C) → (…, C)
@@ -28,19 +30,19 @@ impl RmsNorm {
         x.rms_norm(&self.weight.get(), self.epsilon)
     }
 
-    /// The same for what products of this precision alone read: on a GPU it may be bf16.
-    pub fn forward_for(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
-        Ok(self.with(x, precision, false)?.swap_remove(0))
+    /// The same for what products alone read: on a GPU it is bf16 if they are.
+    pub fn forward_rounded(&self, x: &Tensor) -> Result<Tensor> {
+        Ok(self.with(x, false)?.swap_remove(0))
     }
 
     /// The same, and x itself for the way around: their gradients are added where the norm's is made.
-    pub fn forward_around(&self, x: &Tensor, precision: Precision) -> Result<[Tensor; 2]> {
-        let made = self.with(x, precision, true)?;
+    pub fn forward_around(&self, x: &Tensor) -> Result<[Tensor; 2]> {
+        let made = self.with(x, true)?;
         made.try_into().map_err(|_| Error::internal("rms_norm", "two outputs"))
     }
 
-    fn with(&self, x: &Tensor, precision: Precision, passes: bool) -> Result<Vec<Tensor>> {
-        let is_narrow = precision.is_narrow_on(x);
+    fn with(&self, x: &Tensor, passes: bool) -> Result<Vec<Tensor>> {
+        let is_narrow = self.precision.is_narrow_on(x);
         x.rms_norm_with(&self.weight.get(), rms_norm::RmsNorm { eps: self.epsilon, is_narrow, passes })
     }
 

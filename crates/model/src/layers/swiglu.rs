@@ -3,7 +3,6 @@
 //! Source: Shazeer, *GLU Variants Improve Transformer*, 2020, arXiv 2002.05202, §2.
 
 use warpsmith_autograd::Parameter;
-use warpsmith_ops::linear::Precision;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Result, Tensor};
 
@@ -20,16 +19,8 @@ pub struct SwiGlu {
 
 impl SwiGlu {
     /// A network from C over `hidden` to C features, its weights normal with deviation `std`.
-    pub fn new(
-        weights: &Weights,
-        (width, hidden): (usize, usize),
-        bias: bool,
-        std: f64,
-        precision: Precision,
-    ) -> Result<Self> {
-        let linear = |name, sizes| {
-            Linear::transposed(&weights.at(name), sizes, bias, std).map(|l| l.with_precision(precision))
-        };
+    pub fn new(weights: &Weights, (width, hidden): (usize, usize), bias: bool, std: f64) -> Result<Self> {
+        let linear = |name, sizes| Linear::transposed(&weights.at(name), sizes, bias, std);
         Ok(Self {
             gate: linear("gate_proj", (width, hidden))?,
             up: linear("up_proj", (width, hidden))?,

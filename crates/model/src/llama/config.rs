@@ -1,6 +1,5 @@
 //! What shape a Llama-family decoder has, by Hugging Face's names.
 
-use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{Error, Result};
 
 use crate::config::check_sizes;
@@ -71,8 +70,6 @@ pub struct LlamaConfig {
     pub attention_dropout: f64,
     /// The deviation of new weights.
     pub initializer_range: f64,
-    /// The precision of matrix products.
-    pub precision: Precision,
 }
 
 impl Default for LlamaConfig {
@@ -96,7 +93,6 @@ impl Default for LlamaConfig {
             windows: vec![None; 4],
             attention_dropout: 0.0,
             initializer_range: 0.02,
-            precision: Precision::F32,
         }
     }
 }
@@ -187,7 +183,6 @@ impl LlamaConfig {
             qk_norm: (self.kind == LlamaKind::Qwen3).then_some(self.rms_norm_eps),
             window: self.windows.get(index).copied().flatten(),
             dropout: self.attention_dropout,
-            precision: self.precision,
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{Error, Result};
 
 use super::{LlamaConfig, LlamaKind};
@@ -218,7 +217,6 @@ impl LlamaConfig {
             windows: json.windows(kind)?,
             attention_dropout: json.attention_dropout,
             initializer_range: json.initializer_range.unwrap_or(0.02),
-            precision: Precision::F32,
         };
         config.validate()?;
         Ok(config)

@@ -4,6 +4,7 @@
 
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout, Mask};
+use warpsmith_ops::linear::Precision;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{Result, Rng, Scope, Tensor};
 
@@ -75,7 +76,7 @@ impl Block {
         let mut x = behind(norm, x, attention.to_itself(x, own, rng)?)?;
         if let (Some((cross, norm)), Some((memory, lengths))) = (&self.cross, memory) {
             let _scope = Scope::enter("cross");
-            x = behind(norm, &x, cross.to(&x, memory, Mask::Full, Some(lengths.clone()), rng)?)?;
+            x = behind(norm, &x, cross.to_memory(&x, memory, lengths, rng)?)?;
         }
         let _scope = Scope::enter("mlp");
         let hidden = drop_out(self.activation.after(&self.up, &x)?, self.activation_dropout, rng)?;
@@ -84,7 +85,7 @@ impl Block {
 
     /// The keys and values (B, T, H, D) of the encoder's output (B, T, C), in a decoder.
     pub(super) fn memory(&self, encoded: &Tensor) -> Option<Result<(Tensor, Tensor)>> {
-        self.cross.as_ref().map(|(cross, _)| cross.keys_and_values(encoded))
+        self.cross.as_ref().map(|(cross, _)| cross.keys_and_values(encoded, cross.precision))
     }
 
     pub(super) fn parameters(&self) -> Vec<Parameter> {
@@ -105,6 +106,7 @@ struct Attention {
     output: Linear,
     heads: usize,
     dropout: f64,
+    precision: Precision,
 }
 
 impl Attention {
@@ -118,45 +120,67 @@ impl Attention {
             output: linear("out_proj")?,
             heads,
             dropout: config.attention_dropout,
+            precision: weights.precision(),
         })
     }
 
-    /// (B, T, C) → (B, T, H, D)
-    fn head(&self, layer: &Linear, x: &Tensor) -> Result<Tensor> {
+    /// (B, T, C) → (B, T, H, D), as attention in this precision takes it.
+    fn head(&self, layer: &Linear, x: &Tensor, precision: Precision) -> Result<Tensor> {
         let (b, t, c) = (x.dims()[0], x.dims()[1], x.dims()[2]);
-        layer.forward(x)?.reshape(&[b, t, self.heads, c / self.heads])
+        let y = match precision {
+            Precision::F32 => layer.forward(x)?,
+            Precision::Bf16 => layer.forward_rounded(x)?,
+        };
+        y.reshape(&[b, t, self.heads, c / self.heads])
     }
 
-    fn keys_and_values(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        Ok((self.head(&self.key, x)?, self.head(&self.value, x)?))
+    fn keys_and_values(&self, x: &Tensor, precision: Precision) -> Result<(Tensor, Tensor)> {
+        Ok((self.head(&self.key, x, precision)?, self.head(&self.value, x, precision)?))
     }
 
     /// x (B, T, C) sees its own side → (B, T, C).
     fn to_itself(&self, x: &Tensor, own: Own<'_>, rng: Option<&Rng>) -> Result<Tensor> {
         let _scope = Scope::enter("attn");
-        let (k, v) = self.keys_and_values(x)?;
+        // What a cache holds is f32.
+        let precision = if matches!(own, Own::Answer(Some(_))) { Precision::F32 } else { self.precision };
+        let x = precision.operand(x)?; // for three products
+        let q = self.head(&self.query, &x, precision)?;
+        let (k, v) = self.keys_and_values(&x, precision)?;
         match own {
-            Own::Text(lengths) => self.to(x, &(k, v), Mask::Full, Some(lengths.clone()), rng),
-            Own::Answer(None) => self.to(x, &(k, v), Mask::Causal, None, rng),
-            Own::Answer(Some(cache)) => self.to(x, &cache.append(&k, &v)?, Mask::Causal, None, rng),
+            Own::Text(lengths) => self.attend(&q, &(k, v), Mask::Full, Some(lengths), rng),
+            Own::Answer(None) => self.attend(&q, &(k, v), Mask::Causal, None, rng),
+            Own::Answer(Some(cache)) => self.attend(&q, &cache.append(&k, &v)?, Mask::Causal, None, rng),
         }
     }
 
-    /// x (B, Tq, C) sees keys and values (B, Tk, H, D) → (B, Tq, C).
-    fn to(
+    /// x (B, Tq, C) sees the keys and values (B, Tk, H, D) of which the first `lengths` (B,) are real → (B, Tq, C).
+    fn to_memory(
         &self,
         x: &Tensor,
+        memory: &(Tensor, Tensor),
+        lengths: &Tensor,
+        rng: Option<&Rng>,
+    ) -> Result<Tensor> {
+        let q = self.head(&self.query, x, self.precision)?;
+        self.attend(&q, memory, Mask::Full, Some(lengths), rng)
+    }
+
+    /// q (B, Tq, H, D) sees keys and values (B, Tk, H, D) → (B, Tq, C).
+    fn attend(
+        &self,
+        q: &Tensor,
         (k, v): &(Tensor, Tensor),
         mask: Mask,
-        key_lengths: Option<Tensor>,
+        lengths: Option<&Tensor>,
         rng: Option<&Rng>,
     ) -> Result<Tensor> {
         let drawn = rng.filter(|_| self.dropout > 0.0);
         let dropout =
             drawn.map(|rng| Dropout { p: self.dropout as f32, seed: rng.seed(), stream: rng.stream() });
-        let options = AttentionOptions { mask, key_lengths, dropout, scale: None };
-        let y = self.head(&self.query, x)?.attention(k, v, &options)?; // (B, Tq, H, D)
-        self.output.forward(&y.reshape(x.dims())?)
+        let options = AttentionOptions { mask, key_lengths: lengths.cloned(), dropout, scale: None };
+        let y = q.attention(k, v, &options)?; // (B, Tq, H, D)
+        let [b, t, h, d] = [0, 1, 2, 3].map(|axis| y.dims()[axis]);
+        self.output.forward(&y.reshape(&[b, t, h * d])?)
     }
 
     fn parameters(&self) -> Vec<Parameter> {

@@ -124,11 +124,18 @@ impl Attention {
         layer.forward(x)?.reshape(&[x.dims()[0], x.dims()[1], self.heads, self.width])
     }
 
-    pub(super) fn keys_and_values(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        Ok((self.head(&self.key, x)?, self.head(&self.value, x)?))
+    /// The same, as [`Self::to_memory`] takes it.
+    fn rounded(&self, layer: &Linear, x: &Tensor) -> Result<Tensor> {
+        layer.forward_rounded(x)?.reshape(&[x.dims()[0], x.dims()[1], self.heads, self.width])
     }
 
-    /// x (B, Tq, C) sees itself, and what the cache holds → (B, Tq, C).
+    /// What [`Self::to_memory`] sees of x (B, T, C).
+    pub(super) fn memory(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        Ok((self.rounded(&self.key, x)?, self.rounded(&self.value, x)?))
+    }
+
+    /// x (B, Tq, C) sees itself, and what the cache holds → (B, Tq, C). Scores and what follows from them are f32 in any precision,
+    /// since biases are added to them.
     pub(super) fn to_itself(
         &self,
         x: &Tensor,
@@ -137,7 +144,7 @@ impl Attention {
         cache: Option<&mut LayerCache>,
     ) -> Result<Tensor> {
         let _scope = Scope::enter("attn");
-        let (mut k, mut v) = self.keys_and_values(x)?;
+        let (mut k, mut v) = (self.head(&self.key, x)?, self.head(&self.value, x)?);
         if let Some(cache) = cache {
             (k, v) = cache.append(&k, &v)?; // (B, Tk, H, D)
         }
@@ -168,7 +175,7 @@ impl Attention {
             }),
             ..Default::default()
         };
-        self.join(&self.head(&self.query, x)?.attention(k, v, &options)?)
+        self.join(&self.rounded(&self.query, x)?.attention(k, v, &options)?)
     }
 
     /// (B, T, H, D) → (B, T, C)

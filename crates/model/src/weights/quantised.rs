@@ -1,6 +1,7 @@
 //! A matrix that stays in the form in which a file has it.
 
 use warpsmith_gguf::Kind;
+use warpsmith_ops::linear::Precision;
 use warpsmith_ops::prelude::*;
 use warpsmith_tensor::cpu::matmul::Blocks;
 use warpsmith_tensor::{DType, Device, Error, Result, Shape, Tensor, with_dtype};
@@ -66,9 +67,9 @@ impl Quantised {
         self.bytes.numel()
     }
 
-    /// x (…, K) → x·Wᵀ (…, N)
-    pub fn product(&self, x: &Tensor) -> Result<Tensor> {
-        x.quantised_matmul(&self.bytes, self.kind)
+    /// x (…, K) → x·Wᵀ (…, N); weights of bf16 meet x in this precision.
+    pub fn product(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        x.quantised_matmul(&self.bytes, self.kind, precision)
     }
 
     /// The rows of these ids (…) → (…, K)

@@ -7,9 +7,10 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use warpsmith_autograd::Parameter;
+use warpsmith_ops::linear::Precision;
 use warpsmith_tensor::{DType, Device, Result, Rng, Seed, Shape, Tensor};
 
-use super::{Held, Quantised};
+use super::{Held, Policy, Quantised};
 
 /// After so many missing or misshapen tensors the rest is not listed: file and config belong to different models, and a
 /// damaged config may ask for any number of layers.
@@ -29,6 +30,7 @@ pub enum Init {
 pub struct Weights {
     source: Rc<Source>,
     device: Device,
+    precision: Precision,
     path: String,
 }
 
@@ -58,21 +60,40 @@ impl Weights {
     }
 
     /// The weights of a file, by name; with [`Held::AsStored`] matrices of bf16 and f16 stay so.
-    pub fn held(tensors: BTreeMap<String, Tensor>, held: Held, device: &Device) -> Self {
-        Self::new(Source::Given(RefCell::new(Given { held, ..Given::new(tensors) })), device)
+    pub fn held(tensors: BTreeMap<String, Tensor>, policy: impl Into<Policy>, device: &Device) -> Self {
+        let Policy { held, precision } = policy.into();
+        let given = Given { held, ..Given::new(tensors) };
+        Self::new(Source::Given(RefCell::new(given)), device).with_precision(precision)
     }
 
     /// The weights of a file, by name, some of them matrices in quantised blocks.
     pub fn stored(
         tensors: BTreeMap<String, Tensor>,
         blocks: BTreeMap<String, Quantised>,
+        precision: Precision,
         device: &Device,
     ) -> Self {
-        Self::new(Source::Given(RefCell::new(Given { blocks, ..Given::new(tensors) })), device)
+        let given = Given { blocks, ..Given::new(tensors) };
+        Self::new(Source::Given(RefCell::new(given)), device).with_precision(precision)
     }
 
     fn new(source: Source, device: &Device) -> Self {
-        Self { source: Rc::new(source), device: device.clone(), path: String::new() }
+        Self {
+            source: Rc::new(source),
+            device: device.clone(),
+            precision: Precision::F32,
+            path: String::new(),
+        }
+    }
+
+    /// The same weights, for a model whose products are taken in this precision.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// In what precision the layers that are built of these weights multiply.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Where the parameters will live.
@@ -82,7 +103,12 @@ impl Weights {
 
     /// The place `name` below this one: names are joined by dots.
     pub fn at(&self, name: impl Display) -> Self {
-        Self { path: self.name(&name.to_string()), source: self.source.clone(), device: self.device.clone() }
+        Self {
+            path: self.name(&name.to_string()),
+            source: self.source.clone(),
+            device: self.device.clone(),
+            precision: self.precision,
+        }
     }
 
     fn name(&self, name: &str) -> String {

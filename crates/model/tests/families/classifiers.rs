@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use warpsmith_autograd::no_grad;
-use warpsmith_model::{BertConfig, BertTask, Held, TextClassifier, causal_model};
+use warpsmith_model::{BertConfig, BertTask, Held, TextClassifier, Weights, causal_model};
 use warpsmith_tensor::{DType, Device, Seed, Tensor};
 
 use crate::golden::{Tensors, assert_close, ids, json, tensors, weights};
@@ -84,7 +84,8 @@ fn a_folder_of_sixteen_bits_is_asked_as_it_is_stored() {
 
 fn with_head(config: &str, state: Tensors, seed: u64) -> TextClassifier {
     let labels = ["no", "maybe", "yes"].map(String::from).to_vec();
-    TextClassifier::with_new_head(config, state, labels, Some(3), &Device::Cpu, Seed(seed)).unwrap()
+    TextClassifier::with_new_head(config, state, labels, Some(3), &Weights::random(Seed(seed), &Device::Cpu))
+        .unwrap()
 }
 
 #[test]

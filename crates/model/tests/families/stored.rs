@@ -4,9 +4,11 @@ use warpsmith_autograd::no_grad;
 use warpsmith_gguf::{Gguf, Kind};
 use warpsmith_model::{
     BertConfig, BertTask, CausalModel, EncoderBatch, EncoderDecoder as _, Gpt, GptConfig, Held, Llama,
-    LlamaConfig, T5, T5Config, Weights, causal_model, causal_model_from, gguf_model, write_gguf,
+    LlamaConfig, Policy, Precision, T5, T5Config, Weights, causal_model, causal_model_from, gguf_model,
+    write_gguf,
 };
 use warpsmith_ops::gelu::Form;
+use warpsmith_ops::prelude::*;
 use warpsmith_tensor::{DType, Device, Seed, Tensor};
 
 use crate::golden::{Tensors, assert_close};
@@ -149,5 +151,46 @@ fn a_gpu_holds_them_so() {
         assert!(there.parameters().iter().all(|p| p.shape().rank() == 1));
         let here = causal_model(&decoder.config_json(), folder, &Device::Cpu).unwrap();
         assert_close("gpu", &logits(&*there), &logits(&*here), 1e-5);
+    }
+}
+
+/// Activations are rounded to the bf16 that the matrices are, wherever rows come from: a token has the bits that it has in its
+/// text, and numbers held as f32 have those of the file's. A GPU rounds the same operands.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_meets_matrices_of_bf16_may_be_rounded() {
+    warpsmith_emulator::install().expect("the emulator is built beside the tests");
+    let policy = |held, precision| Policy { held, precision };
+    for (decoder, name) in decoders().into_iter().zip(["gpt2", "llama"]) {
+        let folder = all_as(DType::BF16, decoder.state());
+        let open = |policy: Policy, device: &Device| {
+            let weights = Weights::held(folder.clone(), policy, device);
+            causal_model_from(&decoder.config_json(), &weights).unwrap()
+        };
+        let exact = logits(&*open(Held::AsStored.into(), &Device::Cpu));
+        let rounded = open(policy(Held::AsStored, Precision::Bf16), &Device::Cpu);
+        let ours = logits(&*rounded);
+        assert_close(name, &ours, &exact, 0.02);
+        assert!(
+            ours.to_vec::<f32>().unwrap() != exact.to_vec::<f32>().unwrap(),
+            "{name}: nothing is rounded"
+        );
+        let numbers = open(policy(Held::AsF32, Precision::Bf16), &Device::Cpu);
+        assert!(logits(&*numbers).to_vec::<f32>().unwrap() == ours.to_vec::<f32>().unwrap(), "{name}");
+
+        let mut cache = rounded.cache(1, 3).unwrap();
+        let mut step = |id: u32| {
+            let id = Tensor::from_slice(&[id], &[1, 1], &Device::Cpu).unwrap();
+            no_grad(|| rounded.forward_cached(&id, &mut cache)).unwrap().to_vec::<f32>().unwrap()
+        };
+        let stepped = [3, 1, 4].map(&mut step).concat();
+        assert!(
+            stepped == ours.slice(0, 0, 1, 1).unwrap().to_vec::<f32>().unwrap(),
+            "{name}: token by token"
+        );
+
+        let there = open(policy(Held::AsStored, Precision::Bf16), &Device::cuda(0).unwrap());
+        assert_close(name, &logits(&*there), &exact, 0.02);
+        assert!(logits(&*there).to_vec::<f32>().unwrap() != exact.to_vec::<f32>().unwrap());
     }
 }

@@ -23,7 +23,7 @@ use crate::gelu::{self, Form};
 use crate::matmul::bug;
 use crate::mul::Mul;
 use crate::normalise::{is_rounded, narrowed};
-use crate::rows::matrix_in_place;
+use crate::rows::rows_of;
 use crate::sum::Sum;
 
 pub use product::{Precision, Product};
@@ -130,15 +130,9 @@ impl Linear {
     }
 }
 
-/// All rows of a tensor as one matrix (M, C), each without gaps.
-fn rows_of(t: &Tensor) -> Result<Tensor> {
-    match matrix_in_place(t)? {
-        Some(rows) => t.view(rows),
-        None => {
-            let shape = Shape::new(&[t.shape().rows(), t.shape().last()])?;
-            t.copy()?.view(warpsmith_tensor::Layout::contiguous(shape))
-        }
-    }
+/// Whether the rows of x (B, T, K) are tokens alone, T = 1: see [`cuda_matmul::After::is_token`].
+pub(crate) fn is_token(x: &Tensor) -> bool {
+    x.rank() > 2 && x.dims()[x.rank() - 2] == 1
 }
 
 impl Op for Linear {
@@ -273,7 +267,7 @@ impl Op for Linear {
             form,
             beside,
             is_for_products: self.is_narrow && residual.is_none(),
-            is_token: x[0].rank() > 2 && x[0].dims()[x[0].rank() - 2] == 1,
+            is_token: is_token(&x[0]),
         };
         // No 16-bit output of a product in f32, or in another dtype of 16 bits.
         let dtype = if weight.dtype() == y[0].dtype { y[0].dtype } else { DType::F32 };

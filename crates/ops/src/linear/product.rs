@@ -1,5 +1,8 @@
 //! The products of linear layers and of their gradients, in a given precision.
 
+use std::fmt;
+use std::str::FromStr;
+
 use warpsmith_autograd::{Array, Cost, Differentiability, Meta, Op};
 use warpsmith_kernels::matmul::Activation;
 use warpsmith_tensor::cpu::matmul::{self as kernel, Epilogue, MatMut, MatRef};
@@ -20,12 +23,15 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// An operand of attention, in the precision in which it is multiplied: on a GPU that of the products, with a gradient. A CPU
-    /// multiplies f32 in attention, so that rounding would cost time and save none.
+    /// The words for them, of which the parser knows `f32` and `bf16` too.
+    pub const WORDS: [&str; 2] = ["float32", "bfloat16"];
+
+    /// What several products or attention take, in the precision in which they multiply it on a GPU, with a gradient. A CPU rounds
+    /// while it packs, and multiplies f32 in attention, so that rounding here would cost time and save none.
     ///
     /// # Errors
     /// If memory runs out.
-    pub fn for_attention(self, x: &Tensor) -> Result<Tensor> {
+    pub fn operand(self, x: &Tensor) -> Result<Tensor> {
         if self.is_narrow_on(x) && x.dtype() == DType::F32 { x.cast(DType::BF16) } else { Ok(x.clone()) }
     }
 
@@ -46,6 +52,24 @@ impl Precision {
     /// What several products take, rounded once for all of them where each would round it for itself.
     pub(super) fn for_several(self, x: Tensor) -> Result<Tensor> {
         if x.device().is_cpu() { Ok(x) } else { self.of(&x, false) }
+    }
+}
+
+impl FromStr for Precision {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "float32" | "f32" => Ok(Self::F32),
+            "bfloat16" | "bf16" => Ok(Self::Bf16),
+            other => Err(format!("`{other}` is none of {}", Self::WORDS.join(", "))),
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::WORDS[*self as usize])
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use warpsmith_ops::linear::Precision;
+
 /// What a setting takes; decides how a file must write it and what `--help` shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -158,13 +160,16 @@ choice! {
     }
 }
 
-choice! {
-    /// The precision of matrix products; weights, moments and sums stay in float32.
-    Precision {
-        /// IEEE single precision.
-        Float32 = "float32" or "f32",
-        /// Operands rounded to bfloat16, sums in float32.
-        Bfloat16 = "bfloat16" or "bf16",
+/// The precision of matrix products; weights, moments and sums stay in float32.
+impl Value for Precision {
+    const KIND: Kind = Kind::Choice(&Self::WORDS);
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn to_toml(&self) -> String {
+        format!("\"{self}\"")
     }
 }
 
@@ -266,9 +271,9 @@ mod tests {
 
     #[test]
     fn precisions_have_short_names_too() {
-        assert_eq!(["bf16", "bfloat16"].map(Precision::parse), [Some(Precision::Bfloat16); 2]);
-        assert_eq!(["f32", "float32"].map(Precision::parse), [Some(Precision::Float32); 2]);
-        assert_eq!((Precision::parse("float16"), Precision::Bfloat16.word()), (None, "bfloat16"));
+        assert_eq!(["bf16", "bfloat16"].map(Precision::parse), [Some(Precision::Bf16); 2]);
+        assert_eq!(["f32", "float32"].map(Precision::parse), [Some(Precision::F32); 2]);
+        assert_eq!((Precision::parse("float16"), Precision::Bf16.to_toml()), (None, "\"bfloat16\"".into()));
     }
 
     #[test]

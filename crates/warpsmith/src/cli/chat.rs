@@ -22,6 +22,7 @@ pub fn command() -> Command {
         .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
         .arg(super::flags::decoder())
         .arg(device::arg())
+        .arg(super::flags::dtype())
         .arg(text("system", "TEXT", "What the model is told before the first turn."))
         .arg(text("prompt", "TEXT", "One turn: answers this and ends."))
         .arg(

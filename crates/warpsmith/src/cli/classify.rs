@@ -19,6 +19,7 @@ pub fn command() -> Command {
         .after_help("`warpsmith finetune --task classify` makes such a model of a BERT, a GPT-2 or a model of Llama's kind.")
         .arg(flags::model("Folder of a classifier."))
         .arg(device::arg())
+        .arg(flags::dtype())
         .arg(
             Arg::new("data")
                 .long("data")
@@ -53,7 +54,11 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if label.is_some() && !args.contains_id("data") {
         return Err(Failure::Usage("--label names a field of a file: give --data with it".into()));
     }
-    let mut folder = ClassifierFolder::open(flags::model_path(args), Held::AsStored, &device::of(args)?)?;
+    let mut folder = ClassifierFolder::open(
+        flags::model_path(args),
+        flags::policy(args, Held::AsStored),
+        &device::of(args)?,
+    )?;
     labelled::limit(args, &mut folder)?;
     let Some(path) = args.get_one::<String>("data") else {
         let texts = flags::texts(args)?;

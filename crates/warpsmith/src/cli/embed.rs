@@ -3,7 +3,7 @@
 use clap::{Arg, ArgMatches, Command};
 use serde::Serialize;
 use warpsmith::metrics::similarity::cosine;
-use warpsmith::model::Pooling;
+use warpsmith::model::{Held, Pooling};
 use warpsmith::train::{Embedding, SentenceEncoder};
 
 use super::{Failure, device, flags};
@@ -14,6 +14,7 @@ pub fn command() -> Command {
         .about("Vectors of texts, and the cosine between each two of them")
         .arg(flags::model("Folder or GGUF file of a BERT, a GPT-2 or a model of Llama's kind."))
         .arg(device::arg())
+        .arg(flags::dtype())
         .arg(
             Arg::new("pooling")
                 .long("pooling")
@@ -65,7 +66,11 @@ struct Told<'a> {
 
 /// `warpsmith embed`.
 pub fn run(args: &ArgMatches) -> Result<(), Failure> {
-    let mut encoder = SentenceEncoder::open(flags::model_path(args), &device::of(args)?)?;
+    let mut encoder = SentenceEncoder::open(
+        flags::model_path(args),
+        flags::policy(args, Held::AsStored),
+        &device::of(args)?,
+    )?;
     if let Some(pooling) = args.get_one("pooling") {
         encoder.pooling = *pooling;
     }

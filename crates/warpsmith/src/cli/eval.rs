@@ -22,6 +22,7 @@ pub fn command() -> Command {
         )
         .arg(flags::decoder().required(false).required_unless_present("metric"))
         .arg(device::arg())
+        .arg(flags::dtype())
         .arg(
             Arg::new("data")
                 .long("data")

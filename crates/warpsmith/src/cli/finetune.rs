@@ -31,6 +31,7 @@ pub fn command() -> Command {
         )
         .arg(flags::decoder())
         .arg(device::arg())
+        .arg(flags::dtype())
         .arg(flag("task", "write|classify", "What is learned.").value_parser(["write", "classify"]).default_value("write"))
         .arg(flag("data", "FILE", "The examples.").required(true))
         .arg(flag("val_data", "FILE", "Examples to be held against after each epoch: the best weights are kept."))
@@ -118,7 +119,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     }
     let (path, device) = (flags::model_path(args), device::of(args)?);
     // What learns is numbers.
-    let folder = ModelFolder::open(path, Held::AsF32, &device)?;
+    let folder = ModelFolder::open(path, flags::policy(args, Held::AsF32), &device)?;
     let read = |name: &str| -> Result<Vec<Example>, Failure> {
         let Some(path) = args.get_one::<String>(name) else { return Ok(Vec::new()) };
         let lines = columns::lines(path.as_ref(), LONGEST)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
-use warpsmith::model::Held;
+use warpsmith::model::{Held, Policy, Precision};
 use warpsmith::train::ModelFolder;
 use warpsmith::train::runs::is_run;
 
@@ -19,6 +19,22 @@ pub fn decoder() -> Arg {
     model("Model folder or GGUF file.").value_name("DIR|FILE.gguf")
 }
 
+/// `--dtype`, of commands that read a model.
+pub fn dtype() -> Arg {
+    Arg::new("dtype")
+        .long("dtype")
+        .value_name(Precision::WORDS.join("|"))
+        .value_parser(str::parse::<Precision>)
+        .help(
+            "bfloat16 rounds what matrix products read [default: float32]; sums and weights keep their form.",
+        )
+}
+
+/// What [`dtype`] was given, for matrices that lie in this form.
+pub fn policy(args: &ArgMatches, held: Held) -> Policy {
+    Policy { held, precision: args.get_one("dtype").copied().unwrap_or_default() }
+}
+
 /// The folder that the flag of [`model`] names.
 pub fn model_path(args: &ArgMatches) -> &Path {
     Path::new(args.get_one::<String>("model").map_or("", String::as_str))
@@ -26,7 +42,7 @@ pub fn model_path(args: &ArgMatches) -> &Path {
 
 /// A decoder with its tokenizer, from that folder, on the device of `--device`.
 pub fn open(args: &ArgMatches) -> Result<ModelFolder, Failure> {
-    Ok(ModelFolder::open(model_path(args), Held::AsStored, &device::of(args)?)?)
+    Ok(ModelFolder::open(model_path(args), policy(args, Held::AsStored), &device::of(args)?)?)
 }
 
 /// The folder that a command is to write a model to. To be asked before the work: behind hours of it is too late to hear that

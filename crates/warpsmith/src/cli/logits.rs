@@ -18,6 +18,7 @@ pub fn command() -> Command {
         .about("Writes the logits of given ids: f32 [T, V] under the key `logits`")
         .arg(flags::decoder())
         .arg(device::arg())
+        .arg(flags::dtype())
         .arg(Arg::new("ids").long("ids").value_name("1,2,3").required(true).help("Token ids."))
         .arg(
             Arg::new("out")
@@ -39,7 +40,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
                 .map_err(|_| Failure::Usage(format!("--ids: `{id}` is not a token id; write 1,2,3")))
         })
         .collect::<Result<_, _>>()?;
-    let model = read_model(flags::model_path(args), Held::AsStored, &device::of(args)?)?;
+    let model = read_model(flags::model_path(args), flags::policy(args, Held::AsStored), &device::of(args)?)?;
     let batch = Tensor::from_slice(&ids, &[1, ids.len()], model.device())?;
     let logits = no_grad(|| model.forward(&batch))?.to_dtype(DType::F32)?; // (1, T, V)
     let rows = Shape::new(&logits.dims()[1..])?;

@@ -14,6 +14,10 @@ use super::view::{Out, View};
 const WIDTH: usize = 2048;
 /// Pairs of rows of B in flight.
 const DEPTH: usize = 4;
+/// Bytes that memory moves at once.
+const LINE: usize = 64;
+/// Steps of k that are turned at once.
+const STEP: usize = 2 * LANES;
 
 /// The block, moved to the origin, and its rows of A as pairs, the last one padded with a zero.
 struct Few<S> {
@@ -48,8 +52,12 @@ pub(super) unsafe fn few_rows<S: PairSource>(
         }
         let job = Few { pairs, b: b.at(0, cols.start), c: c.at(rows.start, cols.start), k, accumulate };
         let by_rows = [rows_of_b::<S, 1>, rows_of_b::<S, 2>, rows_of_b::<S, 3>, rows_of_b::<S, 4>];
-        let by_columns =
-            [columns_of_b::<S, 1>, columns_of_b::<S, 2>, columns_of_b::<S, 3>, columns_of_b::<S, 4>];
+        let by_columns = [
+            columns_of_b::<S, 1, 2>,
+            columns_of_b::<S, 2, 1>,
+            columns_of_b::<S, 3, 1>,
+            columns_of_b::<S, 4, 1>,
+        ];
         if b.col_stride == 1 {
             by_rows[rows.len() - 1](&job, cols.len())
         } else {
@@ -166,38 +174,92 @@ unsafe fn few_steps<S: PairSource, const M: usize, const D: usize>(
     }
 }
 
-/// B with contiguous columns: 16 streams, turned in registers 16 pairs at a time.
+/// B with contiguous columns. Each element of C is one chain of additions, and the processor waits for each: `G` times 16 columns
+/// side by side are as many chains for each of the `M` rows.
 ///
 /// # Safety
 /// As [`rows_of_b`].
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
-unsafe fn columns_of_b<S: PairSource, const M: usize>(job: &Few<S>, cols: usize) {
-    for j in (0..cols).step_by(LANES) {
-        let width = (cols - j).min(LANES);
-        let mask = lanes(width);
-        let mut sums = [_mm512_setzero_ps(); M];
-        // SAFETY: `width` columns of C and B exist, and loads stop at step k.
-        unsafe {
-            if job.accumulate {
+unsafe fn columns_of_b<S: PairSource, const M: usize, const G: usize>(job: &Few<S>, cols: usize) {
+    let together = cols - cols % (G * LANES);
+    // SAFETY: these columns are the block's.
+    unsafe {
+        for j in (0..together).step_by(G * LANES) {
+            columns::<S, M, G>(job, j, LANES);
+        }
+        for j in (together..cols).step_by(LANES) {
+            columns::<S, M, 1>(job, j, (cols - j).min(LANES));
+        }
+    }
+}
+
+/// `G` groups of columns from `j` on, the last of which has `width`.
+///
+/// # Safety
+/// As [`rows_of_b`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn columns<S: PairSource, const M: usize, const G: usize>(job: &Few<S>, j: usize, width: usize) {
+    let mut sums = [[_mm512_setzero_ps(); M]; G];
+    let mask = lanes(width);
+    let whole = if width == LANES { job.k - job.k % STEP } else { 0 };
+    // SAFETY: these columns of C and B exist, and loads stop at step k.
+    unsafe {
+        let c = |i: usize, g: usize| job.c.ptr.add(i * job.c.row_stride + j + g * LANES);
+        if job.accumulate {
+            for g in 0..G {
                 for i in 0..M {
-                    sums[i] = _mm512_maskz_loadu_ps(mask, job.c.ptr.add(i * job.c.row_stride + j));
+                    sums[g][i] = _mm512_maskz_loadu_ps(mask, c(i, g));
                 }
             }
-            for p in (0..job.k).step_by(2 * LANES) {
-                let mut block = [_mm512_setzero_ps(); 16];
-                for i in 0..width {
-                    let from = job.b.ptr.add((j + i) * job.b.col_stride + p);
-                    block[i] = _mm512_castsi512_ps(S::load(from, job.k - p));
-                }
-                let block = transpose_16(block);
-                for q in 0..(job.k - p).div_ceil(2).min(LANES) {
-                    for i in 0..M {
-                        sums[i] = add_pairs(sums[i], job.pair(i, p / 2 + q), _mm512_castps_si512(block[q]));
-                    }
-                }
+        }
+        for p in (0..whole).step_by(STEP) {
+            for g in 0..G {
+                turned_step::<S, M, G>(job, j + g * LANES, p, (LANES, STEP), &mut sums[g]);
             }
+        }
+        for p in (whole..job.k).step_by(STEP) {
+            for g in 0..G {
+                turned_step::<S, M, G>(job, j + g * LANES, p, (width, job.k - p), &mut sums[g]);
+            }
+        }
+        for g in 0..G {
             for i in 0..M {
-                _mm512_mask_storeu_ps(job.c.ptr.add(i * job.c.row_stride + j), mask, sums[i]);
+                _mm512_mask_storeu_ps(c(i, g), mask, sums[g][i]);
+            }
+        }
+    }
+}
+
+/// Adds up to [`STEP`] steps of k, `left` being there from `p` on, to the sums of `width` columns: their numbers are turned in
+/// registers. Inlined, so that where both are the most that there can be, no load has a mask.
+///
+/// # Safety
+/// As [`rows_of_b`].
+#[inline(always)]
+unsafe fn turned_step<S: PairSource, const M: usize, const G: usize>(
+    job: &Few<S>,
+    j: usize,
+    p: usize,
+    (width, left): (usize, usize),
+    sums: &mut [__m512; M],
+) {
+    // SAFETY: so many columns of B and steps of k exist, and the caller has the instruction sets.
+    unsafe {
+        let mut block = [_mm512_setzero_ps(); LANES];
+        for i in 0..width {
+            let from = job.b.ptr.add((j + i) * job.b.col_stride + p);
+            block[i] = _mm512_castsi512_ps(S::load(from, left));
+        }
+        // The columns behind these, one behind the other: so many streams are more than the processor fetches ahead by itself.
+        let ahead = job.b.ptr.wrapping_add((j + G * LANES) * job.b.col_stride + p * LANES);
+        for line in 0..size_of::<S>() * STEP * LANES / LINE {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.cast::<i8>().wrapping_add(line * LINE));
+        }
+        let block = transpose_16(block);
+        for q in 0..left.div_ceil(2).min(LANES) {
+            for i in 0..M {
+                sums[i] = add_pairs(sums[i], job.pair(i, p / 2 + q), _mm512_castps_si512(block[q]));
             }
         }
     }

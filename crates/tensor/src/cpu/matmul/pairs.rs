@@ -26,11 +26,13 @@ pub(super) trait PairSource: Copy + Send + Sync + 'static {
 }
 
 /// The lowest `n` of 32 lanes.
+#[inline]
 fn mask_32(n: usize) -> __mmask32 {
     ((1u64 << n.min(32)) - 1) as __mmask32
 }
 
 /// The lowest `n` of 16 lanes.
+#[inline]
 fn mask_16(n: usize) -> __mmask16 {
     ((1u32 << n.min(16)) - 1) as __mmask16
 }

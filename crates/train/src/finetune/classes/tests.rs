@@ -5,7 +5,7 @@ use crate::finetune::{
 use crate::optimizer::{AdamW, AdamWConfig, Optimizer};
 use std::collections::BTreeMap;
 use warpsmith_autograd::TensorExt;
-use warpsmith_model::{CausalModel, Llama, LlamaConfig};
+use warpsmith_model::{CausalModel, Llama, LlamaConfig, Weights};
 use warpsmith_tensor::{Device, Seed};
 
 fn classifier() -> TextClassifier {
@@ -21,8 +21,14 @@ fn classifier() -> TextClassifier {
     };
     let body = Llama::new(config, &Device::Cpu, Seed(1)).unwrap();
     let labels = ["even", "odd", "none"].map(String::from).to_vec();
-    TextClassifier::with_new_head(&body.config_json(), body.state(), labels, None, &Device::Cpu, Seed(2))
-        .unwrap()
+    TextClassifier::with_new_head(
+        &body.config_json(),
+        body.state(),
+        labels,
+        None,
+        &Weights::random(Seed(2), &Device::Cpu),
+    )
+    .unwrap()
 }
 
 /// Sequences whose second id tells their class.

@@ -24,6 +24,7 @@ pub fn command() -> Command {
         .about("How many tokens a second a model reads and writes, as users run it")
         .arg(flags::decoder())
         .arg(device::arg())
+        .arg(flags::dtype())
         .arg(number("prompt_tokens", "512", "Tokens that are read at once; 0 leaves reading out."))
         .arg(number("new_tokens", "128", "Tokens that are written; 0 leaves writing out."))
         .arg(number("rounds", "5", "Rounds that count; all take turns in each."))
@@ -49,7 +50,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     if Emulator::of(&device).is_there() {
         return Err(Failure::Usage("an emulated device has no speed: time the CPU or a GPU".into()));
     }
-    let model = read_model(path, Held::AsStored, &device)?;
+    let model = read_model(path, flags::policy(args, Held::AsStored), &device)?;
     let mut runners: Vec<Box<dyn Runner + '_>> = vec![Box::new(Ours::new(&*model, lengths, 1337)?)];
     if args.get_one::<String>("vs").is_some() {
         match peer(path, device.is_cpu()) {

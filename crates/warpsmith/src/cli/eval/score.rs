@@ -11,6 +11,7 @@ use warpsmith::metrics::classification::{Average, Confusion, Labels, Scores, Zer
 use warpsmith::metrics::rouge::{self, Words};
 use warpsmith::metrics::similarity::cosine;
 use warpsmith::metrics::{calibration, diversity, tokens};
+use warpsmith::model::Held;
 use warpsmith::train::SentenceEncoder;
 
 use super::super::answers::Answers;
@@ -224,7 +225,11 @@ fn similarity(args: &ArgMatches) -> Result<Vec<Row>, Failure> {
     if !args.contains_id("model") {
         return Err(Failure::Usage("similarity needs --model, the folder of an encoder".into()));
     }
-    let encoder = SentenceEncoder::open(flags::model_path(args), &device::of(args)?)?;
+    let encoder = SentenceEncoder::open(
+        flags::model_path(args),
+        flags::policy(args, Held::AsStored),
+        &device::of(args)?,
+    )?;
     let (a, b) = (encoder.embed(&hypotheses.texts())?, encoder.embed(&references.texts())?);
     let cosines = a.iter().zip(&b).map(|(a, b)| cosine(&a.vector, &b.vector));
     Ok(vec![("mean cosine".into(), cosines.sum::<f64>() / a.len() as f64)])

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Arg, ArgMatches};
 use warpsmith::LabelledTexts;
 use warpsmith::data::read::{ReadOptions, Unit};
+use warpsmith::model::{Held, Policy, Weights};
 use warpsmith::tensor::Seed;
 use warpsmith::train::ClassifierFolder;
 use warpsmith::train::finetune::{
@@ -105,8 +106,9 @@ pub fn open(
     config: &FinetuneConfig,
     labels: &[String],
 ) -> Result<(ClassifierFolder, bool), Failure> {
-    let (path, device) = (flags::model_path(args), device::of(args)?);
-    let (mut folder, is_new) = ClassifierFolder::for_labels(path, labels, Seed(config.seed), &device)?;
+    let (path, Policy { precision, .. }) = (flags::model_path(args), flags::policy(args, Held::AsF32));
+    let drawn = Weights::random(Seed(config.seed), &device::of(args)?).with_precision(precision);
+    let (mut folder, is_new) = ClassifierFolder::for_labels(path, labels, &drawn)?;
     labelled::limit(args, &mut folder)?;
     Ok((folder, is_new))
 }

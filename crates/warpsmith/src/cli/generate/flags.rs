@@ -45,6 +45,7 @@ pub fn command() -> Command {
         .after_help(format!("The sampler's steps, in order: {}.", Sampling::order()))
         .arg(flags::decoder())
         .arg(device::arg())
+        .arg(flags::dtype())
         .args(prompts())
         .args(choices())
         .args(penalties())

@@ -1,7 +1,7 @@
 //! Who writes, a decoder that goes on from a text or an encoder with a decoder that answers it, and what it begins with.
 
 use clap::ArgMatches;
-use warpsmith::model::{Answers, CausalModel, Family};
+use warpsmith::model::{Answers, CausalModel, Family, Held};
 use warpsmith::text::Tokenizer;
 use warpsmith::train::folder::read_config;
 use warpsmith::train::{AnswerFolder, ModelFolder};
@@ -64,7 +64,11 @@ impl Writer {
         // Who is no family at all is told so by the folder's own reader.
         let answers = path.is_dir() && Family::of(&read_config(path)?).is_ok_and(Family::answers);
         match answers {
-            true => Ok(Self::Answers(Box::new(AnswerFolder::open(path, &device::of(args)?)?))),
+            true => Ok(Self::Answers(Box::new(AnswerFolder::open(
+                path,
+                flags::policy(args, Held::AsStored),
+                &device::of(args)?,
+            )?))),
             false => flags::open(args).map(Self::GoesOn),
         }
     }
