@@ -26,7 +26,7 @@ pub struct Gpt {
 }
 
 impl Gpt {
-    /// A model with random weights, drawn as nanoGPT draws them.
+    /// A model with random weights, drawn as nanoGPT draws them. Its products are f32; for bf16 see [`Gpt::build`].
     ///
     /// # Errors
     /// If the config makes no model ([`GptConfig::validate`]), or memory runs out.
@@ -34,7 +34,9 @@ impl Gpt {
         Self::build(config, &Weights::random(seed, device))
     }
 
-    /// A model whose weights come from `weights`, under Hugging Face's names.
+    /// A model whose weights come from `weights`, under Hugging Face's names. With
+    /// `Weights::random(seed, &device).with_precision(Precision::Bf16)` its products round what they read to bf16; weights, sums,
+    /// norms and the residual stream are f32.
     ///
     /// # Errors
     /// If the config makes no model, a name is missing or unexpected, or a shape differs.

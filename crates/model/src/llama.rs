@@ -84,7 +84,8 @@ impl Block {
 }
 
 impl Llama {
-    /// A model with random weights, as Hugging Face draws them: normal with deviation `initializer_range`.
+    /// A model with random weights, as Hugging Face draws them: normal with deviation `initializer_range`. Its products are f32; for
+    /// bf16 see [`Gpt::build`](crate::Gpt::build).
     ///
     /// # Errors
     /// If the config makes no model ([`LlamaConfig::validate`]), or memory runs out.

@@ -78,12 +78,7 @@ fn layer_norm(rows: usize, width: usize) -> Result<()> {
     let (x, weight, column) = (random(&[rows, width])?, random(&[width])?, random(&[rows])?);
     let shape = format!("({rows}, {width})");
     let forward = [x.clone(), weight.clone(), weight.clone()];
-    time(
-        &format!("layer_norm {shape}"),
-        LayerNorm { eps: 1e-5, is_narrow: false, passes: false },
-        &forward,
-        |_| false,
-    )?;
+    time(&format!("layer_norm {shape}"), LayerNorm::new(1e-5), &forward, |_| false)?;
     let backward = [x.clone(), x, weight, column.clone(), column];
     time(&format!("layer_norm_backward {shape}"), LayerNormBackward, &backward, |i| i == 0)
 }

@@ -32,6 +32,13 @@ pub struct LayerNorm {
     pub passes: bool,
 }
 
+impl LayerNorm {
+    /// Normalisation with ε, of which y alone comes out, in the dtype of x.
+    pub fn new(eps: f64) -> Self {
+        Self { eps, is_narrow: false, passes: false }
+    }
+}
+
 impl Op for LayerNorm {
     fn name(&self) -> &'static str {
         "layer_norm"
@@ -341,7 +348,7 @@ methods! {
     /// If there is no last axis, the parameters have not its size, or the dtypes differ or are not floats.
     fn layer_norm(&self, weight: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
         let inputs: Vec<&Tensor> = [self, weight].into_iter().chain(bias).collect();
-        apply_single(LayerNorm { eps, is_narrow: false, passes: false }, &inputs)
+        apply_single(LayerNorm::new(eps), &inputs)
     }
 
     /// As [`Methods::layer_norm`], with [`LayerNorm`]'s choices made: y, and x if it passes.
@@ -361,7 +368,7 @@ pub fn specs() -> Vec<Spec> {
                 let norm = |dims: &[usize], bias: bool| {
                     let width = &dims[dims.len() - 1..];
                     let parameters = vec![Input::any(width); 1 + bias as usize];
-                    let op = LayerNorm { eps: 1e-5, is_narrow: false, passes: false };
+                    let op = LayerNorm::new(1e-5);
                     Sample::new(op, [vec![Input::any(dims)], parameters].concat())
                 };
                 let around = |dims: &[usize]| {

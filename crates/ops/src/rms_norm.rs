@@ -31,6 +31,13 @@ pub struct RmsNorm {
     pub passes: bool,
 }
 
+impl RmsNorm {
+    /// Normalisation with ε, of which y alone comes out, in the dtype of x.
+    pub fn new(eps: f64) -> Self {
+        Self { eps, is_narrow: false, passes: false }
+    }
+}
+
 impl Op for RmsNorm {
     fn name(&self) -> &'static str {
         "rms_norm"
@@ -227,7 +234,7 @@ methods! {
     /// # Errors
     /// If there is no last axis, the weight has not its size, or the dtypes differ or are not floats.
     fn rms_norm(&self, weight: &Tensor, eps: f64) -> Result<Tensor> {
-        apply_single(RmsNorm { eps, is_narrow: false, passes: false }, &[self, weight])
+        apply_single(RmsNorm::new(eps), &[self, weight])
     }
 
     /// As [`Methods::rms_norm`], with [`RmsNorm`]'s choices made: y, and x if it passes.
@@ -245,7 +252,7 @@ pub fn specs() -> Vec<Spec> {
             samples: || {
                 let dims: [&[usize]; 4] = [&[3, 5, 70], &[4, 33], &[0, 5], &[3, 0]];
                 let width = |d: &[usize]| Input::any(&d[d.len() - 1..]);
-                let op = RmsNorm { eps: 1e-5, is_narrow: false, passes: false };
+                let op = RmsNorm::new(1e-5);
                 let sample = |x| Sample::new(op, [Input::any(x), width(x)]);
                 let around = |x| {
                     let op = RmsNorm { is_narrow: true, passes: true, ..op };

@@ -41,7 +41,9 @@ pub use {
 pub mod prelude {
     pub use crate::Generate;
     pub use warpsmith_autograd::{Gradients, Parameter, TensorExt, no_grad};
-    pub use warpsmith_model::{CausalModel, Gpt, GptConfig, Held, KvCache, Llama, LlamaConfig, Sampling};
+    pub use warpsmith_model::{
+        CausalModel, Gpt, GptConfig, Held, KvCache, Llama, LlamaConfig, Policy, Precision, Sampling, Weights,
+    };
     pub use warpsmith_ops::prelude::*;
     pub use warpsmith_tensor::{DType, Device, Rng, Seed, Shape, Tensor};
     pub use warpsmith_text::{Corpus, Dataset, Tokenizer};

@@ -44,10 +44,8 @@ impl fmt::Display for Norm {
 impl Norm {
     fn term(&self, pass: Pass, inputs: Vec<Region>) -> Term {
         match (self.rms, pass) {
-            (false, Pass::Forward) => {
-                Term::new(LayerNorm { eps: EPS, is_narrow: false, passes: false }, inputs)
-            }
-            (true, Pass::Forward) => Term::new(RmsNorm { eps: EPS, is_narrow: false, passes: false }, inputs),
+            (false, Pass::Forward) => Term::new(LayerNorm::new(EPS), inputs),
+            (true, Pass::Forward) => Term::new(RmsNorm::new(EPS), inputs),
             (false, Pass::Backward) => Term::new(LayerNormBackward, inputs),
             (true, Pass::Backward) => Term::new(RmsNormBackward, inputs),
         }
@@ -83,8 +81,8 @@ impl Workload for Norm {
 
     fn op(&self, pass: Pass) -> Result<Arc<dyn Op>> {
         Ok(match (self.rms, pass) {
-            (false, Pass::Forward) => Arc::new(LayerNorm { eps: EPS, is_narrow: false, passes: false }),
-            (true, Pass::Forward) => Arc::new(RmsNorm { eps: EPS, is_narrow: false, passes: false }),
+            (false, Pass::Forward) => Arc::new(LayerNorm::new(EPS)),
+            (true, Pass::Forward) => Arc::new(RmsNorm::new(EPS)),
             (false, Pass::Backward) => Arc::new(LayerNormBackward),
             (true, Pass::Backward) => Arc::new(RmsNormBackward),
         })

@@ -75,30 +75,21 @@ fn norm_inputs(d: &Draw<'_>, norm: Norm) -> Result<Vec<Given>, Failure> {
 
 pub fn layer_norm(d: &Draw<'_>) -> Made {
     let ((rows, n), dtype) = (shape(d), d.float);
-    Ok(Call::new(
-        LayerNorm { eps: EPS, is_narrow: false, passes: false },
-        norm_inputs(d, Norm::Layer)?,
-        move |at| {
-            let ([x, weight, bias], [y, mean, rstd]) =
-                ([at.x[0], at.x[1], at.x[2]], [at.y[0], at.y[1], at.y[2]]);
-            let norm = Norm::Layer;
-            let call = Normalise { norm, dtype, y, x, weight, bias, mean, rstd, rows, n, eps: EPS };
-            Ok(vec![normalise::forward(&call)])
-        },
-    ))
+    Ok(Call::new(LayerNorm::new(EPS), norm_inputs(d, Norm::Layer)?, move |at| {
+        let ([x, weight, bias], [y, mean, rstd]) = ([at.x[0], at.x[1], at.x[2]], [at.y[0], at.y[1], at.y[2]]);
+        let norm = Norm::Layer;
+        let call = Normalise { norm, dtype, y, x, weight, bias, mean, rstd, rows, n, eps: EPS };
+        Ok(vec![normalise::forward(&call)])
+    }))
 }
 
 pub fn rms_norm(d: &Draw<'_>) -> Made {
     let ((rows, n), dtype) = (shape(d), d.float);
-    Ok(Call::new(
-        RmsNorm { eps: EPS, is_narrow: false, passes: false },
-        norm_inputs(d, Norm::Rms)?,
-        move |at| {
-            let ([x, weight], [y, rstd], norm) = ([at.x[0], at.x[1]], [at.y[0], at.y[1]], Norm::Rms);
-            let call = Normalise { norm, dtype, y, x, weight, bias: 0, mean: 0, rstd, rows, n, eps: EPS };
-            Ok(vec![normalise::forward(&call)])
-        },
-    ))
+    Ok(Call::new(RmsNorm::new(EPS), norm_inputs(d, Norm::Rms)?, move |at| {
+        let ([x, weight], [y, rstd], norm) = ([at.x[0], at.x[1]], [at.y[0], at.y[1]], Norm::Rms);
+        let call = Normalise { norm, dtype, y, x, weight, bias: 0, mean: 0, rstd, rows, n, eps: EPS };
+        Ok(vec![normalise::forward(&call)])
+    }))
 }
 
 /// From (g, x, w, rstd) or (g, x, w, μ, rstd) the gradients of x, w and, for layer norm, b.
@@ -139,12 +130,12 @@ fn norm_saved(d: &Draw<'_>, op: &dyn Op, norm: Norm) -> Result<Vec<Given>, Failu
 }
 
 pub fn layer_norm_backward(d: &Draw<'_>) -> Made {
-    let saved = norm_saved(d, &LayerNorm { eps: EPS, is_narrow: false, passes: false }, Norm::Layer)?;
+    let saved = norm_saved(d, &LayerNorm::new(EPS), Norm::Layer)?;
     norm_backward(d, LayerNormBackward, saved, Norm::Layer)
 }
 
 pub fn rms_norm_backward(d: &Draw<'_>) -> Made {
-    let saved = norm_saved(d, &RmsNorm { eps: EPS, is_narrow: false, passes: false }, Norm::Rms)?;
+    let saved = norm_saved(d, &RmsNorm::new(EPS), Norm::Rms)?;
     norm_backward(d, RmsNormBackward, saved, Norm::Rms)
 }
 
