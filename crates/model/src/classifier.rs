@@ -63,8 +63,8 @@ impl Json {
 }
 
 impl TextClassifier {
-    /// The classifier that a `config.json` and the tensors of its weight files describe. With [`Held::AsStored`] matrices of 16
-    /// bits stay so, and it can be asked but not trained or written.
+    /// The classifier that a `config.json` and the tensors of its weight files describe. With
+    /// [`Held::AsStored`](crate::Held::AsStored) matrices of 16 bits stay so, and it can be asked but not trained or written.
     ///
     /// # Errors
     /// If it is no classifier of a family that is known here; if a tensor is missing, unexpected or misshapen.
