@@ -107,6 +107,9 @@ impl Linear {
             Matrix::Numbers { weight, transposed } if self.activation == Activation::Identity => {
                 x.linear_rounded(&weight.get(), bias.as_ref(), *transposed, self.precision)
             }
+            Matrix::Blocks(blocks) if bias.is_none() && self.activation == Activation::Identity => {
+                blocks.product_rounded(x, self.precision)
+            }
             _ => self.precision.operand(&self.forward(x)?),
         }
     }

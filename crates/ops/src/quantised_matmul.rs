@@ -1,7 +1,8 @@
 //! y = x·Wᵀ with W in the quantised blocks of a GGUF file, which stay as they are in memory.
 //!
 //! Derivative: refused. Weights in blocks are not trained, and nobody asks for a gradient with respect to x alone yet.
-//! Shapes: `(…, K)`, W as bytes `(N, R)` of u8 → f32 `(…, N)`, whatever x is; R bytes are a row of K weights, whole blocks and a multiple of 32.
+//! Shapes: `(…, K)`, W as bytes `(N, R)` of u8 → f32 `(…, N)`, whatever x is; R bytes are a row of K
+//! weights, whole blocks and a multiple of 32.
 //! Numerics: weights that are floats (F32, F16, BF16) meet x as it is, in f32 sums. For weights that are whole numbers with
 //! scales, x is rounded to 15 bits for the product, each 32 neighbours by their largest: a value moves by at most 1/32638 of it.
 //! See [`warpsmith_tensor::cpu::matmul::matmul_quantised`]. On a GPU x stays as it is, too, and weights become f32 numbers in
@@ -23,6 +24,7 @@ use crate::dequantise::{aligned, bytes, numbers, random_blocks, width};
 use crate::elementwise::require_floats;
 use crate::linear::{Precision, is_token};
 use crate::matmul::bug;
+use crate::normalise::narrowed;
 use crate::rows::rows_of;
 
 /// A product with weights in blocks.
@@ -32,6 +34,8 @@ pub struct QuantisedMatmul {
     pub kind: Kind,
     /// In what precision x meets weights of bf16.
     pub precision: Precision,
+    /// Whether y is bf16 where all else is: rounded as products take it.
+    pub is_narrow: bool,
 }
 
 impl QuantisedMatmul {
@@ -65,7 +69,8 @@ impl Op for QuantisedMatmul {
             return error(format!("rows of {k} weights are no multiple of 32"));
         }
         let n = x[1].dims()[0];
-        let dtype = if x[0].dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let wide = if x[0].dtype == DType::F64 { DType::F64 } else { DType::F32 };
+        let dtype = narrowed(wide, self.is_narrow && self.rounds());
         Ok(vec![Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, dtype)])
     }
 
@@ -81,7 +86,7 @@ impl Op for QuantisedMatmul {
     fn cpu(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
         let (input, bytes) = (x[0].contiguous()?, x[1].contiguous()?);
         let (m, k, n) = (input.shape().rows(), input.shape().last(), bytes.dims()[0]);
-        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &input.device())?;
+        let mut out = Tensor::empty(y[0].shape, DType::F32, &input.device())?;
         let c = MatMut::row_major(out.data_mut::<f32>()?, m, n).map_err(bug(self.name()))?;
         let made = match self.rounds() {
             true => {
@@ -98,7 +103,7 @@ impl Op for QuantisedMatmul {
             }
         };
         made.map_err(bug(self.name()))?;
-        Ok(vec![out])
+        Ok(vec![out.to_dtype(y[0].dtype)?])
     }
 
     fn cuda(&self, x: Vec<Tensor>, y: &[Meta]) -> Result<Vec<Tensor>> {
@@ -107,7 +112,7 @@ impl Op for QuantisedMatmul {
             return Ok(vec![Tensor::zeros(y[0].shape, y[0].dtype, &device)?]);
         }
         let blocks = aligned(&x[1])?;
-        let mut out = Tensor::empty(y[0].shape, DType::F32, &device)?;
+        let mut out = Tensor::empty(y[0].shape, y[0].dtype, &device)?;
         if self.rounds() {
             let (rows, w) = (rows_of(&x[0])?.rounded(false)?, blocks.bytes_as(DType::BF16)?);
             let w = w.view(w.layout().transpose(0, 1)?)?; // (K, N)
@@ -133,12 +138,13 @@ impl Op for QuantisedMatmul {
     }
 
     fn cost(&self) -> Cost {
-        Cost::new("M*K*s + N*R", "M*N*4", "2*M*N*K")
+        Cost::new("M*K*s + N*R", "M*N*o", "2*M*N*K")
     }
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
         let (m, k) = (x[0].shape.rows(), x[0].shape.last());
-        vec![("M", m), ("K", k), ("N", x[1].dims()[0]), ("R", x[1].shape.last())]
+        let o = narrowed(DType::F32, self.is_narrow && self.rounds()).size();
+        vec![("M", m), ("K", k), ("N", x[1].dims()[0]), ("R", x[1].shape.last()), ("o", o)]
     }
 
     /// Σ|xᵢ|·(|scaleᵢ·wholeᵢ| + |minimumᵢ|), and what the rounding of x moves, counted in roundings.
@@ -203,7 +209,18 @@ methods! {
     /// # Errors
     /// If the sizes do not fit, the bytes are no whole blocks, or K is no multiple of 32.
     fn quantised_matmul(&self, blocks: &Tensor, kind: Kind, precision: Precision) -> Result<Tensor> {
-        apply_single(QuantisedMatmul { kind, precision }, &[self, blocks])
+        apply_single(QuantisedMatmul { kind, precision, is_narrow: false }, &[self, blocks])
+    }
+
+    /// The same as products take it: bf16 on a GPU, if that is the precision.
+    ///
+    /// # Errors
+    /// As there, or if memory runs out.
+    fn quantised_matmul_rounded(&self, blocks: &Tensor, kind: Kind, precision: Precision) -> Result<Tensor> {
+        let is_narrow = precision.is_narrow_on(self);
+        let made = apply_single(QuantisedMatmul { kind, precision, is_narrow }, &[self, blocks])?;
+        // Weights that are no bf16 give f32.
+        precision.operand(&made)
     }
 }
 
@@ -215,11 +232,11 @@ pub fn specs() -> Vec<Spec> {
         samples: || {
             let sample = |kind: Kind, x: &[usize], n: usize| {
                 let k = x.last().copied().unwrap_or(1);
-                let op = QuantisedMatmul { kind, precision: Precision::F32 };
+                let op = QuantisedMatmul { kind, precision: Precision::F32, is_narrow: false };
                 Sample::new(op, [Input::any(x), random_blocks(kind, &[n], k)])
             };
-            let rounded = |x: &[usize], k: usize, n: usize| {
-                let op = QuantisedMatmul { kind: Kind::Bf16, precision: Precision::Bf16 };
+            let rounded = |is_narrow: bool, x: &[usize], k: usize, n: usize| {
+                let op = QuantisedMatmul { kind: Kind::Bf16, precision: Precision::Bf16, is_narrow };
                 Sample::new(op, [Input::any(x), random_blocks(op.kind, &[n], k)])
             };
             let of_kind = |kind: Kind| sample(kind, &[5, 2 * kind.block_len().max(32)], 7);
@@ -230,11 +247,13 @@ pub fn specs() -> Vec<Spec> {
             samples.push(sample(Kind::Q4_1, &[40, 288], 9));
             // A matrix, few rows, one, a token of each text, none.
             samples.extend([
-                rounded(&[40, 96], 96, 21),
-                rounded(&[3, 64], 64, 5),
-                rounded(&[1, 160], 160, 33),
-                rounded(&[2, 1, 64], 64, 7),
-                rounded(&[0, 32], 32, 3),
+                rounded(false, &[40, 96], 96, 21),
+                rounded(true, &[40, 96], 96, 24),
+                rounded(false, &[3, 64], 64, 5),
+                rounded(false, &[1, 160], 160, 33),
+                rounded(false, &[2, 1, 64], 64, 7),
+                rounded(true, &[2, 1, 64], 64, 8),
+                rounded(false, &[0, 32], 32, 3),
             ]);
             samples
         },

@@ -72,6 +72,11 @@ impl Quantised {
         x.quantised_matmul(&self.bytes, self.kind, precision)
     }
 
+    /// The same as products take it: bf16 on a GPU, if that is the precision.
+    pub fn product_rounded(&self, x: &Tensor, precision: Precision) -> Result<Tensor> {
+        x.quantised_matmul_rounded(&self.bytes, self.kind, precision)
+    }
+
     /// The rows of these ids (…) → (…, K)
     pub fn rows(&self, ids: &Tensor) -> Result<Tensor> {
         self.bytes.embedding(ids)?.dequantise(self.kind)
