@@ -199,6 +199,21 @@ fn a_stopped_bench_tells_what_was_measured() -> Checked {
     Ok(())
 }
 
+/// A name that nobody has leaves those that somebody has.
+#[test]
+fn a_name_of_impl_that_nobody_has_is_told() {
+    let place = Place::new();
+    let words =
+        ["bench", "softmax", "--device", "cpu", "--no-ceilings", "--rounds", "2", "--seconds", "0.01"];
+    let output = place.run(&[&words[..], &["--shapes", "4x8", "--impl", "warpsmith, torhc"]].concat());
+    let told = stderr(&output);
+    assert!(
+        succeeded(&output).contains("warpsmith") && told.contains("--impl torhc: nobody has this name"),
+        "{told}"
+    );
+    assert!(!told.contains("--impl warpsmith"), "{told}");
+}
+
 #[test]
 fn mistakes_in_the_flags_say_what_was_expected() {
     let place = Place::new();

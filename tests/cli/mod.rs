@@ -19,6 +19,7 @@ mod runs;
 mod search;
 mod selftest;
 mod stored;
+mod strangers;
 mod threads;
 mod vectors;
 

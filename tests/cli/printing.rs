@@ -27,6 +27,9 @@ fn onto(out: Stdio, command: &mut Command) -> Output {
 fn commands() -> Vec<Vec<&'static str>> {
     let of_run = |words: &[&'static str]| [&words[..1], &["--model", "run"], &words[1..]].concat();
     let mut commands = vec![
+        vec!["--help"],
+        vec!["--version"],
+        vec!["bench", "--help"],
         vec!["ops"],
         vec!["ops", "--json"],
         vec!["doctor"],

@@ -17,6 +17,7 @@ use warpsmith_tensor::{DType, Error, Result, Shape, Tensor};
 use crate::axis::Around;
 use crate::cuda;
 use crate::elementwise::require_floats;
+use crate::normalise::require_epsilon;
 
 /// Normalises channels to mean 0 and variance 1, then scales and shifts them.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +70,7 @@ impl Op for BatchNorm {
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         require_floats(self.name(), x)?;
         require_channels(self.name(), &x[0], &x[1..])?;
+        require_epsilon(self.name(), self.eps)?;
         if x[0].shape.numel() == 0 && x[1].shape.numel() > 0 {
             return Err(Error::shape(self.name(), &[x[0].shape], "no number in a channel has no mean"));
         }

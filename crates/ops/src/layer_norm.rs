@@ -17,7 +17,7 @@ use crate::elementwise::require_floats;
 use crate::moments;
 use crate::normalise::{
     add_around, backward_cuda, backward_over_rows, backward_roundings, forward_cuda, forward_roundings,
-    gradients, outputs, passing_size, require_backward, require_width, with_passing,
+    gradients, outputs, passing_size, require_backward, require_epsilon, require_width, with_passing,
 };
 use crate::rows::sums_of;
 
@@ -47,6 +47,7 @@ impl Op for LayerNorm {
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
         require_floats(self.name(), x)?;
         require_width(self.name(), &x[0].shape, &x[1..])?;
+        require_epsilon(self.name(), self.eps)?;
         Ok(outputs(&x[0], self.is_narrow, self.passes, 2))
     }
 

@@ -18,6 +18,15 @@ pub(crate) fn require_width(op: &'static str, x: &Shape, parameters: &[Meta]) ->
     Err(Error::shape(op, &shapes, "takes (…, C) and parameters of shape (C)"))
 }
 
+/// An error unless ε can be added to a variance of 0 and a root be taken: less would be NaN for some rows and not for others.
+pub(crate) fn require_epsilon(op: &'static str, eps: f64) -> Result<()> {
+    if eps >= 0.0 && eps.is_finite() {
+        return Ok(());
+    }
+    let hint = "give a number of at least 0; config.json calls it layer_norm_epsilon, layer_norm_eps or rms_norm_eps";
+    Err(Error::value(op, format!("eps is {eps}")).hint(hint))
+}
+
 /// The outputs of a norm of x: y, bf16 if it `is_narrow`; x, if it passes; then so many numbers per row, which are hidden.
 pub(crate) fn outputs(x: &Meta, is_narrow: bool, passes: bool, per_row_count: usize) -> Vec<Meta> {
     let y = Meta::new(x.shape, narrowed(x.dtype, is_narrow));
@@ -252,4 +261,27 @@ pub(crate) fn backward_roundings(x: &Meta) -> f64 {
     let (width, rows) = (x.shape.last(), x.shape.rows());
     let per_block = rows_per_block(width).min(rows);
     10.0 + width as f64 / 32.0 + (per_block + rows / per_block.max(1)) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use warpsmith_tensor::{Device, Kind, Tensor};
+
+    use crate::prelude::*;
+
+    #[test]
+    fn an_epsilon_below_zero_is_refused() {
+        let ones =
+            |dims: &[usize]| Tensor::from_vec(vec![1f32; dims.iter().product()], dims, &Device::Cpu).unwrap();
+        let (x, w) = (ones(&[2, 3]), ones(&[3]));
+        for eps in [-1e-9, f64::NEG_INFINITY, f64::INFINITY, f64::NAN] {
+            let errors = [
+                x.layer_norm(&w, None, eps).unwrap_err(),
+                x.rms_norm(&w, eps).unwrap_err(),
+                x.batch_norm(&w, &w, eps).map(drop).unwrap_err(),
+            ];
+            assert!(errors.iter().all(|error| error.kind() == Kind::Value), "{errors:?}");
+        }
+        assert!(x.layer_norm(&w, None, 0.0).is_ok() && x.rms_norm(&w, 0.0).is_ok());
+    }
 }

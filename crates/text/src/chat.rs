@@ -7,7 +7,8 @@
 //! `messages`, `add_generation_prompt`, `bos_token` and `eos_token`.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, ErrorKind, context};
+use minijinja::value::Kwargs;
+use minijinja::{Environment, ErrorKind, context, filters};
 use serde_json::Value;
 
 use crate::settings::content;
@@ -15,6 +16,13 @@ use crate::{Error, Result, Tokenizer};
 
 /// Steps of a template: those in use need some hundred for each message.
 const FUEL: u64 = 10_000_000;
+/// Bytes of a template: those in use have some ten thousand.
+const LONGEST: usize = 256 << 10;
+/// Stack for each byte of a template. The parser counts how deep brackets lie in each other, but not how many signs stand
+/// before a number (`- - 1`) or names behind each other (`a.b.c`), and goes a level down for each.
+const STACK: usize = 4 << 10;
+/// Spaces before a line, and bytes, that the filter `tojson` gives: it counts no step before it has them.
+const JSON: (usize, usize) = (64, 1 << 20);
 /// Characters that no text means anything by: one that the messages lack marks the special tokens that they spell.
 const MARKS: std::ops::Range<u32> = 0xF0000..0xFFFFE;
 
@@ -54,7 +62,13 @@ impl ChatTemplate {
     /// [`Error::ChatTemplate`] if it is no template.
     pub fn new(source: impl Into<String>, bos: impl Into<String>, eos: impl Into<String>) -> Result<Self> {
         let template = Self { source: source.into(), bos: bos.into(), eos: eos.into() };
-        template.environment()?.template_from_str(&template.source).map_err(|e| invalid(&e))?;
+        if template.source.len() > LONGEST {
+            let reason = format!("it has {} bytes, more than {LONGEST}", template.source.len());
+            return Err(Error::ChatTemplate { reason });
+        }
+        template.deep(|| {
+            template.environment()?.template_from_str(&template.source).map_err(|e| invalid(&e)).map(drop)
+        })?;
         Ok(template)
     }
 
@@ -106,6 +120,15 @@ impl ChatTemplate {
         (&self.bos, &self.eos)
     }
 
+    /// Runs `work` where the stack is deep enough for the template, however it nests.
+    fn deep<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let thread = std::thread::Builder::new().stack_size((1 << 20) + self.source.len() * STACK);
+        std::thread::scope(|scope| match thread.spawn_scoped(scope, work) {
+            Ok(running) => running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(error) => Err(Error::ChatTemplate { reason: format!("no thread can be had: {error}") }),
+        })
+    }
+
     fn environment(&self) -> Result<Environment<'_>> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
@@ -115,6 +138,7 @@ impl ChatTemplate {
         environment.add_function("raise_exception", |what: String| -> std::result::Result<String, _> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, what))
         });
+        environment.add_filter("tojson", to_json);
         Ok(environment)
     }
 
@@ -123,16 +147,40 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::ChatTemplate`] if the template refuses the messages (many do if roles do not take turns) or does not end.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let environment = self.environment()?;
-        let template = environment.template_from_str(&self.source).map_err(|e| invalid(&e))?;
         let (bos_token, eos_token) = (&self.bos, &self.eos);
         let messages: Vec<minijinja::Value> = messages
             .iter()
             .map(|m| context! { role => m.role.as_str(), content => m.content.as_str() })
             .collect();
-        template
-            .render(context! { messages, add_generation_prompt, bos_token, eos_token })
-            .map_err(|e| invalid(&e))
+        self.deep(|| {
+            let environment = self.environment()?;
+            let template = environment.template_from_str(&self.source).map_err(|e| invalid(&e))?;
+            template
+                .render(context! { messages, add_generation_prompt, bos_token, eos_token })
+                .map_err(|e| invalid(&e))
+        })
+    }
+}
+
+/// The filter `tojson`, for what somebody may mean by it.
+fn to_json(
+    value: &minijinja::Value,
+    indent: Option<minijinja::Value>,
+    args: Kwargs,
+) -> std::result::Result<minijinja::Value, minijinja::Error> {
+    let (spaces, bytes) = JSON;
+    let indent = indent.map_or_else(|| args.get("indent"), |indent| Ok(Some(indent)))?;
+    let too_much = |what: String| Err(minijinja::Error::new(ErrorKind::InvalidOperation, what));
+    match indent.as_ref().and_then(minijinja::Value::as_usize) {
+        Some(wanted) if wanted > spaces => {
+            return too_much(format!("tojson: indent is {wanted}, above {spaces}"));
+        }
+        _ => {}
+    }
+    let json = filters::tojson(value, indent, args)?;
+    match json.as_str().map_or(0, str::len) {
+        length if length > bytes => too_much(format!("tojson: a text of {length} bytes, above {bytes}")),
+        _ => Ok(json),
     }
 }
 
@@ -286,6 +334,45 @@ mod tests {
                 .contains("fuel")
         );
         assert!(refused("{{ messages[0].content.nothing() }}").contains("nothing"));
+        assert!(refused("{{ messages|tojson(indent=1000000000) }}").contains("indent is 1000000000"));
+        assert!(refused("{{ messages|tojson(1000000000) }}").contains("indent is 1000000000"));
+        let quotes =
+            "{% set n = namespace(s='\"') %}{% for i in range(40) %}{% set n.s = n.s|tojson %}{% endfor %}";
+        assert!(refused(quotes).contains("tojson: a text of"));
+        assert!(refused(&"x".repeat(LONGEST + 1)).contains("more than"));
+    }
+
+    /// Each a level of the parser, of the compiler or of who drops the tree: with the stack of a test's thread they end the
+    /// process.
+    #[test]
+    fn no_nesting_overflows_the_stack() {
+        let chains = [
+            ("{{ ", "-", "1 }}"),
+            ("{{ ", "not ", "1 }}"),
+            ("{{ messages", ".a", " }}"),
+            ("{{ 1", "+1", " }}"),
+            ("{{ 1", "|e", " }}"),
+            ("{{ 1", "()", " }}"),
+            ("{{ 1", "if 1 else 1 ", " }}"),
+            ("{% if 0 %}", "{% elif 0 %}", "{% endif %}"),
+        ];
+        for (start, link, end) in chains {
+            let chain = link.repeat((LONGEST - 20) / link.len());
+            let template = ChatTemplate::new(format!("{start}{chain}{end}"), "", "");
+            // What it says is all the same.
+            let _ = template.and_then(|t| t.render(&[], false));
+        }
+    }
+
+    #[test]
+    fn json_is_what_it_is_without_bounds() {
+        let text = |filter: &str| {
+            template(&format!("{{{{ messages[0]|{filter} }}}}")).render(&[Message::new("a", "b")], false)
+        };
+        assert_eq!(text("tojson").unwrap(), r#"{"role": "a", "content": "b"}"#);
+        let lines = "{\n    \"role\": \"a\",\n    \"content\": \"b\"\n}";
+        assert_eq!(text("tojson(indent=4)").unwrap(), lines);
+        assert_eq!(text("tojson(4)").unwrap(), lines);
     }
 
     #[test]

@@ -33,7 +33,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         std::io::ErrorKind::NotFound => Error::Missing { path: path.to_path_buf() },
         _ => Error::Io { path: path.to_path_buf(), source },
     };
-    let bytes = std::fs::metadata(path).map_err(io)?.len();
+    let found = std::fs::metadata(path).map_err(io)?;
+    // A pipe would keep its reader waiting, and a device may give bytes without an end.
+    if !found.is_file() && !found.is_dir() {
+        let reason = "it is a pipe or a device, and no file".into();
+        return Err(Error::InvalidTokenizer { path: path.to_path_buf(), reason });
+    }
+    let bytes = found.len();
     if bytes > MAX_FILE_BYTES {
         let reason = format!("it has {bytes} bytes, more than {MAX_FILE_BYTES}");
         return Err(Error::InvalidTokenizer { path: path.to_path_buf(), reason });

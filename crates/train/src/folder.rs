@@ -2,7 +2,7 @@
 //! `tokenizer.json`, `generation_config.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+
 use std::io::Read;
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use warpsmith_tensor::{Device, Tensor};
 use warpsmith_text::{ChatTemplate, Tokenizer};
 
 use crate::atomic::write_atomic;
-use crate::on_disk::{GgufFile, OnDisk};
+use crate::on_disk::{GgufFile, OnDisk, open_file};
 use crate::{Error, Result};
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -160,7 +160,7 @@ fn ends_in(path: &Path) -> Result<Option<Vec<u32>>> {
 /// If it cannot be opened or read.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(Error::io("open", path))?;
+    let mut file = open_file(path)?;
     file.read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     Ok(bytes)
 }

@@ -10,6 +10,16 @@ use warpsmith_gguf::{Gguf, Head, Source};
 
 use crate::{Error, Result};
 
+/// Opens a file of a model. A pipe would keep its reader waiting, and a device may give bytes without an end.
+pub(crate) fn open_file(path: &Path) -> Result<File> {
+    let kind = std::fs::metadata(path).map_err(Error::io("open", path))?.file_type();
+    // Who reads a folder is told so by the system.
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(Error::io("open", path)(io::Error::other("it is a pipe or a device, and no file")));
+    }
+    File::open(path).map_err(Error::io("open", path))
+}
+
 /// A file that is open.
 pub(crate) struct OnDisk {
     file: RefCell<File>,
@@ -18,7 +28,7 @@ pub(crate) struct OnDisk {
 
 impl OnDisk {
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
+        let file = open_file(path)?;
         let size = file.metadata().map_err(Error::io("read", path))?.len();
         Ok(Self { file: RefCell::new(file), size })
     }

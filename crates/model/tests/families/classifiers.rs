@@ -133,6 +133,10 @@ fn what_is_no_classifier_is_told_from_what_is() {
         let error = open(&config, model.state()).unwrap().to_string();
         assert!(error.contains(&format!("problem_type is {problem}")), "{error}");
     }
+    let mut one: serde_json::Value = serde_json::from_str(&model.config_json()).unwrap();
+    one["id2label"] = serde_json::json!({ "0": "score" });
+    let error = open(&one.to_string(), model.state()).unwrap().to_string();
+    assert!(error.contains("one label is a score"), "{error}");
     let mut state = model.state();
     state.remove("score.weight");
     assert!(open(&model.config_json(), state).unwrap().to_string().contains("missing: [score.weight]"));

@@ -10,6 +10,7 @@ use warpsmith::model::Held;
 use warpsmith::train::finetune::ClassScores;
 use warpsmith::train::{Classified, ClassifierFolder};
 
+use super::failure::require_numbers;
 use super::{Failure, device, flags, labelled};
 
 /// The flags.
@@ -85,6 +86,7 @@ fn tell(
     texts: &[&str],
     found: &[Classified],
 ) -> Result<(), Failure> {
+    require_numbers(texts.iter().zip(found.iter().map(|one| &one.logits[..])))?;
     let labels = folder.model.labels();
     for (text, found) in texts.iter().zip(found) {
         let label = labels.get(found.label).map_or("", String::as_str);

@@ -6,6 +6,7 @@ use warpsmith::metrics::similarity::cosine;
 use warpsmith::model::{Held, Pooling};
 use warpsmith::train::{Embedding, SentenceEncoder};
 
+use super::failure::require_numbers;
 use super::{Failure, device, flags};
 
 /// The flags.
@@ -83,6 +84,7 @@ pub fn run(args: &ArgMatches) -> Result<(), Failure> {
     let texts = flags::texts(args)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let found = encoder.embed(&texts)?;
+    require_numbers(texts.iter().zip(found.iter().map(|one| &one.vector[..])))?;
     for (text, found) in texts.iter().zip(&found).filter(|(_, found)| found.cut > 0) {
         let start: String = text.chars().take(40).collect();
         note!("note: {} tokens of `{start}…` were cut off: the model reads {}", found.cut, found.tokens);

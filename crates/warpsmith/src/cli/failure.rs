@@ -1,9 +1,12 @@
 //! What went wrong, and which exit code it earns.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use warpsmith::train::Error;
+
+use super::print::{plain, unwritten};
 
 /// Why a command failed.
 pub enum Failure {
@@ -25,22 +28,49 @@ impl Failure {
                 Self::Usage(unknown(&error)).report()
             }
             Self::Clap(error) if !is_help(error.kind()) => Self::Usage(in_a_line(&error)).report(),
-            Self::Clap(error) => {
-                // If not even this can be printed, the exit code has to tell.
-                let _ = error.print();
-                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-            }
+            Self::Clap(error) => match error.print().and_then(|()| std::io::stdout().flush()) {
+                Ok(()) => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+                Err(error) => unwritten(&error).report(),
+            },
             Self::Usage(message) => {
-                note!("error: {message}");
+                note!("error: {}", readable(&message));
                 ExitCode::from(2)
             }
             Self::Closed => ExitCode::SUCCESS,
             Self::Failed(message) => {
-                note!("error: {message}");
+                note!("error: {}", readable(&message));
                 ExitCode::FAILURE
             }
         }
     }
+}
+
+/// Bytes of a message that are told.
+const LONGEST: usize = 16 << 10;
+
+/// A message without what terminals obey, and not too long to be read: it may hold names of files that somebody else made. Lines
+/// stay, since a compiler's log has some.
+fn readable(message: &str) -> String {
+    let told = &message[..message.floor_char_boundary(LONGEST)];
+    let lines = told.lines().map(plain).collect::<Vec<_>>().join("\n");
+    match message.len() - told.len() {
+        0 => lines,
+        more => format!("{lines}… and {more} bytes more"),
+    }
+}
+
+/// An error if what a model says of one of the texts is no number: there is no nearest text and no likeliest label then.
+///
+/// # Errors
+/// Shows how the text begins.
+pub fn require_numbers<'a>(found: impl Iterator<Item = (&'a &'a str, &'a [f32])>) -> Result<(), Failure> {
+    for (text, _) in found.filter(|(_, numbers)| !numbers.iter().all(|number| number.is_finite())) {
+        let start: String = text.chars().take(40).collect();
+        return Err(Failure::Failed(format!(
+            "what the model says of `{start}` is not finite (its weights are broken, or training diverged)"
+        )));
+    }
+    Ok(())
 }
 
 /// Whether clap answers with a text to read, and not with what is wrong.

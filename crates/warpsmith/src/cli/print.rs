@@ -32,6 +32,15 @@ macro_rules! murmur {
     ($($words:tt)*) => { $crate::cli::print::aside(format_args!($($words)*)) };
 }
 
+/// A text of a file that somebody else made, in one line: what terminals obey is written out (`\u{1b}`).
+pub fn plain(text: &str) -> String {
+    let written = |letter: char| match letter.is_control() {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    text.chars().map(written).collect()
+}
+
 /// What [`say!`] does.
 pub fn line(words: Arguments<'_>) -> Result<(), Failure> {
     piece(format_args!("{words}\n"))
@@ -39,10 +48,15 @@ pub fn line(words: Arguments<'_>) -> Result<(), Failure> {
 
 /// What [`put!`] does.
 pub fn piece(words: Arguments<'_>) -> Result<(), Failure> {
-    write(words).map_err(|error| match error.kind() {
+    write(words).map_err(|error| unwritten(&error))
+}
+
+/// Why standard output takes no more.
+pub fn unwritten(error: &std::io::Error) -> Failure {
+    match error.kind() {
         ErrorKind::BrokenPipe => Failure::Closed,
         _ => Failure::Failed(format!("cannot write to standard output: {error}")),
-    })
+    }
 }
 
 /// What [`show!`] does.

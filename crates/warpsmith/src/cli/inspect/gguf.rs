@@ -9,6 +9,7 @@ use warpsmith_gguf::{Gguf, Value};
 
 use super::{Vocabulary, size};
 use crate::cli::Failure;
+use crate::cli::print::plain;
 
 /// Of an array no more values are told than this.
 const MOST: usize = 8;
@@ -91,6 +92,8 @@ fn told(value: &Value<'_>) -> Json {
     match value {
         Value::Unsigned(n) => json!(n),
         Value::Signed(n) => json!(n),
+        // JSON has no such number, and `null` would be none at all.
+        Value::Real(n) if !n.is_finite() => json!(n.to_string()),
         Value::Real(n) => json!(n),
         Value::Truth(is_so) => json!(is_so),
         Value::Text(text) => json!(text),
@@ -107,12 +110,12 @@ fn print(found: &Inspection) -> Result<(), Failure> {
         let text = value.to_string();
         // A chat template is long.
         let start: String = text.chars().take(100).collect();
-        say!("{key} = {start}{}", if start.len() < text.len() { "…" } else { "" })?;
+        say!("{} = {start}{}", plain(key), if start.len() < text.len() { "…" } else { "" })?;
     }
-    let width = found.tensors.iter().map(|row| row.name.len()).max().unwrap_or(0);
+    let width = found.tensors.iter().map(|row| plain(&row.name).len()).max().unwrap_or(0);
     say!("\n{:<width$}  {:>16} {:>12}  kind", "tensor", "shape", "bytes")?;
     for Row { name, shape, kind, bytes } in &found.tensors {
-        say!("{name:<width$}  {:>16} {bytes:>12}  {kind}", format!("{shape:?}"))?;
+        say!("{:<width$}  {:>16} {bytes:>12}  {kind}", plain(name), format!("{shape:?}"))?;
     }
     say!("\nmemory     weights {} stored, {} as f32", size(found.stored), size(found.as_f32))?;
     super::print_cache(found.cache_per_position, found.cache_of_context)?;
