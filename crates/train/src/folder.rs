@@ -2,7 +2,6 @@
 //! `tokenizer.json`, `generation_config.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
-
 use std::io::Read;
 use std::path::Path;
 
