@@ -49,10 +49,11 @@ impl Failure {
 const LONGEST: usize = 16 << 10;
 
 /// A message without what terminals obey, and not too long to be read: it may hold names of files that somebody else made. Lines
-/// stay, since a compiler's log has some.
+/// and tabs stay, since a compiler's log and a line of PTX have some.
 fn readable(message: &str) -> String {
     let told = &message[..message.floor_char_boundary(LONGEST)];
-    let lines = told.lines().map(plain).collect::<Vec<_>>().join("\n");
+    let line = |line: &str| line.split('\t').map(plain).collect::<Vec<_>>().join("\t");
+    let lines = told.lines().map(line).collect::<Vec<_>>().join("\n");
     match message.len() - told.len() {
         0 => lines,
         more => format!("{lines}… and {more} bytes more"),
