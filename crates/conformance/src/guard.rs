@@ -3,7 +3,8 @@
 //! A device's memory hands out the smallest free range that fits. So before the call the memory is cut into holes of
 //! the outputs' sizes between guards; the outputs then lie in the holes, which their addresses show. The call is made
 //! twice, with two patterns in the holes and guards: an element that nobody writes differs between the two, and a guard
-//! that somebody writes to is no longer what it was. Outputs that lie elsewhere (views of inputs) are not counted.
+//! that somebody writes to is no longer what it was. (A debug build paints what it hands out over the patterns, but with
+//! `WARPSMITH_ARENA=unpainted`.) Outputs that lie elsewhere (views of inputs) are not counted.
 
 use warpsmith_autograd::{Meta, apply};
 use warpsmith_tensor::{DType, Device, Result, Shape, Tensor};

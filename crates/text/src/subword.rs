@@ -49,6 +49,29 @@ pub(crate) fn guarded<T>(work: impl FnOnce() -> tokenizers::Result<T>) -> Result
     }
 }
 
+/// Each merge makes a token of the vocabulary. The library looks for it in a buffer as long as the longest one, and a longer one
+/// is a panic, of which the process tells at length before it is caught.
+fn check_merges(model: &Value) -> Result<(), String> {
+    let (Some(vocab), Some(merges)) = (model["vocab"].as_object(), model["merges"].as_array()) else {
+        return Ok(());
+    };
+    let prefix = model["continuing_subword_prefix"].as_str().map_or(0, str::len);
+    for merge in merges {
+        let parts = match merge {
+            Value::String(text) => text.split_once(' ').filter(|(_, second)| !second.contains(' ')),
+            Value::Array(pair) if pair.len() == 2 => pair[0].as_str().zip(pair[1].as_str()),
+            _ => None,
+        };
+        // What is no pair at all, the library says itself.
+        let Some((first, second)) = parts else { continue };
+        let merged = second.get(prefix..).map(|second| format!("{first}{second}"));
+        if !merged.is_some_and(|merged| vocab.contains_key(&merged)) {
+            return Err(format!("the merge of {first:?} and {second:?} makes no token of its vocabulary"));
+        }
+    }
+    Ok(())
+}
+
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -61,6 +84,7 @@ impl Subword {
             Some(_) => return Err("\"model\" is not an object".to_string()),
             None => return Err("it has no \"model\"".to_string()),
         }
+        check_merges(&fields["model"])?;
         let inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))?;
         for token in fields.get("added_tokens").and_then(Value::as_array).into_iter().flatten() {
             let (Some(text), Some(id)) = (token["content"].as_str(), token["id"].as_u64()) else { continue };

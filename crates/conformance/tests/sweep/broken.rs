@@ -19,6 +19,8 @@ enum Fault {
     IgnoresStrides,
     /// The gradient is off by half a percent, but in f64, which the others are held to.
     WrongSlope,
+    /// The gradient is left out in 16 bits.
+    ForgetsNarrow,
     /// Counts its calls and lets it be seen.
     Remembers,
     /// Adds the number of rows to the first element.
@@ -82,6 +84,9 @@ impl Op for Double {
     }
     fn vjp(&self, back: Backward) -> Result<Vec<Option<Tensor>>> {
         let grad = back.grad(0)?;
+        if self.0 == Fault::ForgetsNarrow && grad.dtype().is_half() {
+            return Ok(vec![None]);
+        }
         let double = apply_single(Double(Fault::None), &[&grad])?;
         if self.0 != Fault::WrongSlope || grad.dtype() == DType::F64 {
             return Ok(vec![Some(double)]);
@@ -155,6 +160,9 @@ fn wrong_gradients_and_bits_are_seen() {
     let report = ask(Check::Gradients, || samples(Fault::WrongSlope));
     let worst = report.total().worst;
     assert!(!report.is_green() && worst.share > 1.0, "{worst:?}");
+    let report = ask(Check::Gradients, || samples(Fault::ForgetsNarrow));
+    let failures = report.total().failures;
+    assert!(!failures.is_empty() && failures.iter().all(|one| one.float == DType::BF16), "{failures:?}");
     assert!(!ask(Check::Repeat, || samples(Fault::Remembers)).is_green());
     assert!(!ask(Check::Rows, || samples(Fault::SeesItsBatch)).is_green());
 }

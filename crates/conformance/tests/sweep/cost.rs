@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use warpsmith_autograd::{Cost, Meta, Op, Sample, apply, apply_owned};
+use warpsmith_autograd::{Array, Cost, Meta, Op, Sample, apply, apply_owned};
 use warpsmith_conformance::{Class, Repeat, arrays, dtypes, metas, tape::leaves};
 use warpsmith_tensor::{DType, Device, Result, Tensor, with_dtype};
 
@@ -31,6 +31,38 @@ fn least_written(sample: &Sample, kinds: &[DType]) -> Result<u64> {
         let changed =
             taken.map_or(now.len(), |(_, old)| old.iter().zip(&now).filter(|(a, b)| a != b).count());
         least += (changed * output.dtype().size()) as u64;
+    }
+    Ok(least)
+}
+
+/// Larger inputs are not looked at: each of their elements costs two calls of the oracle.
+const SMALL: usize = 300;
+
+/// The bytes that no way of computing the op can leave unread: of the inputs' floats those on which an output depends.
+fn least_read(sample: &Sample, kinds: &[DType]) -> Result<u64> {
+    let mut x = arrays(sample, kinds, Class::Uniform, Repeat::Nowhere)?;
+    let outputs = sample.op.shape(&metas(sample, kinds)?)?;
+    let bits = |x: &[Array]| -> Result<Vec<u64>> {
+        let mut y: Vec<Array> = outputs.iter().map(|m| Array::zeros(m.shape)).collect();
+        sample.op.reference(x, &mut y)?;
+        Ok(y.iter().flat_map(|y| &y.data).map(|v| v.to_bits()).collect())
+    };
+    let truth = bits(&x)?;
+    let mut least = 0;
+    for (i, kind) in kinds.iter().enumerate().filter(|(_, kind)| kind.is_float()) {
+        let small = x[i].data.len() <= SMALL;
+        for at in 0..if small { x[i].data.len() } else { 0 } {
+            let kept = x[i].data[at];
+            // A maximum looks at what it does not take: upwards and downwards.
+            for step in [3.0, -3.0] {
+                x[i].data[at] = kept + step;
+                if bits(&x)? != truth {
+                    least += kind.size() as u64;
+                    break;
+                }
+            }
+            x[i].data[at] = kept;
+        }
     }
     Ok(least)
 }
@@ -71,6 +103,15 @@ fn cost_formulas_fit_the_tensors() {
                 if read > most {
                     failures.push(format!(
                         "{op:?} on {shapes:?} {float}: `{}` = {read} bytes read, inputs and outputs have {most}",
+                        cost.read
+                    ));
+                }
+                // What is not written stays where an input lay, and is not read either.
+                let stays = bytes(&outputs).saturating_sub(written);
+                let needed = least_read(&sample, &kinds).unwrap().saturating_sub(stays);
+                if read < needed {
+                    failures.push(format!(
+                        "{op:?} on {shapes:?} {float}: `{}` = {read} bytes read, outputs depend on {needed}",
                         cost.read
                     ));
                 }

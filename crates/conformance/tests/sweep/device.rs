@@ -5,7 +5,7 @@ use warpsmith_conformance::{Check, Plan, Report, Sweep};
 use warpsmith_emulator::alone;
 use warpsmith_kernels::Float;
 use warpsmith_kernels::softmax::{Form, Softmax, forward};
-use warpsmith_tensor::{DType, Device, Result, Tensor};
+use warpsmith_tensor::{DType, Device, Error, Result, Tensor};
 
 use crate::forward::show;
 use crate::specs;
@@ -22,12 +22,21 @@ fn every_kernel_of_the_odd_ops_does_what_its_op_must() {
 
 #[test]
 fn the_even_ops_write_all_of_their_outputs_and_nothing_beside() {
-    ask_every_second_op(0, &[Check::Guards]);
+    guarded("device::the_even_ops_write_all_of_their_outputs_and_nothing_beside", || {
+        ask_every_second_op(0, &[Check::Guards]);
+    });
 }
 
 #[test]
 fn the_odd_ops_write_all_of_their_outputs_and_nothing_beside() {
-    ask_every_second_op(1, &[Check::Guards]);
+    guarded("device::the_odd_ops_write_all_of_their_outputs_and_nothing_beside", || {
+        ask_every_second_op(1, &[Check::Guards]);
+    });
+}
+
+/// What a hole held before the call is what the question is about: no paint over it.
+fn guarded(test: &str, ask: impl FnOnce()) {
+    alone(test, &[("WARPSMITH_ARENA", "unpainted")], ask);
 }
 
 /// All questions but that of the guards, which are laid by how the arena hands out memory. Where each block is the driver's own,
@@ -58,16 +67,22 @@ fn ask_every_second_op(half: usize, checks: &[Check]) {
     }
 }
 
-/// An op whose kernel reads a row more than its input (2, 64) has, and writes the place of its own output for that row.
+/// An op whose kernel reads and writes so many rows of 64, whatever its input has; the output has room for `room` of them.
 #[derive(Clone, Debug)]
-struct ReadsARowMore;
+struct Rows {
+    run: u64,
+    room: usize,
+}
 
-impl Op for ReadsARowMore {
+impl Op for Rows {
     fn name(&self) -> &'static str {
-        "reads_a_row_more"
+        "rows"
     }
     fn shape(&self, x: &[Meta]) -> Result<Vec<Meta>> {
-        Ok(vec![Meta::new(x[0].shape.with_dim(0, 3)?, DType::F32)])
+        if x[0].dtype != DType::F32 {
+            return Err(Error::dtype(self.name(), "takes f32"));
+        }
+        Ok(vec![Meta::new(x[0].shape.with_dim(0, self.room)?, DType::F32)])
     }
     fn reference(&self, _x: &[Array], _y: &mut [Array]) -> Result<()> {
         Ok(())
@@ -85,7 +100,7 @@ impl Op for ReadsARowMore {
             dtype: Float::F32,
             y: at,
             x: x[0].device_address()?,
-            rows: 3,
+            rows: self.run,
             n: 64,
         };
         out.device().launch(&forward(&call))?;
@@ -99,12 +114,30 @@ impl Op for ReadsARowMore {
     }
 }
 
-fn ask_of_it() -> Report {
+fn ask(check: Check, samples: fn() -> Vec<Sample>) -> Report {
     warpsmith_emulator::install().expect("the emulator is built beside the tests");
     let device = Device::cuda(0).expect("the emulated GPU can be used");
-    let samples = || vec![Sample::new(ReadsARowMore, [Input::any(&[2, 64])])];
-    let specs = vec![Spec { name: "reads_a_row_more", summary: "", samples }];
-    Sweep { check: Check::Repeat, specs, device, plan: Plan::Small }.run(&|_, _, _| {})
+    let specs = vec![Spec { name: "rows", summary: "", samples }];
+    Sweep { check, specs, device, plan: Plan::Small }.run(&|_, _, _| {})
+}
+
+/// The input has as many rows as are read, so that what is wrong is where they are written.
+#[test]
+fn a_row_that_nobody_writes_and_one_beside_the_output_are_seen() {
+    guarded("device::a_row_that_nobody_writes_and_one_beside_the_output_are_seen", || {
+        let told = |samples| {
+            let total = ask(Check::Guards, samples).total();
+            (total.cases, total.failures.iter().map(ToString::to_string).collect::<String>())
+        };
+        let (cases, failures) = told(|| vec![Sample::new(Rows { run: 3, room: 3 }, [Input::any(&[3, 64])])]);
+        assert_eq!((cases, &failures[..]), (1, ""));
+        let (cases, failures) = told(|| vec![Sample::new(Rows { run: 2, room: 3 }, [Input::any(&[2, 64])])]);
+        let unwritten = "output 0: 64 elements depend on what the memory held before";
+        assert!(cases == 1 && failures.contains(unwritten), "{cases} {failures}");
+        let (cases, failures) = told(|| vec![Sample::new(Rows { run: 3, room: 2 }, [Input::any(&[3, 64])])]);
+        let beside = "memory beside an output was written to";
+        assert!(cases == 1 && failures.contains(beside), "{cases} {failures}");
+    });
 }
 
 /// In the arena the row behind the input is there, and the same each time. Where blocks lie apart nothing is there.
@@ -112,7 +145,8 @@ fn ask_of_it() -> Report {
 fn a_read_past_the_end_of_an_input_is_seen_where_blocks_lie_apart() {
     let test = "device::a_read_past_the_end_of_an_input_is_seen_where_blocks_lie_apart";
     alone(test, &[("WARPSMITH_ARENA", "off")], || {
-        let report = ask_of_it();
+        let report =
+            ask(Check::Repeat, || vec![Sample::new(Rows { run: 3, room: 3 }, [Input::any(&[2, 64])])]);
         let told = format!("{:?} {:?}", report.broken, report.total().failures);
         assert!(!report.is_green() && told.contains("softmax_fwd_f32"), "{told}");
     });

@@ -28,6 +28,8 @@ pub(super) struct Arena {
     books: Mutex<Books>,
     /// Whether every block is an allocation of its own, so that checking tools see each one's bounds.
     is_separate: bool,
+    /// Whether what is handed out is painted.
+    is_painted: bool,
 }
 
 #[derive(Default)]
@@ -39,10 +41,14 @@ struct Books {
 }
 
 impl Arena {
-    /// An arena that holds nothing. With `WARPSMITH_ARENA=off` each block is an allocation of the driver's.
+    /// An arena that holds nothing. With `WARPSMITH_ARENA=off` each block is an allocation of the driver's; with `unpainted` a
+    /// block holds what it held before, in debug builds too.
     pub fn new() -> Self {
-        let is_separate = std::env::var_os("WARPSMITH_ARENA").is_some_and(|value| value == "off");
-        Self { books: Mutex::default(), is_separate }
+        let how = std::env::var_os("WARPSMITH_ARENA");
+        let is_separate = how.as_ref().is_some_and(|how| how == "off");
+        // A checking tool that watches each block sees for itself what nobody wrote.
+        let is_painted = cfg!(debug_assertions) && !is_separate && how.is_none_or(|how| how != "unpainted");
+        Self { books: Mutex::default(), is_separate, is_painted }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -84,6 +90,11 @@ impl Arena {
     /// Whether every block is an allocation of its own.
     pub fn is_separate(&self) -> bool {
         self.is_separate
+    }
+
+    /// Whether who takes memory is to paint it, so that it shows what nobody has written.
+    pub fn is_painted(&self) -> bool {
+        self.is_painted
     }
 
     /// What the arena holds.

@@ -49,6 +49,28 @@ fn vocab_json_and_merges_are_the_tokenizer_json() {
 }
 
 #[test]
+fn a_merge_that_makes_no_token_is_refused_before_the_library_panics() {
+    let read = |merge: Value, prefix: Option<&str>| {
+        let model = json!({
+            "type": "BPE", "vocab": { "a": 0, "b": 1, "ab": 2, "a ": 3 }, "merges": [merge],
+            "continuing_subword_prefix": prefix,
+        });
+        Tokenizer::from_json(json!({ "version": "1.0", "model": model }).to_string().as_bytes())
+    };
+    assert!(read(json!("a b"), None).is_ok() && read(json!(["a", "b"]), None).is_ok());
+    for (merge, prefix) in [
+        (json!("b ab"), None),
+        (json!(["b", "ab"]), None),
+        (json!(["b", "a "]), None),
+        (json!("a b"), Some("##")),
+    ] {
+        let error = refused(read(merge, prefix));
+        assert!(error.contains("makes no token of its vocabulary"), "{error}");
+    }
+    assert!(refused(read(json!("a b b"), None)).contains("not a usable tokenizer"));
+}
+
+#[test]
 fn settings_beside_a_vocabulary_count() {
     let (vocab, merges, whole) = byte_pairs();
     let end = whole.eos().unwrap();
