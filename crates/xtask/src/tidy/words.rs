@@ -31,7 +31,7 @@ pub fn unfinished(tree: &Tree) -> Vec<Offence> {
             }
             for (line, comment) in source.comment_lines() {
                 MARKS.iter().filter(|word| has_word(comment, word)).for_each(|word| report(line, word));
-                if comment.contains("```ignore") {
+                if comment.contains("```") && has_word(comment, "ignore") {
                     report(line, "```ignore");
                 }
             }
@@ -103,6 +103,7 @@ mod tests {
         }
         assert_eq!(unfinished_lines("src/a.rs", "\n#[cfg_attr(windows, ignore)]"), [2]);
         assert_eq!(unfinished_lines("src/a.rs", "/// ```ignore\n/// f()\n/// ```"), [1]);
+        assert_eq!(unfinished_lines("src/a.rs", "//! ```rust,ignore\n//! f()\n//! ```"), [1]);
         assert_eq!(
             unfinished_lines("src/a.rs", "let s = \"todo!()\"; // todo!\nlet ignore_index = 1; my_dbg!(x)"),
             []
