@@ -203,14 +203,11 @@ fn a_stopped_bench_tells_what_was_measured() -> Checked {
 #[test]
 fn a_name_of_impl_that_nobody_has_is_told() {
     let place = Place::new();
-    let words =
-        ["bench", "softmax", "--device", "cpu", "--no-ceilings", "--rounds", "2", "--seconds", "0.01"];
-    let output = place.run(&[&words[..], &["--shapes", "4x8", "--impl", "warpsmith, torhc"]].concat());
+    let quick = ["--no-ceilings", "--rounds", "2", "--seconds", "0.01", "--shapes", "4x8"];
+    let words = ["bench", "softmax", "--device", "cpu", "--impl", "warpsmith, torhc"];
+    let output = place.run(&[&words[..], &quick].concat());
     let told = stderr(&output);
-    assert!(
-        succeeded(&output).contains("warpsmith") && told.contains("--impl torhc: nobody has this name"),
-        "{told}"
-    );
+    assert!(succeeded(&output).contains("warpsmith") && told.contains("--impl torhc: nobody has"), "{told}");
     assert!(!told.contains("--impl warpsmith"), "{told}");
 }
 

@@ -13,6 +13,7 @@ mod embedding;
 mod layer_norm;
 mod masked_fill;
 mod mean;
+mod normalise;
 mod reshape;
 mod rope;
 mod sample;

@@ -87,11 +87,6 @@ impl Arena {
         }
     }
 
-    /// Whether every block is an allocation of its own.
-    pub fn is_separate(&self) -> bool {
-        self.is_separate
-    }
-
     /// Whether who takes memory is to paint it, so that it shows what nobody has written.
     pub fn is_painted(&self) -> bool {
         self.is_painted

@@ -51,7 +51,8 @@ const LONGEST: usize = 16 << 10;
 /// A message without what terminals obey, and not too long to be read: it may hold names of files that somebody else made. Lines
 /// and tabs stay, since a compiler's log and a line of PTX have some.
 fn readable(message: &str) -> String {
-    let told = &message[..message.floor_char_boundary(LONGEST)];
+    let mut ends = (0..=LONGEST.min(message.len())).rev();
+    let told = &message[..ends.find(|&end| message.is_char_boundary(end)).unwrap_or(0)];
     let line = |line: &str| line.split('\t').map(plain).collect::<Vec<_>>().join("\t");
     let lines = told.lines().map(line).collect::<Vec<_>>().join("\n");
     match message.len() - told.len() {
