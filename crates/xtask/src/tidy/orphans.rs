@@ -58,7 +58,7 @@ fn is_quoted(file: &File, path: &str) -> bool {
         let said = said.map(|said| said.trim_start_matches("../").trim_start_matches("./"));
         said.is_some_and(|said| path == said || path.ends_with(&format!("/{said}")))
     };
-    file.text.lines().any(|line| quoted(line))
+    file.text.lines().any(quoted)
 }
 
 fn manifests(tree: &Tree) -> impl Iterator<Item = &File> {
