@@ -3,7 +3,7 @@
 use warpsmith_autograd::Parameter;
 use warpsmith_ops::attention::{AttentionOptions, Dropout};
 use warpsmith_ops::prelude::*;
-use warpsmith_tensor::{Device, Result, Rng, Scope, Tensor};
+use warpsmith_tensor::{DType, Device, Result, Rng, Scope, Shape, Tensor};
 
 use super::T5Config;
 use crate::block::drop_out;
@@ -53,17 +53,20 @@ impl DistanceBias {
     /// Each of T queries behind `past` others sees the keys up to its own.
     pub(super) fn causal(&self, past: usize, t: usize) -> Result<Biased> {
         let keys = past + t;
+        let bias = self.between(past, t, keys)?;
         let hidden = (past..keys).flat_map(|query| (0..keys).map(move |key| key > query));
         let hidden = Tensor::from_vec(hidden.collect(), &[t, keys], &self.device)?;
-        Ok(Biased { bias: self.between(past, t, keys)?, hidden })
+        Ok(Biased { bias, hidden })
     }
 
     /// The biases (H, Tq, Tk) of T queries behind `past` others.
     fn between(&self, past: usize, t: usize, keys: usize) -> Result<Tensor> {
-        let buckets = (past..past + t)
-            .flat_map(|query| (0..keys).map(move |key| (query, key)))
-            .map(|(query, key)| self.bucket(query, key) as i64);
-        let buckets = Tensor::from_vec(buckets.collect(), &[t, keys], &self.device)?;
+        // A number for each pair: of a long text they may be more than memory holds, which is an error.
+        let mut buckets = Tensor::empty(Shape::new(&[t, keys])?, DType::I64, &Device::Cpu)?;
+        for (row, buckets) in buckets.data_mut::<i64>()?.chunks_mut(keys.max(1)).enumerate() {
+            buckets.iter_mut().enumerate().for_each(|(key, to)| *to = self.bucket(past + row, key) as i64);
+        }
+        let buckets = buckets.to_device(&self.device)?;
         self.table.forward(&buckets)?.permute(&[2, 0, 1])
     }
 

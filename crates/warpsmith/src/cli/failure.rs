@@ -65,14 +65,14 @@ fn readable(message: &str) -> String {
 ///
 /// # Errors
 /// Shows how the text begins.
-pub fn require_numbers<'a>(found: impl Iterator<Item = (&'a &'a str, &'a [f32])>) -> Result<(), Failure> {
-    for (text, _) in found.filter(|(_, numbers)| !numbers.iter().all(|number| number.is_finite())) {
-        let start: String = text.chars().take(40).collect();
-        return Err(Failure::Failed(format!(
-            "what the model says of `{start}` is not finite (its weights are broken, or training diverged)"
-        )));
-    }
-    Ok(())
+pub fn require_numbers<'a>(mut found: impl Iterator<Item = (&'a &'a str, &'a [f32])>) -> Result<(), Failure> {
+    let Some((text, _)) = found.find(|(_, numbers)| !numbers.iter().all(|number| number.is_finite())) else {
+        return Ok(());
+    };
+    let start: String = text.chars().take(40).collect();
+    Err(Failure::Failed(format!(
+        "what the model says of `{start}` is not finite (its weights are broken, or training diverged)"
+    )))
 }
 
 /// Whether clap answers with a text to read, and not with what is wrong.
