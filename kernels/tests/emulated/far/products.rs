@@ -210,5 +210,18 @@ fn attention_of_many_batch_rows() {
             let room = far.gpu.bytes(&vec![0; 4 * row as usize]) - (batch - 3) * row;
             decode::forward(&call, room).unwrap().into()
         });
+        same("decoding of more rows of heads than 32 bits count", dtype, FAR, |far, before| {
+            // Four heads share a key head: a block of either pass is a batch row.
+            let (batch, keys) = (before / 4, 8);
+            let (mut call, _) = attention(far, 0);
+            let of = |pointer| Heads { pointer, batch: 4 * D as i64, time: 0, head: D as i64 };
+            call.q = of(far.numbers(before * D, 4 * D, 5));
+            call.out = of(far.output(before * D, 4 * D));
+            let lse = far.room(before, 4, 4);
+            let call = Attention { batch: batch as u32 + 1, queries: 1, keys, heads: 4, lse, ..call };
+            let row = decode::workspace_bytes(&Attention { batch: 1, ..call });
+            let room = far.gpu.room(row) - batch * row;
+            decode::forward(&call, room).unwrap().into()
+        });
     }
 }
