@@ -8,7 +8,8 @@
 // Ordering: two barriers around each exchange of partial results; the fused entries read the row before they write it.
 // Numerics: f32 in rows; the total in f64, in an order that depends on the number of rows alone. Rows whose target is
 //   ignore_index have loss and gradient 0. If all are ignored, the weight is 1. A NaN spreads over its row and the total.
-// Limits: n < 2³¹, rows of no gaps, all as far apart. A target that is out of range counts as ignored, and its position goes to `bad`.
+// Limits: n < 2³¹, rows of no gaps, all as far apart. A target that is out of range counts as ignored, and its position
+//   goes to `bad`.
 // Source: as `softmax.cu`; the fusion is that of llm.c and Liger.
 #include "tile/index.cuh"
 #include "tile/softmax.cuh"

@@ -6,7 +6,8 @@
 //   keys, and they are merged by shuffles and then through shared memory. decode_merge: one warp per query.
 //   A part is small, so that one sequence fills a GPU: 12 heads of 1024 keys are 192 blocks. Keys and values of a thread's turn,
 //   and four parts of a query, are on their way together.
-// Traffic: 2·keys·D·2 bytes per key head, and 8 bytes a column for each part on the way to the merge and back: 3 % at G = 1, for 4·D·keys·G flops: the roof is memory.
+// Traffic: 2·keys·D·2 bytes per key head, and 8 bytes a column for each part on the way to the merge and back: 3 % at G =
+//   1, for 4·D·keys·G flops: the roof is memory.
 // Shared memory: 4 warps · G · (D + 2) · 4 bytes: 16 KiB at D 256.
 // Ordering: one barrier between the warps' sums and their merge; the second kernel is a later launch of the same stream.
 // Numerics: f32. PART is fixed and parts are merged in order, so the bits of a row depend on its own keys alone: not on

@@ -2,10 +2,10 @@
 //   rows along K (a weight (N, K)), nn from rows along N (a weight (K, N)).
 // Reads/Writes: B once per eight rows; A once per warp in nt, per block in nn, from the caches; bias, slope, residual and C
 //   once.
-// Plan: a block takes one row, or up to eight. nt: a warp has two columns of C; lanes take eight neighbours of K at a time and are summed by exchanges. nn: a
-//   block has 16 columns, eight to a lane; its lanes take rows of B in turn and are summed by exchanges, its warps through
-//   shared memory. Blocks are small, for a matrix of 768 x 768 is all there is to read between two launches: with four loads
-//   a thread before the first is used, most of it is on its way at once.
+// Plan: a block takes one row, or up to eight. nt: a warp has two columns of C; lanes take eight neighbours of K at a time
+//   and are summed by exchanges. nn: a block has 16 columns, eight to a lane; its lanes take rows of B in turn and are
+//   summed by exchanges, its warps through shared memory. Blocks are small, for a matrix of 768 x 768 is all there is to
+//   read between two launches: with four loads a thread before the first is used, most of it is on its way at once.
 // Traffic: K·N elements of B for 2·M·K·N flops: the roof is memory.
 // Shared memory: nn: 8 warps · 16 columns · M · 4 bytes: 4 KiB at M 8.
 // Ordering: nn: one barrier between the warps' sums and their total.
@@ -174,9 +174,9 @@ __device__ __forceinline__ void along_n(const MatmulArgs& a) {
 #define NT_BOUNDS NT_THREADS, 10
 #define NN_BOUNDS THREADS, 3
 #define NN_ROWS_BOUNDS THREADS, 2
-#define ENTRY(T)                                                              \
+#define ENTRY(T)                                                                \
     KERNEL(gemv_nt_##T, NT_BOUNDS, MatmulArgs) { along_k<T, 1>(a); }            \
-    KERNEL(gemv_nt_rows_##T, NT_THREADS, MatmulArgs) { along_k<T, 8>(a); }       \
+    KERNEL(gemv_nt_rows_##T, NT_THREADS, MatmulArgs) { along_k<T, 8>(a); }      \
     KERNEL(gemv_nn_##T, NN_BOUNDS, MatmulArgs) { along_n<T, 1>(a); }            \
     KERNEL(gemv_nn_rows_##T, NN_ROWS_BOUNDS, MatmulArgs) { along_n<T, 8>(a); }
 FLOATS(ENTRY)

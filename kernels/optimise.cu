@@ -2,15 +2,16 @@
 //   step·m/(√v/root + ε); SGD, g' = g + λp, b ← μb + g', p ← p - η·b (or g' + μb with Nesterov; without b if μ = 0); the
 //   partial sums of Σ g², the norm √Σ g² and the factor min(1, c/(norm + 10⁻⁶)), and g ← factor·g.
 // Reads/Writes: g once; p and the moments once each way; a bf16 copy of p once if wanted. Gapless.
-// Plan: a block per piece of 8192 elements, a thread per eight neighbours (SGD: per one), of all arrays at once; its tensor is found by bisection in the table, which is part of the parameter: a
-//   launch takes TENSORS at most, and nothing is copied to the device before, so that a graph can record it.
+// Plan: a block per piece of 8192 elements, a thread per eight neighbours (SGD: per one), of all arrays at once; its tensor
+//   is found by bisection in the table, which is part of the parameter: a launch takes TENSORS at most, and nothing is
+//   copied to the device before, so that a graph can record it.
 // Traffic: AdamW 28 bytes an element with f32 g (26 with a 16-bit g, and 2 more for the copy): the roof is memory.
 // Shared memory: 128 bytes static in the sums.
 // Ordering: pieces are apart. Pieces' sums are added in their order by one block.
-// Numerics: p and moments in f32, or, in the `narrow` entries, in the dtype of g and computed in f32; the order of operations is PyTorch's; squares add up in f64. The numbers of a step come
-//   with the launch, or from device memory, so that a recorded step can be replayed with others: a NaN rate there means
-//   that nothing is written. A NaN gradient makes the norm and the factor NaN, an infinite one the norm infinite and the
-//   factor 0.
+// Numerics: p and moments in f32, or, in the `narrow` entries, in the dtype of g and computed in f32; the order of
+//   operations is PyTorch's; squares add up in f64. The numbers of a step come with the launch, or from device memory, so
+//   that a recorded step can be replayed with others: a NaN rate there means that nothing is written. A NaN gradient makes
+//   the norm and the factor NaN, an infinite one the norm infinite and the factor 0.
 // Limits: fewer than 2³¹ pieces; the parameter's 3648 bytes are below the 4096 of every GPU.
 // Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101. Pascanu et al., 2013, §3.2.
 #include "tile/eight.cuh"

@@ -5,8 +5,9 @@
 //   numbers of them in registers and multiplies them with rows of X, which lie in shared memory, a unit every 36 places so that
 //   the eight lanes meet different banks. tiles: one block per 64x64 tile of Y; a unit of X and, made numbers on the way, of
 //   W go through registers into shared memory, the next one while this one is multiplied; a thread holds 8x4 sums.
-// Traffic: few rows: the bytes of W, 2·M flops a weight and about 4 instructions to make it a number: the roof is memory at 8
-//   bits, and issue at 4. tiles: 16 flops per byte of X and W in shared memory, as matmul_f32; W comes in 0.6 to 1.1 bytes a weight.
+// Traffic: few rows: the bytes of W, 2·M flops a weight and about 4 instructions to make it a number: the roof is memory at
+//   8 bits, and issue at 4. tiles: 16 flops per byte of X and W in shared memory, as matmul_f32; W comes in 0.6 to 1.1
+//   bytes a weight.
 // Shared memory: few rows: 128 units of X, 18 KiB. tiles: two slices, 17 KiB.
 // Ordering: few rows: a barrier on each side of filling the stage. tiles: one after a slice is stored, one before the next.
 // Numerics: per element eight chains of fused multiply-adds: chain c over units c, c + 8, … in order, weight by weight; then

@@ -1,8 +1,8 @@
 // Computes: y = e^(x - m)/Σ e^(x - m) along rows of n, m = max x, or its logarithm (x - m) - ln Σ e^(x - m); backward
 //   dx = y·(g - Σ g·y), or g - e^y·Σ g.
 // Reads/Writes: of rows of whole 16-byte runs the first 8192 elements once, all others twice; y (or dx) once. Gapless.
-// Plan: a warp per row up to n = 512, a block of 128 threads up to 2048, of 512 beyond; the row in registers. Largest and sum come from one pass, the sum scaled down
-//   whenever a larger element is met.
+// Plan: a warp per row up to n = 512, a block of 128 threads up to 2048, of 512 beyond; the row in registers. Largest and
+//   sum come from one pass, the sum scaled down whenever a larger element is met.
 // Traffic: 2 elements a place (3 backward) where read once, 3 (5, of the logarithm 4) where twice: the roof is memory.
 // Shared memory: 128 bytes of static partial results in blocks of several warps.
 // Ordering: two barriers around each exchange of partial results; y may be x, dx may be g.

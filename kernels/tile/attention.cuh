@@ -28,7 +28,8 @@ struct AttentionArgs {
     u32 flags;
 };
 
-// ALIGNED: every run of D elements of every array can be accessed 16 bytes at a time. TRAILING: for one query, in decode.cu alone.
+// ALIGNED: every run of D elements of every array can be accessed 16 bytes at a time. TRAILING: for one query, in decode.cu
+//   alone.
 enum AttentionFlags : u32 { CAUSAL = 1, ALIGNED = 2, TRAILING = 4 };
 
 #define LOG2_E 1.4426950408889634f

@@ -89,11 +89,11 @@ struct RowPointer {
     }
 };
 
-// N rows of one width, read together. each(f) calls f(values, at, whole) for every run of this thread, as often as
-// asked. Of aligned rows the first ROW_VALUES values a thread are kept in registers; the others are read from memory again,
-// the last ones, if they are no whole run, element by element. Values outside a row are `outside`. The order of arithmetic does not depend on which it is. The first row
-// may be of narrower elements. AHEAD: runs of what is not kept that are on their way together, for kernels whose rows are long;
-// their registers are taken from short ones.
+// N rows of one width, read together. each(f) calls f(values, at, whole) for every run of this thread, as often as asked.
+// Of aligned rows the first ROW_VALUES values a thread are kept in registers; the others are read from memory again, the
+// last ones, if they are no whole run, element by element. Values outside a row are `outside`. The order of arithmetic does
+// not depend on which it is. The first row may be of narrower elements. AHEAD: runs of what is not kept that are on their
+// way together, for kernels whose rows are long; their registers are taken from short ones.
 template <class T, int N, class First = T, int AHEAD = 1>
 struct Rows {
     static constexpr int PER = WIDTH<T>;

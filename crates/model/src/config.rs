@@ -261,6 +261,15 @@ pub(crate) fn check_sizes(sizes: &[(&str, usize)]) -> Result<()> {
     }
 }
 
+/// An error if answers begin with a token that the vocabulary does not have.
+pub(crate) fn check_start_token(id: u32, vocab_size: usize) -> Result<()> {
+    if (id as usize) < vocab_size {
+        return Ok(());
+    }
+    let message = format!("decoder_start_token_id = {id}, but vocab_size = {vocab_size}");
+    Err(Error::value("config", message).hint("write the id of the token that an answer begins with"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

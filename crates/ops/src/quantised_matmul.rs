@@ -44,6 +44,11 @@ impl QuantisedMatmul {
         self.kind == Kind::Bf16 && self.precision == Precision::Bf16
     }
 
+    /// What y is, where all else is `wide`.
+    fn dtype(&self, wide: DType) -> DType {
+        narrowed(wide, self.is_narrow && self.rounds())
+    }
+
     /// Roundings of a sum, without those of x.
     fn summed(&self, k: usize) -> f64 {
         if self.rounds() { k as f64 } else { roundings(k) }
@@ -70,8 +75,7 @@ impl Op for QuantisedMatmul {
         }
         let n = x[1].dims()[0];
         let wide = if x[0].dtype == DType::F64 { DType::F64 } else { DType::F32 };
-        let dtype = narrowed(wide, self.is_narrow && self.rounds());
-        Ok(vec![Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, dtype)])
+        Ok(vec![Meta::new(x[0].shape.with_dim(x[0].shape.rank() - 1, n)?, self.dtype(wide))])
     }
 
     fn reference(&self, x: &[Array], y: &mut [Array]) -> Result<()> {
@@ -143,7 +147,7 @@ impl Op for QuantisedMatmul {
 
     fn symbols(&self, x: &[Meta]) -> Vec<(&'static str, usize)> {
         let (m, k) = (x[0].shape.rows(), x[0].shape.last());
-        let o = narrowed(DType::F32, self.is_narrow && self.rounds()).size();
+        let o = self.dtype(DType::F32).size();
         vec![("M", m), ("K", k), ("N", x[1].dims()[0]), ("R", x[1].shape.last()), ("o", o)]
     }
 

@@ -41,7 +41,8 @@ pub struct Evaluation {
 /// Scores `text`, in windows of `context` tokens that move by `stride`.
 ///
 /// # Errors
-/// If the text cannot be encoded or has fewer than two tokens, or stride or context are out of range.
+/// If the text cannot be encoded or has fewer than two tokens, or stride or context are out of range; [`Error::Diverged`] if
+/// the loss of a window is NaN. An infinite one is told as it is: a token that the model holds for impossible.
 pub fn evaluate_text(
     model: &dyn CausalModel,
     tokenizer: &Tokenizer,
@@ -61,6 +62,13 @@ pub fn evaluate_text(
         sum += no_grad(|| {
             model.forward(&batch.ids)?.cross_entropy_with(&batch.targets, CrossEntropy::SUM)?.item()
         })?;
+        if sum.is_nan() {
+            return Err(Error::Diverged(format!(
+                "the model's loss on scored tokens {}..{} is NaN: its weights hold NaN, or a number on the way was too large for its dtype; check the checkpoint, or compute in f32",
+                scored,
+                scored + batch.scored
+            )));
+        }
         scored += batch.scored;
     }
     let loss = sum / scored.max(1) as f64;
@@ -147,7 +155,7 @@ mod tests {
         }
     }
     use warpsmith_model::{Llama, LlamaConfig};
-    use warpsmith_tensor::{Device, Seed};
+    use warpsmith_tensor::{Device, Seed, Tensor};
     use warpsmith_text::Pieces;
 
     #[test]
@@ -164,5 +172,27 @@ mod tests {
         assert_eq!((found.bos, found.tokens, found.bytes), (true, 8, 5));
         let found = evaluate_text(&model, &Tokenizer::byte_level(), "words", 64, 64).unwrap();
         assert_eq!((found.bos, found.tokens, found.bytes), (false, 4, 4));
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_is_an_error_that_says_where() {
+        let model = Llama::new(
+            LlamaConfig { vocab_size: 256, tie_word_embeddings: false, ..LlamaConfig::default() },
+            &Device::Cpu,
+            Seed(1),
+        );
+        let model = model.unwrap();
+        // What `z` is embedded as; the model's head is another matrix.
+        let embedding = &model.parameters()[0];
+        let mut values = embedding.get().to_vec::<f32>().unwrap();
+        let width = values.len() / 256;
+        values[usize::from(b'z') * width] = f32::NAN;
+        embedding.set(&Tensor::from_slice(&values, &[256, width], &Device::Cpu).unwrap()).unwrap();
+        let scored = |text| evaluate_text(&model, &Tokenizer::byte_level(), text, 4, 4);
+        assert!(scored("words of no number").unwrap().loss.is_finite());
+        // As a target alone it does no harm.
+        assert!(scored("words and z").unwrap().loss.is_finite());
+        let error = scored("words and z.").unwrap_err().to_string();
+        assert!(error.contains("scored tokens 8..11 is NaN"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 // Computes: out = softmax(q·kᵀ·scale + mask)·v in bf16; q, k, v, out (B, T, H, D).
-// Idea: flash attention's tiles. A block takes 64 queries; 32 keys and their values at a time come to shared memory once for
-//   all of them. Scores are a product of two tiles with 4 x 4 of them in a thread's registers (ladder/matmul/04_register_tile.cu),
-//   out is another, and the running maximum and sum are updated once for 32 keys.
+// Idea: flash attention's tiles. A block takes 64 queries; 32 keys and their values at a time come to shared memory once
+//   for all of them. Scores are a product of two tiles with 4 x 4 of them in a thread's registers
+//   (ladder/matmul/04_register_tile.cu), out is another, and the running maximum and sum are updated once for 32 keys.
 // Gain: a 64th of the reads of keys and values.
 // Reads/Writes: q once, k and v once per 64 queries that see some of them; out once.
 // Plan: a block of 128 threads per 64 queries of a head. Thread t has rows t/8 + 16·p; of a row's scores, and of its output,

@@ -5,7 +5,7 @@ use serde_json::json;
 use warpsmith_tensor::{Error, Result};
 
 use crate::bert::HiddenActivation;
-use crate::config::{check_sizes, parse};
+use crate::config::{check_sizes, check_start_token, parse};
 
 /// The shape of a Marian.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +99,7 @@ impl MarianConfig {
             ("max_position_embeddings", self.max_position_embeddings),
         ];
         check_sizes(&[&sizes[..], &heads].concat())?;
+        check_start_token(self.decoder_start_token_id, self.vocab_size)?;
         if let Some((name, heads)) = heads.into_iter().find(|(_, heads)| !self.d_model.is_multiple_of(*heads))
         {
             return bad(format!("d_model = {} is not divisible by {name} = {heads}", self.d_model));

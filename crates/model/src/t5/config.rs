@@ -6,7 +6,7 @@ use warpsmith_ops::gelu::Form;
 use warpsmith_tensor::{Error, Result};
 
 use crate::bert::HiddenActivation;
-use crate::config::{check_sizes, parse};
+use crate::config::{check_sizes, check_start_token, parse};
 
 /// The shape of a T5.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +85,7 @@ impl T5Config {
             ("num_heads", self.num_heads),
         ];
         check_sizes(&sizes)?;
+        check_start_token(self.decoder_start_token_id, self.vocab_size)?;
         let (buckets, distance) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
         if buckets < 4 || distance <= buckets / 2 {
             return bad(format!("{buckets} buckets for distances up to {distance}"));

@@ -217,6 +217,8 @@ fn names_are_those_of_transformers_and_odd_configs_are_refused() {
             let weights = Weights::given(Default::default(), &Device::Cpu);
             answering_model(&text.replace(from, to), &weights).err().unwrap().to_string()
         };
+        let start = with("\"decoder_start_token_id\":", "\"decoder_start_token_id\":58100,\"x\":");
+        assert!(start.contains("decoder_start_token_id = 58100, but vocab_size = "), "{start}");
         if name.starts_with("t5") {
             assert!(with("\"model_type\":\"t5\"", "\"model_type\":\"t6\"").contains("t6"));
             assert!(with("\"num_heads\":3", "\"num_heads\":0").contains("num_heads is 0"));
