@@ -71,9 +71,9 @@ fn encoders_and_what_answers_have_the_numbers_of_the_cpu() -> Checked {
     let t5 = r#"{"model_type": "t5", "vocab_size": 20, "d_model": 16, "d_kv": 4, "d_ff": 24, "num_layers": 1,
         "num_heads": 2, "relative_attention_num_buckets": 8, "relative_attention_max_distance": 16,
         "feed_forward_proj": "gated-gelu"}"#;
-    let marian = r#"{"model_type": "marian", "vocab_size": 20, "decoder_start_token_id": 0, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,
+    let marian = r#"{"model_type": "marian", "vocab_size": 20, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1,
         "encoder_attention_heads": 2, "decoder_attention_heads": 4, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24,
-        "activation_function": "swish", "scale_embedding": true, "init_std": 0.3}"#;
+        "activation_function": "swish", "scale_embedding": true, "decoder_start_token_id": 0, "init_std": 0.3}"#;
     let run = |device: &Device| -> Result<[Tensor; 3], Box<dyn std::error::Error>> {
         let batch = EncoderBatch::new(&[&[3, 1, 4, 1, 5], &[9, 2]], None, device)?;
         let bert = BertTask::new(bert.clone(), Task::SequenceClassification, device, Seed(5))?;

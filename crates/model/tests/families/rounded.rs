@@ -129,9 +129,10 @@ const ENCODERS: [(&str, &str); 4] = [
     ),
     (
         "marian",
-        r#"{"model_type": "marian", "vocab_size": 83, "decoder_start_token_id": 0, "d_model": 60, "encoder_layers": 2, "decoder_layers": 2,
+        r#"{"model_type": "marian", "vocab_size": 83, "d_model": 60, "encoder_layers": 2, "decoder_layers": 2,
             "encoder_attention_heads": 3, "decoder_attention_heads": 3, "encoder_ffn_dim": 84, "decoder_ffn_dim": 84,
-            "activation_function": "swish", "scale_embedding": true, "init_std": 0.2, "dropout": 0.1}"#,
+            "activation_function": "swish", "scale_embedding": true, "decoder_start_token_id": 0,
+            "init_std": 0.2, "dropout": 0.1}"#,
     ),
 ];
 
